@@ -1,0 +1,18 @@
+//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts and trust.
+//!
+//! # Out of scope
+//!
+//! - I/O, asynchrony, clocks, randomness and logging: nothing in here does any of it. Callers pass
+//!   in what was read, what time it is and which key signs.
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod entry;
+pub mod hash;
+pub mod note;
+pub mod number;
+pub mod origin;
+pub mod receipt;
+pub mod tile;
+pub mod tree;
+pub mod trust;

@@ -1,0 +1,21 @@
+//! Attestree: an audit log that proves itself.
+//!
+//! A transparency log service: entries are appended over gRPC, integrated into the Merkle tree of
+//! RFC 6962, made durable, and covered by a signed checkpoint before the submitter is answered.
+//! Anyone can check receipts, tiles and checkpoints without trusting the operator.
+//!
+//! The layers, from the pure core to the command line, are described in [`manual`].
+
+pub mod cli;
+pub mod client;
+pub mod core;
+pub mod manual;
+#[cfg(feature = "server")]
+pub mod pipeline;
+pub mod proto;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod service;
+#[cfg(feature = "server")]
+pub mod store;
