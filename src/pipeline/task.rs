@@ -272,6 +272,13 @@ impl Pipeline {
     }
 }
 
+impl Drop for Shared {
+    /// Lets the threads end after the last handle is gone, also where nobody called `stop`.
+    fn drop(&mut self) {
+        let _sequencer_gone = self.events.send(Event::Stop);
+    }
+}
+
 impl Logs {
     fn add(&mut self, log: Arc<Log>) {
         self.by_origin.insert(log.origin().to_owned(), Arc::clone(&log));
