@@ -13,7 +13,7 @@ use attestree::{
     core::{
         bundle,
         hash::TreeHash,
-        note::SigningKey,
+        note::{KeyName, SigningKey},
         number::{LeafIndex, LogNumber, TreeSize, UnixMillis},
         origin::Origin,
         tree::{self, Edge},
@@ -60,7 +60,7 @@ pub struct World {
 pub fn key(origin: &Origin, number: LogNumber) -> SigningKey {
     let mut seed = [7; 32];
     seed[0] = u8::try_from(number.0).unwrap();
-    SigningKey::from_seed(origin.as_str().parse().unwrap(), &seed)
+    SigningKey::from_seed(KeyName::parse(origin.as_str()).unwrap(), &seed)
 }
 
 impl World {
@@ -90,7 +90,7 @@ impl World {
 
     /// Returns the row and the key that a new log would have.
     pub fn row(&self, store: &Store, origin: &str, identity: LogIdentity) -> (LogRow, SigningKey) {
-        let origin: Origin = origin.parse().unwrap();
+        let origin = Origin::parse(origin).unwrap();
         let number = next_log(store, &origin).unwrap();
         let key = key(&origin, number);
         let row = LogRow {
@@ -180,4 +180,9 @@ pub fn check_log(pipeline: &Pipeline, log: &Arc<Log>, size: u64) {
 /// Returns the leaf hash of a text.
 pub fn leaf(text: &str) -> TreeHash {
     TreeHash::leaf(text.as_bytes())
+}
+
+/// Waits for a future on this thread.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
