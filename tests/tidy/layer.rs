@@ -30,7 +30,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ct_merkle", &["tests/"]),
     ("ed25519_dalek", &["src/core/note/", "tests/"]),
     ("zeroize", &["src/core/note/", "src/server/", "src/cli/"]),
-    ("sha2", &["src/core/hash.rs", "tests/", "benches/"]),
+    ("sha2", &["src/core/hash.rs", "src/core/note/", "tests/", "benches/"]),
     ("base64", &["src/core/", "tests/"]),
     // The protocol's edge.
     (
@@ -60,7 +60,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["src/client/", "src/cli/", "tests/"]),
     ("tokio_rustls", &["src/server/", "tests/"]),
     ("rustls", &["src/server/", "src/client/", "src/main.rs", "tests/"]),
-    ("prometheus_client", &["src/service/", "src/server/"]),
+    ("prometheus_client", &["src/pipeline/meter.rs", "src/service/", "src/server/"]),
     // The machine's edge.
     ("rustix", &["src/store/", "src/server/", "src/cli/", "tests/"]),
     ("toml", &["src/server/", "tests/"]),

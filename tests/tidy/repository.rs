@@ -56,7 +56,7 @@ pub(crate) fn top_level() -> Vec<Finding> {
     findings
 }
 
-/// Finds test vectors that no test names, by its file name or by the folder that it reads whole.
+/// Finds test vectors that no test names: the file, its name without extension, or the folder that it is read from.
 pub(crate) fn unused_vectors(files: &[Source]) -> Vec<Finding> {
     let mut paths = Vec::new();
     walk(&root().join("tests/vectors"), &mut paths);
@@ -67,8 +67,11 @@ pub(crate) fn unused_vectors(files: &[Source]) -> Vec<Finding> {
     let unused = paths.iter().map(|path| relative(path)).filter(|path| {
         let parts: Vec<&str> = path.split('/').collect();
         let [.., folder, name] = parts.as_slice() else { return true };
+        let stem = name.split('.').next().unwrap_or(name);
         // The folder of all vectors is named by every test that reads any.
-        !reads(name) && (*folder == "vectors" || !reads(&format!("vectors/{folder}")))
+        let whole = *folder != "vectors"
+            && (reads(&format!("\"{folder}\"")) || reads(&format!("vectors/{folder}")));
+        !reads(name) && !reads(&format!("\"{stem}\"")) && !whole
     });
     unused.map(|path| Finding::new(&path, 0, "no test reads this vector")).collect()
 }

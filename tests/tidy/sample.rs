@@ -55,6 +55,12 @@ const BAD: &[Bad] = &[
     Bad(word::banned_calls, "tests/x.rs", "std::thread::sleep(second)", "event"),
     Bad(word::banned_calls, "tests/x.rs", "assert!(result.is_ok());", "unwrap"),
     Bad(word::banned_calls, "src/store/x.rs", "pub fn get_head() {}", "noun"),
+    Bad(
+        word::ignored_tests,
+        "tests/x.rs",
+        "#[test]\n#[ignore = \"slow\"]\nfn a() {}",
+        "never runs",
+    ),
     Bad(word::type_names, "src/x.rs", "struct BatchManager;", "without 'Manager'"),
     Bad(word::file_names, "src/core/utils.rs", "", "is a kind"),
     Bad(word::front_page, "src/x.rs", "use a;", "open the file"),
@@ -68,7 +74,7 @@ const BAD: &[Bad] = &[
     Bad(
         word::documented,
         "src/x.rs",
-        "impl A {\n    #[inline]\n    const fn b(self) {}\n}",
+        "impl A {\n    #[inline]\n    pub(crate) const fn b(self) {}\n}",
         "b has no",
     ),
     Bad(word::ascii, "src/x.rs", "//! A \u{2014} B", "write ASCII"),
@@ -101,7 +107,11 @@ const GOOD: &[Good] = &[
     Good(word::banned_words, "src/x.rs", "const METHOD: &str = \"methods for nowhere\"; // TODOS"),
     Good(word::banned_calls, "src/core/x.rs", "// println!(\"x\")\nlet a = b.ok()?;"),
     Good(word::banned_calls, "src/core/x.rs", "assert!(result.is_ok());"),
-    Good(word::type_names, "src/x.rs", "struct Manager2; type Database = u8; // struct DataHelper"),
+    Good(
+        word::type_names,
+        "src/x.rs",
+        "struct Manager2; type Data = u8; struct Database; // struct DataHelper",
+    ),
     Good(word::file_names, "src/core/type.rs", ""),
     Good(word::front_page, "src/x.rs", "//! A thing."),
     Good(
