@@ -7,12 +7,14 @@
 //!
 //! - Sockets, TLS and shutdown: [`crate::server`].
 
+mod front;
 pub mod grpc;
 pub mod http;
 mod look;
 mod metrics;
 mod principal;
 mod ready;
+mod receiving;
 mod segment;
 
 use std::sync::Arc;
@@ -20,9 +22,11 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    front::{Connection, Front},
     metrics::Metrics,
     principal::Principal,
     ready::{NotReady, Ready},
+    receiving::Receiving,
 };
 use crate::pipeline::Pipeline;
 

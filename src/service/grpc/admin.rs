@@ -15,16 +15,34 @@ use crate::{
     pipeline::{CreateError, Log},
     proto::{self, Identity, LogKind, admin_service_server::AdminServiceServer},
     service::{Desk, look},
-    store::{LogIdentity, StoreError},
+    store::LogIdentity,
 };
+
+/// Why an operator's call was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The log can't be created.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// A file can't be read or written.
+    #[error("{0:#}")]
+    Files(Box<dyn core::error::Error + Send + Sync>),
+}
+
+impl OperatorError {
+    /// Wraps the error of a file.
+    pub fn from_files(error: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
+        Self::Files(error.into())
+    }
+}
 
 /// What the operator's calls need beyond the desk: keys are made where files are.
 pub trait Operator: Send + Sync + 'static {
     /// Makes a key and a log that uses it, and opens the log. Blocks.
-    fn create_log(&self, origin: Origin, identity: LogIdentity) -> Result<Arc<Log>, CreateError>;
+    fn create_log(&self, origin: Origin, identity: LogIdentity) -> Result<Arc<Log>, OperatorError>;
 
     /// Copies the database to a new directory. Blocks.
-    fn backup(&self, destination: &Path) -> Result<(), StoreError>;
+    fn backup(&self, destination: &Path) -> Result<(), OperatorError>;
 }
 
 /// `AdminService`, method by method.
@@ -61,7 +79,7 @@ impl proto::admin_service_server::AdminService for Admin {
         let operator = Arc::clone(&self.operator);
         let log = look::blocking(move || operator.create_log(origin, identity))
             .await?
-            .map_err(|error| Denial::not_created(&error))?;
+            .map_err(|error| Denial::not_operated(&error))?;
         Ok(Response::new(proto::CreateLogResponse { log: Some(describe(&log)) }))
     }
 
@@ -81,7 +99,7 @@ impl proto::admin_service_server::AdminService for Admin {
         let operator = Arc::clone(&self.operator);
         look::blocking(move || operator.backup(&destination))
             .await?
-            .map_err(|error| look::unreadable(&error))?;
+            .map_err(|error| Denial::not_operated(&error))?;
         Ok(Response::new(proto::BackupResponse { logs }))
     }
 }

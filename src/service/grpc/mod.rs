@@ -14,9 +14,10 @@ mod status;
 mod stream;
 
 use tonic::{Request, Response, Status, Streaming, service::Routes};
+use tonic_health::pb::health_server::HealthServer;
 
 pub use self::{
-    admin::{Admin, Operator},
+    admin::{Admin, Operator, OperatorError},
     health::report,
     status::{Denial, ERROR_DOMAIN, Fields},
 };
@@ -34,9 +35,19 @@ pub const MESSAGE_BYTES_MAX: usize =
 /// The answer of a unary call.
 type Answered<T> = Result<Response<T>, Status>;
 
-/// Returns the routes of everything that is served to the network over gRPC.
-pub fn routes(desk: &Desk, health: tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>) -> Routes {
-    let log = LogServiceServer::new(LogFace { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX);
+/// The log's own service.
+pub type LogServer = LogServiceServer<LogFace>;
+
+/// The health service.
+pub type HealthService = HealthServer<tonic_health::server::HealthService>;
+
+/// Returns the log's own service.
+pub fn log_server(desk: &Desk) -> LogServer {
+    LogServiceServer::new(LogFace { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// Returns the routes of the other services on the network: health and reflection.
+pub fn others(health: HealthService) -> Routes {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -44,12 +55,12 @@ pub fn routes(desk: &Desk, health: tonic_health::pb::health_server::HealthServer
         .with_service_name("grpc.health.v1.Health")
         .build_v1()
         .expect("the built descriptor sets decode");
-    Routes::new(log).add_service(health).add_service(reflection).prepare()
+    Routes::new(health).add_service(reflection).prepare()
 }
 
 /// `LogService`, method by method.
 #[derive(Clone, Debug)]
-struct LogFace {
+pub struct LogFace {
     desk: Desk,
 }
 

@@ -14,6 +14,7 @@ use crate::{
     pipeline::{CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, Refusal},
     proto::AppendRefusal,
 };
+use super::OperatorError;
 
 /// The domain of every `ErrorInfo` of this server.
 pub const ERROR_DOMAIN: &str = "attestree";
@@ -135,20 +136,23 @@ impl Denial {
         Self::new(Code::NotFound, "ERASED", message)
     }
 
-    /// The operator's log was not created.
-    pub fn not_created(error: &CreateError) -> Self {
+    /// An operator's call was not done. The operator is told everything about his own machine.
+    pub fn not_operated(error: &OperatorError) -> Self {
         let message = error.to_string();
         match error {
-            CreateError::Exists => Self::new(Code::AlreadyExists, "LOG_EXISTS", message).with_field("origin"),
-            CreateError::Prefix { .. } => {
+            OperatorError::Create(CreateError::Exists) => {
+                Self::new(Code::AlreadyExists, "LOG_EXISTS", message).with_field("origin")
+            }
+            OperatorError::Create(CreateError::Prefix { .. }) => {
                 Self::new(Code::AlreadyExists, "PREFIX_TAKEN", message).with_field("origin")
             }
-            CreateError::Raced => Self::new(Code::Aborted, "RACED", message).with_retry(POOL_RETRY),
-            CreateError::ShuttingDown => {
-                Self::new(Code::Unavailable, "SHUTTING_DOWN", message).with_retry(RESTART_RETRY)
+            OperatorError::Create(CreateError::Raced) => {
+                Self::new(Code::Aborted, "RACED", message).with_retry(POOL_RETRY)
             }
-            // The operator is told what is wrong with his own machine.
-            CreateError::Store(_) | CreateError::Open(_) => Self::new(Code::Internal, "NOT_CREATED", message),
+            OperatorError::Create(CreateError::ShuttingDown) => Self::shutting_down(),
+            OperatorError::Create(CreateError::Store(_) | CreateError::Open(_)) | OperatorError::Files(_) => {
+                Self::new(Code::Internal, "NOT_DONE", message)
+            }
         }
     }
 
@@ -170,10 +174,15 @@ impl Denial {
         Self::new(Code::NotFound, "NO_TILE", message)
     }
 
-    /// A client's messages hold more bytes in memory than the server sets aside for half-read requests.
+    /// The requests that are being read hold as much memory as is set aside for them.
     pub fn receiving() -> Self {
         let message = "the server is reading as many large requests as it can hold; send it again after the delay";
         Self::new(Code::ResourceExhausted, "RECEIVING", message).with_retry(POOL_RETRY)
+    }
+
+    /// A request did not arrive in time.
+    pub fn too_slow() -> Self {
+        Self::new(Code::DeadlineExceeded, "TOO_SLOW", "the request did not arrive in time; send it whole")
     }
 
     /// The server is at fault. Details are in its log, not in the answer.
