@@ -70,7 +70,6 @@ struct Lane {
 }
 
 /// The state of the sequencer thread.
-#[derive(Debug)]
 pub(super) struct Sequencer {
     store: Store,
     clock: Arc<dyn Clock>,
