@@ -170,7 +170,7 @@ pub enum ConfigError {
 }
 
 /// What a server runs with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Directory of the logs.
     pub data: PathBuf,
@@ -183,7 +183,7 @@ pub struct Config {
     /// The database's memory.
     pub store: StoreConfig,
     /// Memory for tiles.
-    pub tile_cache_bytes: u64,
+    pub tile_cache_bytes: usize,
     /// Threads that serve connections.
     pub worker_threads: usize,
     /// What is logged and how.
@@ -286,11 +286,11 @@ impl RawConfig {
                     .transpose()?,
             },
             store: StoreConfig {
-                block_cache_bytes: range("block_cache_bytes", self.block_cache_bytes, 32 * MIB, MIB, TIB)?,
+                block_cache_bytes: bytes("block_cache_bytes", self.block_cache_bytes, 32 * MIB)?,
                 ..StoreConfig::default()
             },
-            // 32 MiB hold the tiles of the newest 800,000 entries.
-            tile_cache_bytes: range("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB, MIB, TIB)?,
+            // 32 MiB hold some 2,000 tiles: those of the newest half million entries.
+            tile_cache_bytes: bytes("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB)?,
             worker_threads: worker_threads(self.worker_threads)?,
             telemetry: telemetry::Config {
                 level: word("log_level", self.log_level, "info", "off, error, warn, info, debug or trace")?,
@@ -309,6 +309,12 @@ const TIB: u64 = 1 << 40;
 fn range(key: &'static str, given: Option<u64>, default: u64, min: u64, max: u64) -> Result<u64, ConfigError> {
     let value = given.unwrap_or(default);
     if (min..=max).contains(&value) { Ok(value) } else { Err(ConfigError::Range { key, value, min, max }) }
+}
+
+/// Checks the size of a cache, or takes its default.
+fn bytes(key: &'static str, given: Option<u64>, default: u64) -> Result<usize, ConfigError> {
+    // A TiB fits the addresses of every machine that RocksDB runs on.
+    Ok(usize::try_from(range(key, given, default, MIB, TIB)?).expect("64-bit addresses"))
 }
 
 /// Reads a word, or the default.

@@ -108,7 +108,7 @@ async fn open_sockets(
     let front = Front::new(desk, grpc::HealthService::new(health), receiving);
     watch::look(&desk.pipeline, &desk.ready, &config.data);
     tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
-    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(grpc::report(desk.ready.clone(), reporter)));
+    tasks.spawn(grpc::report(desk.ready.clone(), reporter));
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)

@@ -10,7 +10,7 @@ use crate::{
         tree::ProveError,
     },
     pipeline::{Log, Published, Refusal},
-    store::{IdentityKey, TreeView},
+    store::{IdentityKey, LogReader},
 };
 
 impl Desk {
@@ -54,8 +54,8 @@ pub(super) fn unprovable<E: core::error::Error + 'static>(error: &ProveError<E>)
 
 impl Desk {
     /// Returns a reader of the tree as it was published.
-    pub(super) fn prover(&self, log: &Log, published: &Published) -> TreeView {
-        self.pipeline.reader().view(log.number(), published.edge.clone())
+    pub(super) fn prover<'a>(&'a self, log: &Log, published: &'a Published) -> LogReader<'a> {
+        self.pipeline.reader().nodes(log.number(), &published.edge)
     }
 
     /// Finds the first entry with a leaf hash in a log that keeps that index.

@@ -9,7 +9,7 @@ use super::{grpc::Denial, look};
 use crate::{
     core::{
         bundle::{self, StoredEntry},
-        number::{LeafIndex, LogNumber},
+        number::{LeafIndex, LogNumber, TreeSize},
     },
     store::Store,
 };
@@ -25,10 +25,11 @@ pub(super) fn each(
     to: u64,
     mut visit: impl FnMut(u64, Option<Bytes>) -> Result<(), Denial>,
 ) -> Result<(), Denial> {
-    let bound = |index| LeafIndex::new(index).expect("a published range stays below the largest size");
     let mut next = from;
-    if from < to {
-        for segment in store.segments(log, bound(from), bound(to)) {
+    if let (Some(first), Some(end)) = (LeafIndex::new(from), TreeSize::new(to))
+        && from < to
+    {
+        for segment in store.segments(log, first, end).map_err(|error| look::unreadable(&error))? {
             let (first, bytes) = segment.map_err(|error| look::unreadable(&error))?;
             for (index, entry) in (first.get()..).zip(bundle::decode(&bytes)) {
                 let entry = entry.map_err(|error| look::unreadable(&error))?;

@@ -64,14 +64,18 @@ async fn answer_batch(
     let new = places.to - places.from;
     let range = LeafIndex::new(places.from).zip(LeafIndex::new(places.to)).filter(|_| new > 0);
     let size = receipted.published.head().size;
-    let prover = desk.prover(&log, &receipted.published);
     if let Some((from, to)) = range {
+        let prover = desk.prover(&log, &receipted.published);
         let proof = prove_range(&prover, from, to, size).map_err(|error| look::unprovable(&error))?;
         response.range_proof = hashes(&proof);
     }
     let count = outside.len();
     if count > 0 {
-        let prove = move || prove_batch(&prover, &outside, size).map_err(|error| look::unprovable(&error));
+        let (desk, published) = (desk.clone(), receipted.published);
+        let prove = move || {
+            let prover = desk.prover(&log, &published);
+            prove_batch(&prover, &outside, size).map_err(|error| look::unprovable(&error))
+        };
         let proof = if count <= INLINE_PROOFS_MAX { prove()? } else { look::blocking(prove).await?? };
         response.duplicates_proof = hashes(&proof);
     }

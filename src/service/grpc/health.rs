@@ -2,12 +2,12 @@
 
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::service::Ready;
+use crate::service::{NotReady, Ready};
 
 /// The services whose health is told: the server as a whole, and the log.
 const SERVICES: [&str; 2] = ["", "attestree.v1.LogService"];
 
-/// Reports each change of readiness; runs until the process ends.
+/// Reports each change of readiness, until the server stops.
 pub async fn report(ready: Ready, reporter: HealthReporter) {
     let mut changes = ready.watch();
     loop {
@@ -17,6 +17,10 @@ pub async fn report(ready: Ready, reporter: HealthReporter) {
         };
         for service in SERVICES {
             reporter.set_service_status(service, status).await;
+        }
+        // Both are the end: the process stops.
+        if matches!(ready.reason(), Some(NotReady::ShuttingDown | NotReady::Fatal)) {
+            return;
         }
         if changes.changed().await.is_err() {
             return;

@@ -2,6 +2,8 @@
 //!
 //! Each takes one snapshot of the published head and proves against it only.
 
+use std::sync::Arc;
+
 use tonic::Response;
 
 use super::{
@@ -89,9 +91,10 @@ pub(super) async fn inclusion_batch(
         .collect::<Result<Vec<LeafIndex>, Denial>>()?;
 
     let count = indices.len() as u64;
-    let prover = desk.prover(&log, &published);
+    let (reading, snapshot) = (desk.clone(), Arc::clone(&published));
     // Thousands of tiles may have to come from the disk.
     let (proof, leaves) = look::blocking(move || {
+        let prover = reading.prover(&log, &snapshot);
         let proof = prove_batch(&prover, &indices, size).map_err(|error| look::unprovable(&error))?;
         Ok::<_, Denial>((proof, leaves(&prover, &indices)?))
     })

@@ -18,7 +18,7 @@ use crate::{
     pipeline::Log,
     proto,
     service::{Desk, look, segment},
-    store::Store,
+    store::{Entry, Store},
 };
 
 /// Entries of one message, which is also the alignment of bundles.
@@ -34,7 +34,7 @@ pub(super) fn entry(desk: &Desk, request: &proto::GetEntryRequest) -> Answered<p
         .entry(log.number(), index)
         .map_err(|error| look::unreadable(&error))?
         .ok_or_else(|| missing(&log, index))?;
-    let Some(entry) = entry.into_bytes() else {
+    let Entry::Bytes(entry) = entry else {
         return Err(Denial::erased(index.get()).into());
     };
     let leaf_hash = answer::hash(&TreeHash::leaf(&entry));

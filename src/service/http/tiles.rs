@@ -82,19 +82,12 @@ fn tile(desk: &Desk, log: &Log, published: &Published, id: TileId, width: u64) -
     let bytes = usize::try_from(width).expect("a tile has 256 hashes") * HASH_BYTES;
     if available < WIDTH {
         // The right edge of the snapshot holds exactly the incomplete tiles.
-        let partial = published.edge.partial_bytes(id.level);
-        let partial = partial.get(..bytes).expect("the edge holds what the size says");
-        return Ok(Bytes::copy_from_slice(partial));
+        let mut partial = published.edge.partial_bytes(id.level);
+        assert!(partial.len() >= bytes, "the edge holds what the size says");
+        partial.truncate(bytes);
+        return Ok(partial.into());
     }
-    let tile = desk
-        .pipeline
-        .store()
-        .tile(log.number(), id)
-        .map_err(|error| look::unreadable(&error))?
-        .ok_or_else(|| {
-            tracing::error!(origin = log.origin(), tree_size = size.get(), "a published tile is missing");
-            Denial::internal()
-        })?;
+    let tile = desk.pipeline.reader().tile(log.number(), id).map_err(|error| look::unreadable(&error))?;
     Ok(Bytes::copy_from_slice(tile.hashes_bytes().get(..bytes).expect("a full tile has 256 hashes")))
 }
 
