@@ -13,7 +13,6 @@ use std::{
 };
 
 use serde::Deserialize;
-use tracing::level_filters::LevelFilter;
 
 use super::{files, listener, telemetry, tls};
 use crate::{pipeline::Limits, store::StoreConfig};

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::core::{note::SigningKey, number::LogNumber};
 
 /// Returns the default place of the watermark: beside the data directory.
-pub fn watermark(data: &Path) -> PathBuf {
+pub(super) fn watermark(data: &Path) -> PathBuf {
     // "DIR/" and "DIR" are the same directory and have the same watermark.
     let mut path = OsString::from(data.components().as_path());
     path.push(".watermark");
@@ -30,22 +30,22 @@ pub fn watermark(data: &Path) -> PathBuf {
 }
 
 /// Returns the place of the database.
-pub fn database(data: &Path) -> PathBuf {
+pub(super) fn database(data: &Path) -> PathBuf {
     data.join("db")
 }
 
 /// Returns the place of the administrator's socket.
-pub fn socket(data: &Path) -> PathBuf {
+pub(super) fn socket(data: &Path) -> PathBuf {
     data.join("admin.sock")
 }
 
 /// Returns the place of a log's signing key.
-pub fn signing_key(data: &Path, log: LogNumber) -> PathBuf {
+pub(super) fn signing_key(data: &Path, log: LogNumber) -> PathBuf {
     data.join("signing").join(format!("{log}.skey"))
 }
 
 /// Creates a directory that only its owner can look into; one that exists is left as it is.
-pub fn create_private_dir(path: &Path) -> anyhow::Result<()> {
+pub(super) fn create_private_dir(path: &Path) -> anyhow::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => sync_parent(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -63,7 +63,7 @@ fn sync_parent(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Refuses a secret that others than its owner can read or replace.
-pub fn check_secret(path: &Path) -> anyhow::Result<()> {
+pub(super) fn check_secret(path: &Path) -> anyhow::Result<()> {
     let meta = fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
     ensure!(meta.is_file(), "{} is not a file", path.display());
     let mode = meta.mode() & 0o777;
@@ -77,7 +77,7 @@ pub fn check_secret(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Reads a log's signing key.
-pub fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey> {
+pub(super) fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey> {
     let path = signing_key(data, log);
     check_secret(&path)?;
     let text = Zeroizing::new(
@@ -87,7 +87,7 @@ pub fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey> {
 }
 
 /// Writes a log's signing key durably; an existing file is never overwritten.
-pub fn write_key(data: &Path, log: LogNumber, key: &SigningKey) -> anyhow::Result<()> {
+pub(super) fn write_key(data: &Path, log: LogNumber, key: &SigningKey) -> anyhow::Result<()> {
     let path = signing_key(data, log);
     if let Some(parent) = path.parent() {
         create_private_dir(parent)?;

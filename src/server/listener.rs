@@ -68,7 +68,7 @@ pub struct Config {
 }
 
 /// A bound port.
-pub struct Listener {
+pub(super) struct Listener {
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
     room: Arc<Semaphore>,
@@ -77,7 +77,7 @@ pub struct Listener {
 
 impl Listener {
     /// Loads the certificates and binds the port.
-    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
         let tcp = TcpListener::bind(config.address)
             .await
@@ -87,12 +87,12 @@ impl Listener {
     }
 
     /// Returns the address with the port that the system chose.
-    pub fn address(&self) -> io::Result<SocketAddr> {
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 
     /// Serves connections until `closing`, then lets them finish.
-    pub async fn serve(self, front: Front, metrics: Arc<Metrics>, closing: CancellationToken) {
+    pub(super) async fn serve(self, front: Front, metrics: Arc<Metrics>, closing: CancellationToken) {
         let connections = Connections::new(closing);
         loop {
             let permit = tokio::select! {

@@ -15,11 +15,13 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Length of the preface of HTTP/2 (RFC 9113, section 3.4). No HTTP/1 request is shorter.
+/// Length of the preface of HTTP/2 (RFC 9113, section 3.4).
+///
+/// A request of HTTP/1.0 can be shorter; it is answered, and only the wait for the next one is cut.
 const PREFACE_BYTES: usize = 24;
 
 /// A stream that fails to read unless its first bytes arrive in time.
-pub struct Patient<S> {
+pub(super) struct Patient<S> {
     stream: S,
     /// `None` once the first bytes are there.
     waiting: Option<Waiting>,
@@ -32,7 +34,7 @@ struct Waiting {
 
 impl<S> Patient<S> {
     /// Gives the first bytes of `stream` a limited time.
-    pub fn new(stream: S, patience: Duration) -> Self {
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
         let waiting = Waiting { missing: PREFACE_BYTES, deadline: Box::pin(sleep(patience)) };
         Self { stream, waiting: Some(waiting) }
     }

@@ -22,7 +22,7 @@ pub struct Config {
 }
 
 /// Loads the files.
-pub fn load(config: &Config) -> anyhow::Result<TlsAcceptor> {
+pub(super) fn load(config: &Config) -> anyhow::Result<TlsAcceptor> {
     files::check_secret(&config.key)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))

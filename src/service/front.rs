@@ -5,8 +5,11 @@
 
 use core::{convert::Infallible, future::Future, pin::Pin};
 
-use axum::{Router, body::Body};
-use http::{HeaderMap, Request, Response, header};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request, Response, header},
+};
 use hyper::body::Incoming;
 use tower::Service as _;
 

@@ -31,7 +31,7 @@ pub use self::{
 use crate::pipeline::Pipeline;
 
 /// What all handlers share. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Desk {
     /// The write path and the logs.
     pub pipeline: Pipeline,

@@ -38,7 +38,7 @@ impl Receiving {
 }
 
 /// The body of a request with a single message.
-pub struct Received {
+pub(super) struct Received {
     body: Incoming,
     budget: Receiving,
     taken: u64,
@@ -48,7 +48,7 @@ pub struct Received {
 
 impl Received {
     /// Reads `body` at the expense of `budget`.
-    pub fn new(body: Incoming, budget: Receiving) -> Self {
+    pub(super) fn new(body: Incoming, budget: Receiving) -> Self {
         Self { body, budget, taken: 0, deadline: None }
     }
 

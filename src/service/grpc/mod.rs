@@ -59,7 +59,7 @@ pub fn others(health: HealthService) -> Routes {
 }
 
 /// `LogService`, method by method.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LogFace {
     desk: Desk,
 }

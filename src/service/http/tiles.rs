@@ -2,7 +2,6 @@
 
 use axum::{
     body::Body,
-    extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
