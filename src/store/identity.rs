@@ -55,8 +55,12 @@ impl IdentityKey {
             Ok(length) if length < PRINCIPAL_HASHED => (length, principal),
             Ok(_) | Err(_) => (PRINCIPAL_HASHED, hashed.as_bytes().as_slice()),
         };
-        let parts = [&super::key::head(log), [namespace, length].as_slice(), principal, hash.as_bytes()];
-        Self(parts.concat().into_boxed_slice())
+        let mut key = Vec::with_capacity(6 + principal.len() + HASH_BYTES);
+        key.extend(super::key::head(log));
+        key.extend([namespace, length]);
+        key.extend(principal);
+        key.extend(hash.as_bytes());
+        Self(key.into_boxed_slice())
     }
 
     /// Takes a stored key.

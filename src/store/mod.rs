@@ -139,11 +139,7 @@ impl Store {
     /// Opens the store and checks its format version.
     fn open_checked(dir: &Path, config: &StoreConfig, access: Access) -> Result<Self, OpenError> {
         let engine = Engine::open(dir, config, access)?;
-        let damaged = |fault| StoreError::from(Damage { row: RowName::Format, fault });
-        let found = engine.get(Family::Meta, &key::FORMAT)?.ok_or(damaged(Fault::Missing))?;
-        let found = found.as_ref().try_into();
-        let found = found.map_err(|_wrong_length| damaged(Fault::Content))?;
-        let version = u32::from_be_bytes(found);
+        let version = format_version(&engine)?;
         if version != FORMAT_VERSION {
             return Err(OpenError::Foreign {
                 dir: dir.to_owned(),
@@ -241,6 +237,14 @@ impl Store {
             level_zero_files: level_zero_files.sum::<Result<u64, _>>()?,
         })
     }
+}
+
+/// Reads the format version.
+fn format_version(engine: &Engine) -> Result<u32, StoreError> {
+    let damaged = |fault| StoreError::from(Damage { row: RowName::Format, fault });
+    let row = engine.get(Family::Meta, &key::FORMAT)?.ok_or_else(|| damaged(Fault::Missing))?;
+    let version = row.as_ref().try_into();
+    Ok(u32::from_be_bytes(version.map_err(|_wrong_length| damaged(Fault::Content))?))
 }
 
 impl fmt::Debug for Store {
