@@ -1,0 +1,75 @@
+//! What travels from the sequencer to the committer.
+
+use std::sync::Arc;
+
+use super::{
+    head::Signer,
+    log::Log,
+    pool::Permit,
+    ticket::{Failure, Outcome, Receipted, TicketSender},
+};
+use crate::{
+    core::{
+        hash::TreeHash,
+        number::LogNumber,
+        tree::{Edge, SecondHead, SecondMismatch},
+    },
+    store::LogRows,
+};
+
+/// One group of entries that is answered when its batch is published.
+#[derive(Debug)]
+pub(super) struct Sequenced {
+    pub(super) ticket: TicketSender,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) leaf_hashes: Vec<TreeHash>,
+    /// Held until the answer is sent, so that the pool bounds what is in memory.
+    pub(super) permit: Permit,
+}
+
+/// The batch of one log inside a cycle.
+#[derive(Debug)]
+pub(super) struct LogBatch {
+    pub(super) log: Arc<Log>,
+    /// What is committed; `None` if the groups hold duplicates only.
+    pub(super) rows: Option<Arc<LogRows>>,
+    /// The right edge after the batch.
+    pub(super) edge: Edge,
+    pub(super) groups: Vec<Sequenced>,
+    /// Number of new leaves.
+    pub(super) entries: usize,
+}
+
+/// What is committed with one synced write.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    /// Counts from 1.
+    pub(super) number: u64,
+    pub(super) batches: Vec<LogBatch>,
+}
+
+/// What the sequencer tells the committer, in this order for each cycle.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A log was opened; later cycles may hold it.
+    Open(Box<Signer>),
+    /// Commit this.
+    Commit(Cycle),
+    /// The second computation of the roots of the cycle before, one for each batch with rows.
+    Verdict(Vec<(LogNumber, Result<SecondHead, SecondMismatch>)>),
+}
+
+impl Sequenced {
+    /// Answers the submitter with a failure.
+    pub(super) fn fail(self, failure: Failure) {
+        // The submitter may be gone; its entries are then in the log without an answer.
+        let _gone = self.ticket.send(Err(failure));
+    }
+
+    /// Answers the submitter with its outcomes.
+    pub(super) fn answer(self, published: Arc<super::log::Published>) {
+        let Self { ticket, outcomes, leaf_hashes, permit } = self;
+        drop(permit);
+        let _gone = ticket.send(Ok(Receipted { outcomes, leaf_hashes, published }));
+    }
+}

@@ -1,0 +1,153 @@
+//! Decides which entries of a batch are new.
+//!
+//! An identity is strong because only the sequencer decides it: it sees the rows of the database,
+//! those of the commit in flight, and those of the batch that it is building.
+
+use std::collections::HashMap;
+
+use super::{admit::Admitted, ticket::{Failure, Outcome}};
+use crate::{
+    core::number::LeafIndex,
+    store::{IdentityKey, IdentityRow, LogIdentity, Store, StoreError},
+};
+
+/// The identities of one log that the database does not hold yet, and those looked up for a batch.
+#[derive(Debug, Default)]
+pub(super) struct Identities {
+    /// Rows of the commit in flight, by the number of its cycle.
+    in_flight: HashMap<IdentityKey, (u64, IdentityRow)>,
+    /// Rows read from the database for the batch being built.
+    stored: HashMap<IdentityKey, IdentityRow>,
+    /// Rows that the batch being built adds, in the order of their making.
+    added: Vec<(IdentityKey, IdentityRow)>,
+    /// Position in `added` by key.
+    added_at: HashMap<IdentityKey, usize>,
+}
+
+/// Returns every identity that an entry is known by: its key first, then its bytes.
+fn keys_of(group: &Admitted, position: usize) -> impl Iterator<Item = IdentityKey> {
+    let entry = group.entries.get(position);
+    let by_hash = group.log.row().identity == LogIdentity::EntryHash;
+    let key = entry.and_then(|entry| entry.key.clone());
+    let hash = entry
+        .filter(|_| by_hash)
+        .map(|entry| IdentityKey::entry_hash(group.log.number(), &entry.leaf_hash));
+    key.into_iter().chain(hash)
+}
+
+impl Identities {
+    /// Reads what the database knows of a batch's identities, in one look-up for all of them.
+    pub(super) fn load(&mut self, store: &Store, groups: &[Admitted]) -> Result<(), StoreError> {
+        self.stored.clear();
+        let keys: Vec<IdentityKey> = groups
+            .iter()
+            .filter(|group| group.has_identity())
+            .flat_map(|group| (0..group.entries.len()).flat_map(|position| keys_of(group, position)))
+            .filter(|key| !self.in_flight.contains_key(key))
+            .collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let rows = store.identities(&keys)?;
+        self.stored.extend(keys.into_iter().zip(rows).filter_map(|(key, row)| Some((key, row?))));
+        Ok(())
+    }
+
+    /// Finds a row, the newest source first, unless it is older than `oldest`.
+    fn find(&self, key: &IdentityKey, oldest: LeafIndex) -> Option<IdentityRow> {
+        let added = self.added_at.get(key).and_then(|at| self.added.get(*at)).map(|(_, row)| *row);
+        added
+            .or_else(|| self.in_flight.get(key).map(|(_, row)| *row))
+            .or_else(|| self.stored.get(key).copied())
+            .filter(|row| row.index >= oldest)
+    }
+
+    fn add(&mut self, key: IdentityKey, row: IdentityRow) {
+        self.added_at.insert(key.clone(), self.added.len());
+        self.added.push((key, row));
+    }
+
+    /// Forgets what was added since `mark`.
+    fn undo(&mut self, mark: usize) {
+        for (key, _) in self.added.drain(mark..) {
+            // A key is added at most once a batch: a second entry with it is a duplicate.
+            self.added_at.remove(&key);
+        }
+    }
+
+    /// Decides the outcome of each entry of a group whose first new entry gets `next`.
+    ///
+    /// Identities that are older than `oldest` count as unknown. A conflict in an atomic group
+    /// refuses the group and leaves no trace of it.
+    pub(super) fn resolve(
+        &mut self,
+        group: &Admitted,
+        next: u64,
+        oldest: LeafIndex,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let mark = self.added.len();
+        let mut next = next;
+        let mut outcomes = Vec::with_capacity(group.entries.len());
+        for position in 0..group.entries.len() {
+            let outcome = self.resolve_one(group, position, next, oldest);
+            match outcome {
+                Outcome::Sequenced { .. } => next += 1,
+                Outcome::Conflict { first } if group.atomic => {
+                    self.undo(mark);
+                    return Err(Failure::Conflict { position, first });
+                }
+                Outcome::Duplicate { .. } | Outcome::Conflict { .. } => {}
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    fn resolve_one(&mut self, group: &Admitted, position: usize, next: u64, oldest: LeafIndex) -> Outcome {
+        let index = LeafIndex::new(next).expect("a tree stays below its largest size");
+        let Some(entry) = group.entries.get(position) else {
+            unreachable!("positions run over the group's entries");
+        };
+        if !group.has_identity() {
+            return Outcome::Sequenced { index };
+        }
+        let by_key = entry.key.as_ref().and_then(|key| self.find(key, oldest));
+        if let Some(row) = by_key {
+            if row.tag != entry.leaf_hash {
+                return Outcome::Conflict { first: row.index };
+            }
+            return Outcome::Duplicate { index: row.index };
+        }
+        let hash = (group.log.row().identity == LogIdentity::EntryHash)
+            .then(|| IdentityKey::entry_hash(group.log.number(), &entry.leaf_hash));
+        let by_hash = hash.as_ref().and_then(|key| self.find(key, oldest));
+        let row = IdentityRow { index: by_hash.map_or(index, |row| row.index), tag: entry.leaf_hash };
+        // The key of a repeated entry is kept as well, so that its reuse for another is noticed.
+        if let Some(key) = &entry.key {
+            self.add(key.clone(), row);
+        }
+        if by_hash.is_some() {
+            return Outcome::Duplicate { index: row.index };
+        }
+        if let Some(key) = hash {
+            self.add(key, row);
+        }
+        Outcome::Sequenced { index }
+    }
+
+    /// Takes the rows of the finished batch and keeps them findable until its cycle has committed.
+    pub(super) fn take(&mut self, cycle: u64) -> Vec<(IdentityKey, IdentityRow)> {
+        self.stored.clear();
+        self.added_at.clear();
+        let added = core::mem::take(&mut self.added);
+        self.in_flight.extend(added.iter().map(|(key, row)| (key.clone(), (cycle, *row))));
+        added
+    }
+
+    /// Forgets the rows of cycles that have committed: the database finds them.
+    pub(super) fn committed(&mut self, cycle: u64) {
+        if !self.in_flight.is_empty() {
+            self.in_flight.retain(|_, (of, _)| *of > cycle);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Opens the logs of a store: every check that stands before the first signature.
+
+use std::sync::Arc;
+
+use super::{
+    Clock, Ledger, Limits, Meter,
+    head::{CommittedHead, RootMismatch, Signer},
+    log::{Log, LogStatus, Published},
+    sequence::Opened,
+};
+use crate::{
+    core::{
+        note::SigningKey,
+        number::{LogNumber, UnixMillis},
+        origin::{self, Origin},
+        tree::TreeHead,
+    },
+    store::{LogRow, LogState, RecoverError, Store, StoreError, TileReader, Watermark, WatermarkError},
+};
+
+/// How far the clock may be behind the newest entry, in milliseconds.
+///
+/// A machine whose clock is set by the network steps by less; one second also absorbs a leap
+/// second. More means that the clock or the data is not what it was.
+const CLOCK_BEHIND_MILLIS_MAX: u64 = 1_000;
+
+/// What the write path is made of.
+pub struct Parts {
+    /// The open store.
+    pub store: Store,
+    /// Where commits go: the same store, except in tests that make it fail.
+    pub ledger: Box<dyn Ledger>,
+    /// The open watermark.
+    pub watermark: Watermark,
+    /// Reads tiles for proofs.
+    pub reader: TileReader,
+    /// The signing key of each log.
+    pub keys: Vec<(LogNumber, SigningKey)>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How much may wait.
+    pub limits: Limits,
+    /// Counts and times.
+    pub meter: Meter,
+}
+
+/// Why a log is not opened. Nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store can't be read.
+    #[error("read the database: {0}")]
+    Store(#[from] StoreError),
+    /// The stored log does not hold together, or is behind what was signed.
+    #[error("{0}")]
+    Recover(#[from] RecoverError),
+    /// The watermark can't be read or raised.
+    #[error("{0}")]
+    Watermark(#[from] WatermarkError),
+    /// The watermark does not know a log that has entries.
+    #[error(
+        "the watermark file knows nothing of log {origin}, which has {size} entries: without it a \
+         database restored from an old copy could sign a second history. Put the right watermark \
+         file in place; if it is lost, close this log and open another origin"
+    )]
+    WatermarkMissing {
+        /// The log's origin.
+        origin: String,
+        /// Its size.
+        size: u64,
+    },
+    /// There is no key for a log.
+    #[error("there is no signing key for log {origin}; put its key file back")]
+    KeyMissing {
+        /// The log's origin.
+        origin: String,
+    },
+    /// The key is not the one that the log was created with.
+    #[error("the signing key of log {origin} is not the one in its row, {vkey}; put the right key file back")]
+    KeyWrong {
+        /// The log's origin.
+        origin: String,
+        /// The verifier key that the row names.
+        vkey: String,
+    },
+    /// The clock is behind the newest entry.
+    #[error(
+        "the clock is {behind_ms} ms behind the newest entry of log {origin}; set the clock, or find \
+         out why it was ahead before"
+    )]
+    ClockBehind {
+        /// The log's origin.
+        origin: String,
+        /// How far behind.
+        behind_ms: u64,
+    },
+    /// The committed head and the second computation differ.
+    #[error("log {origin}: {mismatch}; restore a good copy of the data")]
+    Mismatch {
+        /// The log's origin.
+        origin: String,
+        /// The two roots.
+        mismatch: RootMismatch,
+    },
+    /// A thread could not be started.
+    #[error("start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a log is not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Another log has this origin.
+    #[error("a log with this origin exists already; choose another origin")]
+    Exists,
+    /// Another log is served under the same path.
+    #[error("the log {other} is served under the same path /{prefix}; choose an origin with another path")]
+    Prefix {
+        /// The other log.
+        other: String,
+        /// The path of both.
+        prefix: String,
+    },
+    /// Another log was created meanwhile.
+    #[error("another log was created at the same time; try again")]
+    Raced,
+    /// The store can't be read or written.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The new log can't be opened.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// The server stops.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// Returns the number that a log of this origin would get, if it can be created.
+pub fn next_log(store: &Store, origin: &Origin) -> Result<LogNumber, CreateError> {
+    let logs = store.logs()?;
+    for log in &logs {
+        if log.origin == *origin {
+            return Err(CreateError::Exists);
+        }
+        if origin::prefix_conflict(&log.origin, origin) {
+            let (other, prefix) = (log.origin.to_string(), origin.http_prefix().to_owned());
+            return Err(CreateError::Prefix { other, prefix });
+        }
+    }
+    Ok(logs.last().map_or(LogNumber(0), |last| LogNumber(last.number.0 + 1)))
+}
+
+/// Opens one log: recovers its edge, checks it against watermark, key and clock, and signs its head.
+pub(super) fn open_log(
+    row: &LogRow,
+    key: SigningKey,
+    store: &Store,
+    watermark: &Watermark,
+    now: UnixMillis,
+) -> Result<Opened, OpenError> {
+    let origin = || row.origin.to_string();
+    let wrong_key = || OpenError::KeyWrong {
+        origin: origin(),
+        vkey: row.vkeys.last().map(ToString::to_string).unwrap_or_default(),
+    };
+    let signer = Signer::new(row, key).ok_or_else(wrong_key)?;
+    let mark = watermark.get(row.number)?;
+    if mark.as_ref().is_some_and(|mark| mark.key_hash != signer.key_hash()) {
+        return Err(wrong_key());
+    }
+    let recovered = store.recover(row.number, mark.map(|mark| mark.head))?;
+    let durable = &recovered.durable;
+    let TreeHead { size, .. } = durable.row().head;
+    if mark.is_none() && size.get() > 0 {
+        return Err(OpenError::WatermarkMissing { origin: origin(), size: size.get() });
+    }
+    let behind_ms = durable.row().at.0.saturating_sub(now.0);
+    if behind_ms > CLOCK_BEHIND_MILLIS_MAX {
+        return Err(OpenError::ClockBehind { origin: origin(), behind_ms });
+    }
+
+    let head = CommittedHead::new(durable, &recovered.second)
+        .map_err(|mismatch| OpenError::Mismatch { origin: origin(), mismatch })?;
+    let head = head.raise(watermark, signer.key_hash())?;
+    let published = Published { checkpoint: signer.sign(&head), edge: recovered.edge.clone(), at: head.at() };
+    let status = match row.state {
+        LogState::Open => LogStatus::Open,
+        LogState::Closed => LogStatus::Closed,
+    };
+    let log = Arc::new(Log::new(row.clone(), status, published));
+    Ok(Opened { log, edge: recovered.edge, second: recovered.second_root, signer })
+}

@@ -1,0 +1,276 @@
+//! The second stage: one thread that gives leaf indices and integrates.
+//!
+//! It owns every log's queue, right edge and identities, so nothing here needs a lock. It never
+//! waits for more entries: whatever waits when the committer is free is the next batch. Under load
+//! it prepares one batch while another is being synced.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+};
+
+use super::{
+    Clock,
+    admit::Admitted,
+    cycle::{Cycle, LogBatch, Order, Sequenced},
+    head::Signer,
+    identity::Identities,
+    log::Log,
+    meter::Meter,
+    queue::Queue,
+    ticket::{Failure, Outcome},
+};
+use crate::{
+    core::{
+        hash::TreeHash,
+        number::{LeafIndex, LogNumber},
+        tree::{Edge, SecondHead, SecondMismatch, SecondRoot},
+    },
+    store::{LogRows, Store, StoreError},
+};
+
+/// Entries that must wait before a batch is prepared while another is being committed.
+///
+/// Below it, hashing takes a small part of a sync, and a batch that is cut later is a larger one:
+/// preparing ahead cost a sixth of the throughput of 64 unary callers and gained a sixth with
+/// batches of 1,000 (`attestree load`, `benches/README.md`).
+const OVERLAP_ENTRIES_MIN: u64 = 1_024;
+
+/// What happens to the sequencer.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A submission was admitted.
+    Submit(Admitted),
+    /// A log was opened or created.
+    Open(Box<Opened>),
+    /// The committer is done with a cycle; everything in it is durable or failed.
+    Done(u64),
+    /// The committer stopped because the store is poisoned.
+    Poisoned,
+    /// Commit what waits, then stop.
+    Stop,
+}
+
+/// A log as the sequencer and the committer take it over.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) log: Arc<Log>,
+    pub(super) edge: Edge,
+    pub(super) second: SecondRoot,
+    pub(super) signer: Signer,
+}
+
+/// The sequencer's part of one log.
+#[derive(Debug)]
+struct Lane {
+    log: Arc<Log>,
+    edge: Edge,
+    second: SecondRoot,
+    identities: Identities,
+}
+
+/// The state of the sequencer thread.
+pub(super) struct Sequencer {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    identity_window: Option<u64>,
+    meter: Meter,
+    events: mpsc::Receiver<Event>,
+    orders: mpsc::Sender<Order>,
+    lanes: BTreeMap<LogNumber, Lane>,
+    queue: Queue,
+    /// Number of the last cycle that was sent.
+    sent: u64,
+    /// Number of the last cycle that the committer is done with.
+    done: u64,
+    stopping: bool,
+    poisoned: bool,
+}
+
+impl Sequencer {
+    /// Makes the sequencer of a server without logs; [`Event::Open`] adds them.
+    pub(super) fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        identity_window: Option<u64>,
+        meter: Meter,
+        events: mpsc::Receiver<Event>,
+        orders: mpsc::Sender<Order>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            identity_window,
+            meter,
+            events,
+            orders,
+            lanes: BTreeMap::new(),
+            queue: Queue::default(),
+            sent: 0,
+            done: 0,
+            stopping: false,
+            poisoned: false,
+        }
+    }
+
+    /// Runs until it is told to stop and nothing is left to commit, or until the store is poisoned.
+    pub(super) fn run(mut self) {
+        while !self.finished() {
+            let Ok(event) = self.events.recv() else { break };
+            self.apply(event);
+            while let Ok(event) = self.events.try_recv() {
+                self.apply(event);
+            }
+            while self.may_cut() {
+                self.cycle();
+            }
+        }
+    }
+
+    fn finished(&self) -> bool {
+        self.poisoned || (self.stopping && self.queue.is_empty() && self.sent == self.done)
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Submit(group) => self.queue.push(group),
+            Event::Open(opened) => {
+                let Opened { log, edge, second, signer } = *opened;
+                // The order of this channel puts the signer before any cycle that needs it.
+                let _committer_gone = self.orders.send(Order::Open(Box::new(signer)));
+                let lane = Lane { log: Arc::clone(&log), edge, second, identities: Identities::default() };
+                self.lanes.insert(log.number(), lane);
+            }
+            Event::Done(cycle) => {
+                self.done = cycle;
+                for lane in self.lanes.values_mut() {
+                    lane.identities.committed(cycle);
+                }
+            }
+            Event::Poisoned => {
+                self.poisoned = true;
+                self.queue.clear();
+            }
+            Event::Stop => self.stopping = true,
+        }
+    }
+
+    fn may_cut(&self) -> bool {
+        let in_flight = self.sent - self.done;
+        !self.poisoned
+            && !self.queue.is_empty()
+            && (in_flight == 0 || (in_flight == 1 && self.queue.entries() >= OVERLAP_ENTRIES_MIN))
+    }
+
+    /// Cuts a batch, hands it to the committer, and computes its roots again while that one waits
+    /// for the disk.
+    fn cycle(&mut self) {
+        let started = self.clock.monotonic();
+        let number = self.sent + 1;
+        let mut batches = Vec::new();
+        for (log, groups) in self.queue.cut() {
+            let lane = self.lanes.get_mut(&log).expect("a group is admitted to an open log only");
+            match lane.batch(number, groups, &self.store, &*self.clock, self.identity_window) {
+                Ok(batch) => batches.extend(batch),
+                Err(error) => {
+                    // The look-up changed nothing; the groups fail and the log goes on.
+                    tracing::error!(origin = lane.log.origin(), error = %error, "identity look-up failed");
+                }
+            }
+        }
+        if batches.is_empty() {
+            return;
+        }
+        let rows: Vec<_> = batches
+            .iter()
+            .filter_map(|batch| Some((batch.log.number(), Arc::clone(batch.rows.as_ref()?))))
+            .collect();
+        self.meter.sequenced(self.clock.monotonic() - started);
+        self.sent = number;
+        if self.orders.send(Order::Commit(Cycle { number, batches })).is_err() {
+            self.poisoned = true;
+            return;
+        }
+
+        let verdicts = rows.into_iter().map(|(log, rows)| (log, self.check(log, &rows))).collect();
+        if self.orders.send(Order::Verdict(verdicts)).is_err() {
+            self.poisoned = true;
+        }
+    }
+
+    /// Computes the root of a log's batch again, from the bytes that were handed to the store.
+    fn check(&mut self, log: LogNumber, rows: &LogRows) -> Result<SecondHead, SecondMismatch> {
+        let lane = self.lanes.get_mut(&log).expect("the lane that made the batch");
+        let segments = rows.segments.iter().map(|(_, bytes)| bytes.as_slice());
+        let tiles = rows.tiles.iter().map(|(id, bytes)| (*id, bytes.as_slice()));
+        let (head, second) = lane.second.check(segments, tiles, rows.head.head)?;
+        lane.second = second;
+        Ok(head)
+    }
+}
+
+impl Lane {
+    /// Decides the outcomes of the groups, integrates the new entries and encodes their rows.
+    ///
+    /// Returns nothing if every group was refused. On an error the tickets of all groups are
+    /// dropped, which answers them.
+    fn batch(
+        &mut self,
+        cycle: u64,
+        groups: Vec<Admitted>,
+        store: &Store,
+        clock: &dyn Clock,
+        window: Option<u64>,
+    ) -> Result<Option<LogBatch>, StoreError> {
+        self.identities.load(store, &groups)?;
+        let previous = self.edge.head();
+        let size = previous.size.get();
+        let oldest = window.map_or(0, |window| size.saturating_sub(window));
+        let oldest = LeafIndex::new(oldest).expect("an index below the tree's size");
+
+        let mut entries = Vec::new();
+        let mut leaf_hashes = Vec::new();
+        let mut sequenced = Vec::with_capacity(groups.len());
+        for group in groups {
+            let next = size + entries.len() as u64;
+            let outcomes = match self.identities.resolve(&group, next, oldest) {
+                Ok(outcomes) => outcomes,
+                Err(failure) => {
+                    fail(group, failure);
+                    continue;
+                }
+            };
+            let Admitted { entries: group_entries, permit, ticket, .. } = group;
+            let hashes: Vec<TreeHash> = group_entries.iter().map(|entry| entry.leaf_hash).collect();
+            for (entry, outcome) in group_entries.into_iter().zip(&outcomes) {
+                if matches!(outcome, Outcome::Sequenced { .. }) {
+                    leaf_hashes.push(entry.leaf_hash);
+                    entries.push(entry.bytes);
+                }
+            }
+            sequenced.push(Sequenced { ticket, outcomes, leaf_hashes: hashes, permit });
+        }
+        if sequenced.is_empty() {
+            return Ok(None);
+        }
+
+        let identities = self.identities.take(cycle);
+        let rows = if entries.is_empty() && identities.is_empty() {
+            None
+        } else {
+            let integration = self.edge.append(&leaf_hashes);
+            let bytes = entries.iter().map(|entry| entry.as_ref());
+            let number = self.log.number();
+            let rows = LogRows::encode(number, clock.now(), previous, bytes, &integration, identities);
+            self.edge = integration.edge;
+            Some(Arc::new(rows))
+        };
+        let log = Arc::clone(&self.log);
+        Ok(Some(LogBatch { log, rows, edge: self.edge.clone(), groups: sequenced, entries: entries.len() }))
+    }
+}
+
+/// Answers a group that was refused in sequencing.
+fn fail(group: Admitted, failure: Failure) {
+    let _gone = group.ticket.send(Err(failure));
+}

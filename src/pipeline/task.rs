@@ -1,0 +1,328 @@
+//! The handle of the write path, and its threads.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Clock, CreateError, Limits, Log, OpenError, Parts, Refusal, Submission, Ticket,
+    admit::admit,
+    commit::Committer,
+    open::{next_log, open_log},
+    pool::Usage,
+    sequence::{Event, Sequencer},
+};
+use crate::{
+    core::note::SigningKey,
+    store::{LogRow, Store, TileReader, Watermark},
+};
+
+/// How often the watermark is made durable, in milliseconds (DESIGN: at least each second).
+const WATERMARK_SYNC_MILLIS: u64 = 500;
+
+/// The write path of a server. Clones share it.
+#[derive(Clone)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    watermark: Arc<Watermark>,
+    reader: TileReader,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    pool: Arc<Usage>,
+    logs: RwLock<Logs>,
+    /// Held while a log is created, so that numbers and prefixes stay unique.
+    creating: Mutex<()>,
+    events: mpsc::Sender<Event>,
+    stopping: AtomicBool,
+    short_of_space: AtomicBool,
+    fatal: watch::Receiver<bool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped to stop the watermark thread.
+    ticking: Mutex<Option<mpsc::Sender<()>>>,
+}
+
+#[derive(Default)]
+struct Logs {
+    by_origin: BTreeMap<String, Arc<Log>>,
+    in_order: Vec<Arc<Log>>,
+    /// Origins of logs that carry a halt marker and were not opened.
+    halted: Vec<LogRow>,
+}
+
+/// How the write path ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything admitted was published.
+    Clean,
+    /// The store was poisoned; what was admitted may or may not be in the log.
+    Poisoned,
+}
+
+impl Pipeline {
+    /// Opens every log and starts the threads.
+    ///
+    /// A log with a halt marker is left out: its readers and writers are told so.
+    pub fn open(parts: Parts) -> Result<Self, OpenError> {
+        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter } = parts;
+        let watermark = Arc::new(watermark);
+        let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
+        let mut logs = Logs::default();
+        let mut opened = Vec::new();
+        for row in store.logs()? {
+            if let Some(reason) = store.halted(row.number)? {
+                tracing::error!(origin = row.origin.as_str(), error = reason, "the log is halted and stays so");
+                logs.halted.push(row);
+                continue;
+            }
+            let key = keys
+                .remove(&row.number)
+                .ok_or_else(|| OpenError::KeyMissing { origin: row.origin.to_string() })?;
+            let log = open_log(&row, key, &store, &watermark, clock.now())?;
+            logs.add(Arc::clone(&log.log));
+            opened.push(log);
+        }
+        // What was signed above is covered by a durable watermark before anyone can read it.
+        watermark.sync()?;
+
+        let (events, event_queue) = mpsc::channel();
+        let (orders, order_queue) = mpsc::channel();
+        let (fatal_sender, fatal) = watch::channel(false);
+        let window = limits.identity_window;
+        let sequencer =
+            Sequencer::new(store.clone(), Arc::clone(&clock), window, meter.clone(), event_queue, orders);
+        let committer = Committer {
+            ledger,
+            watermark: Arc::clone(&watermark),
+            reader: reader.clone(),
+            clock: Arc::clone(&clock),
+            meter,
+            orders: order_queue,
+            events: events.clone(),
+            fatal: fatal_sender.clone(),
+            signers: BTreeMap::new(),
+        };
+        let (ticking, ticks) = mpsc::channel();
+        let marks = Arc::clone(&watermark);
+        let threads = vec![
+            spawn("sequencer", &fatal_sender, move || sequencer.run())?,
+            spawn("committer", &fatal_sender, move || committer.run())?,
+            spawn("watermark", &fatal_sender, {
+                let fatal = fatal_sender.clone();
+                move || sync_watermark(&marks, &ticks, &fatal)
+            })?,
+        ];
+        for log in opened {
+            let _sequencer_gone = events.send(Event::Open(Box::new(log)));
+        }
+        let shared = Shared {
+            store,
+            watermark,
+            reader,
+            clock,
+            limits,
+            pool: Arc::new(Usage::default()),
+            logs: RwLock::new(logs),
+            creating: Mutex::new(()),
+            events,
+            stopping: AtomicBool::new(false),
+            short_of_space: AtomicBool::new(false),
+            fatal,
+            threads: Mutex::new(threads),
+            ticking: Mutex::new(Some(ticking)),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Submits entries to a log. Never blocks.
+    pub fn submit(&self, log: &Arc<Log>, submission: Submission) -> Result<Ticket, Refusal> {
+        let shared = &*self.shared;
+        if shared.stopping.load(Ordering::Acquire) || *shared.fatal.borrow() {
+            return Err(Refusal::ShuttingDown);
+        }
+        if shared.short_of_space.load(Ordering::Acquire) {
+            return Err(Refusal::NoSpace);
+        }
+        let (sender, ticket) = Ticket::new();
+        let admitted = admit(log, submission, &shared.pool, &shared.limits, sender)?;
+        shared.events.send(Event::Submit(admitted)).map_err(|_gone| Refusal::ShuttingDown)?;
+        Ok(ticket)
+    }
+
+    /// Returns the logs in the order of their creation; the first is the default log.
+    pub fn logs(&self) -> Vec<Arc<Log>> {
+        self.read_logs(|logs| logs.in_order.clone())
+    }
+
+    /// Returns the rows of the logs that were not opened because they carry a halt marker.
+    pub fn halted_logs(&self) -> Vec<LogRow> {
+        self.read_logs(|logs| logs.halted.clone())
+    }
+
+    /// Finds a log by its origin; the empty origin means the default log.
+    pub fn log(&self, origin: &str) -> Result<Arc<Log>, Refusal> {
+        self.read_logs(|logs| {
+            let default = || logs.in_order.first().filter(|log| log.number().0 == 0);
+            let found = if origin.is_empty() { default() } else { logs.by_origin.get(origin) };
+            let halted = |row: &LogRow| {
+                row.origin.as_str() == origin || (origin.is_empty() && row.number.0 == 0)
+            };
+            match found {
+                Some(log) => Ok(Arc::clone(log)),
+                None if logs.halted.iter().any(halted) => Err(Refusal::Halted),
+                None => Err(Refusal::UnknownLog),
+            }
+        })
+    }
+
+    fn read_logs<T>(&self, read: impl FnOnce(&Logs) -> T) -> T {
+        read(&self.shared.logs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Creates a log and opens it. Blocks on the disk; `row.number` must come from [`next_log`].
+    pub fn create_log(&self, row: &LogRow, key: SigningKey) -> Result<Arc<Log>, CreateError> {
+        let shared = &*self.shared;
+        let _one_at_a_time = shared.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        if next_log(&shared.store, &row.origin)? != row.number {
+            return Err(CreateError::Raced);
+        }
+        shared.store.create_log(row)?;
+        let opened = open_log(row, key, &shared.store, &shared.watermark, shared.clock.now())?;
+        shared.watermark.sync().map_err(OpenError::from)?;
+        let log = Arc::clone(&opened.log);
+        shared.events.send(Event::Open(Box::new(opened))).map_err(|_gone| CreateError::ShuttingDown)?;
+        shared.logs.write().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// Returns the store, for reading.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Returns the reader of tiles, for proofs.
+    pub fn reader(&self) -> &TileReader {
+        &self.shared.reader
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
+    /// Returns the entries and bytes that are admitted and not yet answered.
+    pub fn waiting(&self) -> (u64, u64) {
+        (self.shared.pool.entries(), self.shared.pool.bytes())
+    }
+
+    /// Takes note of the free bytes of the data directory's file system.
+    ///
+    /// Below the floor nothing is accepted, long before a write fails for want of space and
+    /// poisons the store. Reads go on.
+    pub fn report_free_space(&self, bytes: u64) {
+        let short = bytes < self.shared.limits.free_bytes_min;
+        let was = self.shared.short_of_space.swap(short, Ordering::AcqRel);
+        if short && !was {
+            tracing::error!(bytes, "short of disk space; no entries are accepted");
+        } else if was && !short {
+            tracing::info!(bytes, "enough disk space again; entries are accepted");
+        }
+    }
+
+    /// Returns whether entries are refused for want of disk space.
+    pub fn is_short_of_space(&self) -> bool {
+        self.shared.short_of_space.load(Ordering::Acquire)
+    }
+
+    /// Returns a receiver that turns true when the store is poisoned and the process has to end.
+    pub fn fatal(&self) -> watch::Receiver<bool> {
+        self.shared.fatal.clone()
+    }
+
+    /// Refuses every later submission.
+    pub fn close_intake(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+    }
+
+    /// Commits, publishes and answers everything admitted, stops the threads and makes the
+    /// watermark durable. Blocks.
+    pub fn stop(&self) -> Stopped {
+        self.close_intake();
+        let shared = &*self.shared;
+        let _sequencer_gone = shared.events.send(Event::Stop);
+        shared.ticking.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let threads = core::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let panicked = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        let synced = shared.watermark.sync();
+        if panicked > 0 || synced.is_err() || *shared.fatal.borrow() {
+            return Stopped::Poisoned;
+        }
+        Stopped::Clean
+    }
+}
+
+impl Drop for Shared {
+    /// Lets the threads end after the last handle is gone, also where nobody called `stop`.
+    fn drop(&mut self) {
+        let _sequencer_gone = self.events.send(Event::Stop);
+    }
+}
+
+impl Logs {
+    fn add(&mut self, log: Arc<Log>) {
+        self.by_origin.insert(log.origin().to_owned(), Arc::clone(&log));
+        self.in_order.push(log);
+    }
+}
+
+/// Starts a named thread whose panic is as fatal as a failed write.
+fn spawn(
+    name: &str,
+    fatal: &watch::Sender<bool>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    let fatal = fatal.clone();
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let mut guard = PanicGuard { fatal, armed: true };
+        run();
+        guard.armed = false;
+    })
+}
+
+/// Announces a panic of the thread that holds it.
+struct PanicGuard {
+    fatal: watch::Sender<bool>,
+    armed: bool,
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if self.armed {
+            self.fatal.send_replace(true);
+        }
+    }
+}
+
+/// Makes the watermark durable now and then, until the sender of `ticks` is gone.
+fn sync_watermark(watermark: &Watermark, ticks: &mpsc::Receiver<()>, fatal: &watch::Sender<bool>) {
+    let every = core::time::Duration::from_millis(WATERMARK_SYNC_MILLIS);
+    while ticks.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if let Err(error) = watermark.sync() {
+            // A failed sync leaves the file's content unknown, and it is never tried again.
+            tracing::error!(error = %error, "the watermark can't be made durable");
+            fatal.send_replace(true);
+            return;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a submitter holds while it waits, and what it gets.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::log::Published;
+use crate::core::{hash::TreeHash, number::LeafIndex};
+
+/// Where one entry of a submission stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The entry is a new leaf.
+    Sequenced {
+        /// Its index.
+        index: LeafIndex,
+    },
+    /// The entry was submitted before, in an earlier submission or earlier in this one.
+    Duplicate {
+        /// The index of the first.
+        index: LeafIndex,
+    },
+    /// The idempotency key belongs to another entry. Only in submissions that are not atomic.
+    Conflict {
+        /// The index of the entry that has the key.
+        first: LeafIndex,
+    },
+}
+
+/// The answer to a submission: every entry that is not in conflict is durable and covered by
+/// `published`.
+#[derive(Debug)]
+pub struct Receipted {
+    /// One outcome an entry, in the order of the submission.
+    pub outcomes: Vec<Outcome>,
+    /// One leaf hash an entry, in the order of the submission.
+    pub leaf_hashes: Vec<TreeHash>,
+    /// The head that covers them.
+    pub published: Arc<Published>,
+}
+
+/// Why a submission that was admitted was not answered with indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// An idempotency key of an atomic submission belongs to another entry. Nothing was appended.
+    #[error("the idempotency key of entry {position} was used for another entry, at index {first}")]
+    Conflict {
+        /// Position of the entry in the submission.
+        position: usize,
+        /// The index of the entry that has the key.
+        first: LeafIndex,
+    },
+    /// The log stopped itself because its two roots differ. Nothing was signed.
+    #[error("the log halted itself because a check failed; its operator has to act")]
+    Halted,
+    /// The write failed or its result is not known; the server stops.
+    #[error("the write may or may not have happened; send it again with the same idempotency key")]
+    Uncertain,
+}
+
+/// The future of an answer.
+#[derive(Debug)]
+pub struct Ticket {
+    answer: oneshot::Receiver<Result<Receipted, Failure>>,
+}
+
+/// The end of a ticket that answers it. Dropping it answers [`Failure::Uncertain`].
+pub(super) type TicketSender = oneshot::Sender<Result<Receipted, Failure>>;
+
+impl Ticket {
+    /// Makes a ticket and the end that answers it.
+    pub(super) fn new() -> (TicketSender, Self) {
+        let (sender, answer) = oneshot::channel();
+        (sender, Self { answer })
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Receipted, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer)
+            .poll(context)
+            .map(|answer| answer.unwrap_or(Err(Failure::Uncertain)))
+    }
+}
