@@ -9,6 +9,10 @@
 )]
 
 #[cfg(feature = "server")]
+mod hostile;
+#[cfg(feature = "server")]
+mod interop;
+#[cfg(feature = "server")]
 mod pipeline;
 #[cfg(feature = "server")]
 mod world;
