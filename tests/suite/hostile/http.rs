@@ -73,7 +73,7 @@ async fn entries_over_http_have_the_same_limits() {
     for (status, sent) in [
         (400, add_with(&["content-length: 0"], b"")),
         (400, add_with(&[], b"")),
-        (413, add_with(&["content-length: 65536"], &[1; 65_536])),
+        (413, add_with(&["content-length: 65536"], &vec![1; 65_536])),
         // The length alone is enough to refuse; nothing of it is awaited.
         (413, add_with(&["content-length: 1000000000000"], b"")),
         (413, add_with(&["transfer-encoding: chunked"], &chunked(70, 1_000))),

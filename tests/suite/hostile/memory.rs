@@ -90,7 +90,7 @@ async fn ten_times_the_load_is_refused_not_kept() {
         clients.spawn(async move {
             let mut taken = Vec::new();
             for push in 0..4_u8 {
-                let entry = Bytes::from([&[number, push][..], &[7; 65_000]].concat());
+                let entry = Bytes::from([vec![number, push], vec![7; 65_000]].concat());
                 let entries = vec![entry.clone(); 128];
                 let request = proto::AppendBatchRequest { entries, ..Default::default() };
                 match client.append_batch(request).await {

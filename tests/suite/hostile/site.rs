@@ -70,7 +70,8 @@ impl Site {
         let batch = (8 * 1_024 * 1_024 / bytes).clamp(1, 4_096);
         let mut left = count;
         while left > 0 {
-            let entries: Vec<Bytes> = (0..left.min(batch)).map(|n| vec![n as u8; bytes].into()).collect();
+            let fillers = (0..=u8::MAX).cycle().take(left.min(batch));
+            let entries: Vec<Bytes> = fillers.map(|filler| vec![filler; bytes].into()).collect();
             left -= entries.len();
             let request = proto::AppendBatchRequest { entries: entries.clone(), ..Default::default() };
             let answer = self.client.append_batch(request).await.unwrap().into_inner();
