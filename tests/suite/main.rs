@@ -14,6 +14,10 @@ mod descriptors;
 #[cfg(feature = "server")]
 mod grpc_append;
 #[cfg(feature = "server")]
+mod hostile;
+#[cfg(feature = "server")]
+mod interop;
+#[cfg(feature = "server")]
 mod pipeline;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
