@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::{admit::Admitted, ticket::{Failure, Outcome}};
+use super::{
+    admit::Admitted,
+    ticket::{Failure, Outcome},
+};
 use crate::{
     core::number::LeafIndex,
     store::{IdentityKey, IdentityRow, LogIdentity, Store, StoreError},
@@ -42,7 +45,9 @@ impl Identities {
         let keys: Vec<IdentityKey> = groups
             .iter()
             .filter(|group| group.has_identity())
-            .flat_map(|group| (0..group.entries.len()).flat_map(|position| keys_of(group, position)))
+            .flat_map(|group| {
+                (0..group.entries.len()).flat_map(|position| keys_of(group, position))
+            })
             .filter(|key| !self.in_flight.contains_key(key))
             .collect();
         if keys.is_empty() {
@@ -103,7 +108,13 @@ impl Identities {
         Ok(outcomes)
     }
 
-    fn resolve_one(&mut self, group: &Admitted, position: usize, next: u64, oldest: LeafIndex) -> Outcome {
+    fn resolve_one(
+        &mut self,
+        group: &Admitted,
+        position: usize,
+        next: u64,
+        oldest: LeafIndex,
+    ) -> Outcome {
         let index = LeafIndex::new(next).expect("a tree stays below its largest size");
         let Some(entry) = group.entries.get(position) else {
             unreachable!("positions run over the group's entries");
@@ -121,7 +132,8 @@ impl Identities {
         let hash = (group.log.row().identity == LogIdentity::EntryHash)
             .then(|| IdentityKey::entry_hash(group.log.number(), &entry.leaf_hash));
         let by_hash = hash.as_ref().and_then(|key| self.find(key, oldest));
-        let row = IdentityRow { index: by_hash.map_or(index, |row| row.index), tag: entry.leaf_hash };
+        let row =
+            IdentityRow { index: by_hash.map_or(index, |row| row.index), tag: entry.leaf_hash };
         // The key of a repeated entry is kept as well, so that its reuse for another is noticed.
         if let Some(key) = &entry.key {
             self.add(key.clone(), row);
