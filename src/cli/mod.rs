@@ -10,6 +10,7 @@ mod checkpoint;
 mod completions;
 #[cfg(feature = "server")]
 mod demo;
+mod entries;
 mod entry;
 pub mod exit;
 mod fsck;

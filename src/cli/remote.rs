@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -76,8 +77,8 @@ impl Remote {
         let Some(path) = &self.trust else {
             return Ok(None);
         };
-        let text =
-            fs::read(path).with_context(|| format!("read the trust policy {}", path.display()))?;
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("read the trust policy {}", path.display()))?;
         let policy = TrustPolicy::parse(&text)
             .with_context(|| format!("parse the trust policy {}", path.display()))?;
         Ok(Some(policy))
@@ -92,11 +93,11 @@ impl Remote {
     /// Reads the log's tiles at `url`, or at the server's address.
     ///
     /// The key is the policy's, or the one that the server at that address lists.
-    pub(super) async fn tiles(&self, url: Option<&str>) -> anyhow::Result<(TileClient, Trust)> {
+    pub(super) async fn tiles(&self, url: Option<&str>) -> anyhow::Result<(TileClient, Arc<Trust>)> {
         let server = self.server_at(url.unwrap_or(&self.server))?;
         if let Some(policy) = self.policy()? {
             let trust = Trust::known(policy, self.log.as_ref())?;
-            return Ok((TileClient::new(&server)?, trust));
+            return Ok((TileClient::new(&server)?, Arc::new(trust)));
         }
         // Only an Attestree server can be asked for the key, and it serves gRPC at its root.
         let root = root_of(server.url());
@@ -104,7 +105,7 @@ impl Remote {
         let client = client.context(
             "ask the server for the log's key; give --trust FILE where that is not possible",
         )?;
-        let trust = client.into_trust();
+        let trust = Arc::clone(client.trust());
         let prefix = match url {
             Some(url) => url.to_owned(),
             None => format!("{root}/{}", trust.origin().http_prefix()),

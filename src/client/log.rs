@@ -120,15 +120,15 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let channel = server.channel().await?;
         let trust = match policy {
-            Some(policy) => known(policy, origin)?,
+            Some(policy) => Trust::known(policy, origin)?,
             None => first_use(server, channel.clone(), origin).await?,
         };
         let grpc = LogServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         Ok(Self { grpc, server: server.clone(), trust: Arc::new(trust) })
     }
 
-    /// Returns what is believed of the log.
-    pub fn trust(&self) -> &Trust {
+    /// Returns what is believed of the log; shared by the clones of this client.
+    pub const fn trust(&self) -> &Arc<Trust> {
         &self.trust
     }
 
@@ -268,16 +268,6 @@ pub fn batch_request(log: String, entries: Vec<NewEntry>) -> AppendBatchRequest 
     let keyed = |entry: NewEntry| BatchEntry { entry: entry.bytes, idempotency_key: entry.key };
     let keyed_entries = entries.into_iter().map(keyed).collect();
     AppendBatchRequest { log, entries: Vec::new(), keyed_entries, answer }
-}
-
-/// Chooses the log among those that the policy names.
-pub(super) fn known(policy: TrustPolicy, origin: Option<&Origin>) -> Result<Trust, ClientError> {
-    let chosen = match (origin, policy.logs()) {
-        (Some(origin), _) => origin.clone(),
-        (None, [only]) => Origin::parse(only.name().as_str()).map_err(Untrue::from)?,
-        (None, logs) => return Err(ClientError::WhichLog { logs: logs.len() }),
-    };
-    Ok(Trust::new(policy, chosen))
 }
 
 /// Believes the keys that the server lists for the log.

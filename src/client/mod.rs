@@ -30,7 +30,7 @@ mod trust;
 pub mod verify;
 
 pub use error::{ClientError, Refused, Untrue};
-pub use log::{Appended, BatchPlace, Client, NewEntry, Placed};
+pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
 pub use range::BatchTree;
 pub use server::Server;
 pub use tile::TileClient;

@@ -7,7 +7,7 @@ use crate::core::note::VerifierKey;
 use crate::core::origin::Origin;
 use crate::core::trust::TrustPolicy;
 
-use super::Untrue;
+use super::{ClientError, Untrue};
 
 /// A trust policy for one log, with the newest checkpoint that passed it.
 ///
@@ -22,8 +22,18 @@ pub struct Trust {
 
 impl Trust {
     /// Believes what the policy accepts of the log with this origin.
-    pub const fn new(policy: TrustPolicy, origin: Origin) -> Self {
+    pub fn new(policy: TrustPolicy, origin: Origin) -> Self {
         Self { policy, origin, newest: Mutex::new(None) }
+    }
+
+    /// Believes what the policy accepts of one log: the one with this origin, or its only one.
+    pub fn known(policy: TrustPolicy, origin: Option<&Origin>) -> Result<Self, ClientError> {
+        let origin = match (origin, policy.logs()) {
+            (Some(origin), _) => origin.clone(),
+            (None, [only]) => only.origin.clone(),
+            (None, logs) => return Err(ClientError::WhichLog { logs: logs.len() }),
+        };
+        Ok(Self::new(policy, origin))
     }
 
     /// Returns the log's origin.
