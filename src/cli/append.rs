@@ -85,7 +85,7 @@ struct Appended {
 }
 
 /// Appends the input.
-pub(super) fn run(args: Args, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let prefix = match args.key_prefix {
         Some(prefix) if prefix.is_empty() || prefix.len() > PREFIX_BYTES_MAX => {
             let message = format!("--key-prefix takes 1 to {PREFIX_BYTES_MAX} bytes");
@@ -125,7 +125,7 @@ pub(super) fn run(args: Args, remote: &Remote, output: &Output) -> anyhow::Resul
 fn random_prefix() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).context("ask the system for randomness")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(output::hex(&bytes))
 }
 
 /// A bar where the input's length is known, a spinner where it is not, nothing but on a terminal.
@@ -253,12 +253,9 @@ impl Sender {
     }
 
     /// Says what was appended, also where not everything was.
-    fn summary(&mut self, output: &Output) -> anyhow::Result<()> {
+    fn summary(&mut self, output: Output) -> anyhow::Result<()> {
         let Some(newest) = &self.newest else {
-            return match output.is_json() {
-                true => output.print(&self.done, ""),
-                false => output.line("nothing to append"),
-            };
+            return output.print(&self.done, "nothing to append");
         };
         let done = Appended {
             origin: newest.origin().to_string(),
@@ -269,18 +266,16 @@ impl Sender {
         };
         let (first, last) = (done.first_index.unwrap_or(0), done.last_index.unwrap_or(0));
         let new = done.entries - done.duplicates;
-        let mut text = match new {
-            1 => format!("appended 1 entry to {}", done.origin),
-            _ => format!("appended {new} entries to {}", done.origin),
+        let entries = if new == 1 { "entry" } else { "entries" };
+        let at = if first == last { format!("index {first}") } else { format!("indices {first} to {last}") };
+        let before = match done.duplicates {
+            0 => String::new(),
+            count => format!("; {count} more were there before"),
         };
-        text += &match first == last {
-            true => format!(": index {first}"),
-            false => format!(": indices {first} to {last}"),
-        };
-        if done.duplicates > 0 {
-            text += &format!(", {} of them were there before", done.duplicates);
-        }
-        text += &format!("; proved in the signed tree of {} entries", done.tree_size);
+        let text = format!(
+            "appended {new} {entries} to {}: {at}{before}; proved in the signed tree of {} entries",
+            done.origin, done.tree_size
+        );
         output.print(&done, text)
     }
 }

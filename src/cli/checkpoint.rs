@@ -53,7 +53,7 @@ pub(super) fn tiles_url(tiles: &str) -> Option<&str> {
 }
 
 /// Prints the newest checkpoint, and the ones after it if asked.
-pub(super) fn run(args: &Args, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     block_on(async {
         if let Some(tiles) = &args.tiles {
             let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
@@ -71,9 +71,9 @@ pub(super) fn run(args: &Args, remote: &Remote, output: &Output) -> anyhow::Resu
     })
 }
 
-fn show(checkpoint: &SignedCheckpoint, output: &Output) -> anyhow::Result<()> {
+fn show(checkpoint: &SignedCheckpoint, output: Output) -> anyhow::Result<()> {
     if output.is_json() {
         return output.print(&Shown::from(checkpoint), "");
     }
-    output.bytes(checkpoint.note())
+    Output::bytes(checkpoint.note())
 }

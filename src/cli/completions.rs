@@ -20,9 +20,8 @@ pub(super) struct Args {
 pub(super) fn run(
     args: &Args,
     command: &mut clap::Command,
-    output: &Output,
 ) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(args.shell, command, "attestree", &mut script);
-    output.bytes(&script)
+    Output::bytes(&script)
 }

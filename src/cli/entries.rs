@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use anyhow::{Context as _, bail};
@@ -77,7 +77,7 @@ pub(super) fn lines(input: Box<dyn Read + Send>, path: &Path) -> mpsc::Receiver<
 /// Reads one line and returns it without its newline, and how many bytes it took.
 fn read_line(
     reader: &mut BufReader<Box<dyn Read + Send>>,
-    path: &PathBuf,
+    path: &Path,
     number: u64,
 ) -> anyhow::Result<Option<(Bytes, u64)>> {
     let mut bytes = Vec::new();

@@ -49,7 +49,7 @@ pub(super) struct Passed {
 }
 
 /// Checks the log.
-pub(super) fn run(args: Args, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     #[cfg(feature = "server")]
     if let Some(data) = &args.data {
         return directory(data, remote, output);
@@ -69,7 +69,7 @@ pub(super) fn run(args: Args, remote: &Remote, output: &Output) -> anyhow::Resul
 
 /// Checks the logs of a data directory: all of them, or the one that is named.
 #[cfg(feature = "server")]
-fn directory(data: &Path, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+fn directory(data: &Path, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let directory = crate::server::fsck::Directory::open(data)?;
     let mut found = false;
     for log in directory.logs()? {
@@ -84,10 +84,8 @@ fn directory(data: &Path, remote: &Remote, output: &Output) -> anyhow::Result<()
             .map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
         meter.passed(log.origin().as_str(), &head, &progress, output)?;
     }
-    match found {
-        true => Ok(()),
-        false => anyhow::bail!("{} holds no such log", data.display()),
-    }
+    anyhow::ensure!(found, "{} holds no such log", data.display());
+    Ok(())
 }
 
 /// Shows how far a check is, and how fast.
@@ -120,7 +118,7 @@ impl Meter {
         origin: &str,
         head: &TreeHead,
         progress: &Progress,
-        output: &Output,
+        output: Output,
     ) -> anyhow::Result<()> {
         // Rates of a check that took no measurable time would be infinite.
         let elapsed = self.bar.elapsed().max(Duration::from_micros(1)).as_secs_f64();

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -60,14 +60,14 @@ impl From<&VerifierKey> for Shown {
     fn from(key: &VerifierKey) -> Self {
         Self {
             name: key.name().as_str().to_owned(),
-            id: key.id().iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: output::hex(&key.id()),
             vkey: key.to_string(),
         }
     }
 }
 
 /// Makes or shows a key.
-pub(super) fn run(args: Args, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
     let key = match args.what {
         What::Generate { name, output } => generate(name, &output)?,
         What::Show { file } => show(&file)?,
@@ -75,7 +75,7 @@ pub(super) fn run(args: Args, output: &Output) -> anyhow::Result<()> {
     output.print(&Shown::from(&key), &key)
 }
 
-fn generate(name: KeyName, path: &PathBuf) -> anyhow::Result<VerifierKey> {
+fn generate(name: KeyName, path: &Path) -> anyhow::Result<VerifierKey> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut_slice()).context("ask the system for randomness")?;
     let key = SigningKey::from_seed(name, &seed);
@@ -92,7 +92,7 @@ fn generate(name: KeyName, path: &PathBuf) -> anyhow::Result<VerifierKey> {
     Ok(key.verifier_key().clone())
 }
 
-fn show(path: &PathBuf) -> anyhow::Result<VerifierKey> {
+fn show(path: &Path) -> anyhow::Result<VerifierKey> {
     let bytes = Zeroizing::new(output::read(path)?);
     let text = core::str::from_utf8(&bytes).map(str::trim_end);
     let text = text.with_context(|| format!("read {} as text", path.display()))?;

@@ -73,7 +73,7 @@ pub(super) async fn admin(
 }
 
 /// Carries the command out.
-pub(super) fn run(args: Args, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
     let What::Create { origin, data, identity } = args.what;
     let identity = match identity {
         Identity::None => proto::Identity::None,

@@ -66,7 +66,7 @@ impl From<proto::Log> for Listed {
 }
 
 /// Lists the logs.
-pub(super) fn run(args: &Args, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let logs = block_on(async {
         let server = remote.server()?;
         Ok(list_logs(&server, server.channel().await?).await?)
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, remote: &Remote, output: &Output) -> anyhow::Resu
     let logs = logs.filter(|log| remote.log.as_ref().is_none_or(|origin| log.origin == origin.as_str()));
     let logs: Vec<Listed> = logs.collect();
     if args.policy {
-        return output.bytes(policy(&logs).as_bytes());
+        return Output::bytes(policy(&logs).as_bytes());
     }
     logs.iter().try_for_each(|log| output.print(log, text(log)))
 }

@@ -20,11 +20,11 @@ pub(super) struct Args {
 }
 
 /// Writes the pages.
-pub(super) fn run(args: &Args, command: clap::Command, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, command: clap::Command) -> anyhow::Result<()> {
     let Some(dir) = &args.output else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page).context("make the page")?;
-        return output.bytes(&page);
+        return Output::bytes(&page);
     };
     fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
     clap_mangen::generate_to(command, dir)

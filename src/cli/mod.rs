@@ -120,14 +120,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(refusal) => return exit::usage(&refusal),
     };
     let output = Output::new(cli.json);
-    match dispatch(cli.verb, &cli.remote, &output) {
+    match dispatch(cli.verb, &cli.remote, output) {
         Ok(()) => Exit::Done,
         Err(error) => exit::report(&error),
     }
 }
 
 /// Calls the verb.
-fn dispatch(verb: Verb, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
     match verb {
         #[cfg(feature = "server")]
         Verb::Init(args) => init::run(args, output),
@@ -136,10 +136,10 @@ fn dispatch(verb: Verb, remote: &Remote, output: &Output) -> anyhow::Result<()> 
         Verb::Append(args) => append::run(args, remote, output),
         Verb::Checkpoint(args) => checkpoint::run(&args, remote, output),
         Verb::Entry(args) => entry::run(&args, remote),
-        Verb::Prove(args) => prove::run(args, remote, output),
+        Verb::Prove(args) => prove::run(&args, remote, output),
         Verb::Receipt(args) => receipt::run(&args, remote, output),
         Verb::Verify(args) => verify::run(&args, remote, output),
-        Verb::Fsck(args) => fsck::run(args, remote, output),
+        Verb::Fsck(args) => fsck::run(&args, remote, output),
         Verb::Logs(args) => logs::run(&args, remote, output),
         Verb::Log(args) => log::run(args, output),
         Verb::Key(args) => key::run(args, output),
@@ -151,7 +151,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: &Output) -> anyhow::Result<()> 
         Verb::Load(args) => load::run(args, remote, output),
         #[cfg(feature = "server")]
         Verb::Demo(args) => demo::run(args, output),
-        Verb::Completions(args) => completions::run(&args, &mut Cli::command(), output),
-        Verb::Man(args) => man::run(&args, Cli::command(), output),
+        Verb::Completions(args) => completions::run(&args, &mut Cli::command()),
+        Verb::Man(args) => man::run(&args, Cli::command()),
     }
 }

@@ -30,20 +30,20 @@ impl Output {
     pub(super) fn print(self, value: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
         if self.json {
             let line = serde_json::to_string(value).context("write JSON")?;
-            return self.line(line);
+            return Self::line(line);
         }
-        self.line(text)
+        Self::line(text)
     }
 
     /// Prints a line of text.
-    pub(super) fn line(self, text: impl Display) -> anyhow::Result<()> {
+    pub(super) fn line(text: impl Display) -> anyhow::Result<()> {
         let mut stdout = anstream::stdout().lock();
         writeln!(stdout, "{text}")?;
         Ok(stdout.flush()?)
     }
 
     /// Prints bytes as they are.
-    pub(super) fn bytes(self, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(super) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
         Ok(stdout.flush()?)
@@ -63,7 +63,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// Writes a file, or standard output for `-`.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if path == Path::new("-") {
-        return Output::new(false).bytes(bytes);
+        return Output::bytes(bytes);
     }
     fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
 }
@@ -71,6 +71,11 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Writes a hash as checkpoints do, in base64.
 pub(super) fn base64(hash: &TreeHash) -> String {
     hash.to_base64()
+}
+
+/// Writes bytes in hexadecimal, as key ids are.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Writes a list of hashes in base64.

@@ -76,8 +76,8 @@ fn hash(text: &str) -> Result<TreeHash, &'static str> {
 }
 
 /// Proves and prints.
-pub(super) fn run(args: Args, remote: &Remote, output: &Output) -> anyhow::Result<()> {
-    match args.what {
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    match &args.what {
         What::Inclusion(args) => block_on(inclusion(args, remote, output)),
         What::Consistency(args) => block_on(consistency(args, remote, output)),
     }
@@ -92,7 +92,7 @@ struct ShownInclusion {
     checkpoint: Shown,
 }
 
-async fn inclusion(args: Inclusion, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+async fn inclusion(args: &Inclusion, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let entry = args.entry.as_deref().map(output::read).transpose()?;
     let leaf = entry.as_deref().map(TreeHash::leaf);
     let client = remote.connect().await?;
@@ -135,24 +135,21 @@ struct ShownConsistency {
     checkpoint: Shown,
 }
 
-async fn consistency(args: Consistency, remote: &Remote, output: &Output) -> anyhow::Result<()> {
-    let (proof, old, checkpoint) = match &args.tiles {
-        Some(tiles) => {
-            let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
-            let old = held(&args, &trust)?;
-            let checkpoint = client.checkpoint(&trust).await?;
-            check_growth(&old, &checkpoint)?;
-            let tree = TileTree::open(&client, &checkpoint).await?;
-            let proof = tree.consistency(old.size).await?;
-            verify::consistency(&old, &checkpoint.head(), &proof).map_err(|_| rewritten(&old))?;
-            (proof, old, checkpoint)
-        }
-        None => {
-            let client = remote.connect().await?;
-            let old = held(&args, client.trust())?;
-            let (proof, checkpoint) = over_grpc(&client, &old).await?;
-            (proof, old, checkpoint)
-        }
+async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let (proof, old, checkpoint) = if let Some(tiles) = &args.tiles {
+        let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
+        let old = held(args, &trust)?;
+        let checkpoint = client.checkpoint(&trust).await?;
+        check_growth(&old, &checkpoint)?;
+        let tree = TileTree::open(&client, &checkpoint).await?;
+        let proof = tree.consistency(old.size).await?;
+        verify::consistency(&old, &checkpoint.head(), &proof).map_err(|_| rewritten(&old))?;
+        (proof, old, checkpoint)
+    } else {
+        let client = remote.connect().await?;
+        let old = held(args, client.trust())?;
+        let (proof, checkpoint) = over_grpc(&client, &old).await?;
+        (proof, old, checkpoint)
     };
     let text = format!(
         "proved: the signed tree of {} entries of {} continues the tree of {} entries",

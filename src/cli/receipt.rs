@@ -45,7 +45,7 @@ struct Written {
 }
 
 /// Writes the receipt.
-pub(super) fn run(args: &Args, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let (leaf_hash, receipt, checkpoint) = block_on(async {
         let Some(tiles) = &args.tiles else {
             let inclusion = remote.connect().await?.prove_inclusion(args.index).await?;

@@ -37,8 +37,7 @@ pub(super) struct Args {
 
 /// What verified, as JSON.
 #[derive(Debug, Serialize)]
-struct Verified {
-    verified: bool,
+struct Shown {
     origin: String,
     index: u64,
     leaf_hash: String,
@@ -55,7 +54,7 @@ struct Witness {
 }
 
 /// Verifies the receipt.
-pub(super) fn run(args: &Args, remote: &Remote, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let trust = remote.policy()?.ok_or_else(|| {
         wrong_usage("say whom to believe with --trust FILE; see `attestree verify --help`")
     })?;
@@ -63,10 +62,7 @@ pub(super) fn run(args: &Args, remote: &Remote, output: &Output) -> anyhow::Resu
     let receipt = Receipt::parse(&bytes)
         .map_err(|error| unverified(format!("{}: {error}", args.receipt.display())))?;
     let entry = output::read(&args.entry)?;
-    let entry = match args.line {
-        true => without_newline(&entry),
-        false => &entry,
-    };
+    let entry = if args.line { without_newline(&entry) } else { &entry };
     let verified = receipt.verify(entry, &trust).map_err(|error| refuse(&error, &receipt, entry, &trust))?;
     show(&verified, &args.receipt, output)
 }
@@ -91,18 +87,17 @@ fn without_newline(entry: &[u8]) -> &[u8] {
     entry.strip_suffix(b"\n").unwrap_or(entry)
 }
 
-fn show(verified: &VerifiedReceipt, path: &Path, output: &Output) -> anyhow::Result<()> {
+fn show(verified: &VerifiedReceipt, path: &Path, output: Output) -> anyhow::Result<()> {
     let head = verified.head();
     let witnesses = verified.trusted.witnesses.iter();
-    let shown = Verified {
-        verified: true,
+    let shown = Shown {
         origin: verified.origin().to_string(),
         index: verified.index.get(),
         leaf_hash: base64(&verified.leaf),
         tree_size: head.size.get(),
         root: base64(&head.root),
         witnesses: witnesses
-            .map(|(name, time)| Witness { name: name.to_string(), time: time.get() })
+            .map(|(name, time)| Witness { name: name.clone(), time: time.get() })
             .collect(),
     };
     let by = match shown.witnesses.len() {

@@ -174,10 +174,10 @@ pub async fn audit(
         done.tiles += u64::from(found!(check_partial(client, &edge, level).await?));
     }
     let computed = edge.head().root;
-    Ok(match edge.head() == head {
-        true => Ok(done),
-        false => Err(Finding::Root { computed, signed: head }),
-    })
+    if edge.head() != head {
+        return Ok(Err(Finding::Root { computed, signed: head }));
+    }
+    Ok(Ok(done))
 }
 
 /// Reads a bundle and its level-0 tile and compares each entry's hash.

@@ -121,7 +121,7 @@ pub struct Refused {
     pub message: String,
     /// How long to wait before another try; absent if none makes sense.
     pub retry_after: Option<Duration>,
-    /// With ALREADY_EXISTS: the index of the entry that has the idempotency key.
+    /// With `ALREADY_EXISTS`: the index of the entry that has the idempotency key.
     pub first_index: Option<u64>,
 }
 

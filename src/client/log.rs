@@ -232,9 +232,11 @@ impl Client {
         let requests = entries.map(move |entry| {
             let leaf = TreeHash::leaf(&entry.bytes);
             sending.lock().unwrap_or_else(PoisonError::into_inner).push_back(leaf);
-            let (log, answer) = match core::mem::take(&mut first) {
-                true => (origin.clone(), Answer::Receipt.into()),
-                false => (String::new(), Answer::Unspecified.into()),
+            // The first message says for all of them which log is meant and what to answer with.
+            let (log, answer) = if core::mem::take(&mut first) {
+                (origin.clone(), Answer::Receipt.into())
+            } else {
+                (String::new(), Answer::Unspecified.into())
             };
             AppendStreamRequest { log, answer, entry: entry.bytes, idempotency_key: entry.key }
         });

@@ -53,6 +53,7 @@ impl Server {
     }
 
     /// Uses these certificates.
+    #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self { tls, ..self }
     }

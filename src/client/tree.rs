@@ -101,10 +101,10 @@ impl TileTree {
             .map_err(|source| Untrue::Bundle { resource, source })?;
         let leaf = NodeId::new(0, index.get()).expect("the index is below the size");
         let leaf = self.read(&[leaf]).await?.pop().expect("one node was read");
-        if TreeHash::leaf(&entry) != leaf {
+        if TreeHash::leaf(entry) != leaf {
             return Err(Untrue::Entry { index }.into());
         }
-        Ok(bytes.slice_ref(&entry))
+        Ok(bytes.slice_ref(entry))
     }
 
     /// Makes a proof: plans it, reads the tiles it needs, and folds.

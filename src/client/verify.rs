@@ -116,14 +116,10 @@ fn places(count: usize, answer: &proto::AppendBatchResponse) -> Result<Vec<Batch
     for position in 0..count {
         let duplicate = duplicates
             .next_if(|duplicate| usize::try_from(duplicate.position).is_ok_and(|at| at == position));
-        let number = match duplicate {
-            Some(duplicate) => duplicate.leaf_index,
-            None => {
-                let number = next;
-                next = next.checked_add(1).ok_or(malformed("from", "is out of range"))?;
-                number
-            }
-        };
+        let number = duplicate.map_or(next, |duplicate| duplicate.leaf_index);
+        if duplicate.is_none() {
+            next = next.checked_add(1).ok_or(malformed("from", "is out of range"))?;
+        }
         let index = index("leaf_index", number)?;
         places.push(BatchPlace { index, duplicate: duplicate.is_some() });
     }
