@@ -9,6 +9,14 @@
 )]
 
 #[cfg(feature = "server")]
+mod config;
+mod descriptors;
+#[cfg(feature = "server")]
+mod grpc_append;
+#[cfg(feature = "server")]
 mod pipeline;
+#[cfg(feature = "server")]
+#[path = "../support/served.rs"]
+mod served;
 #[cfg(feature = "server")]
 mod world;
