@@ -267,7 +267,11 @@ impl Sender {
         let (first, last) = (done.first_index.unwrap_or(0), done.last_index.unwrap_or(0));
         let new = done.entries - done.duplicates;
         let entries = if new == 1 { "entry" } else { "entries" };
-        let at = if first == last { format!("index {first}") } else { format!("indices {first} to {last}") };
+        let at = if first == last {
+            format!("index {first}")
+        } else {
+            format!("indices {first} to {last}")
+        };
         let before = match done.duplicates {
             0 => String::new(),
             count => format!("; {count} more were there before"),

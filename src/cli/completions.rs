@@ -17,10 +17,7 @@ pub(super) struct Args {
 }
 
 /// Prints the script.
-pub(super) fn run(
-    args: &Args,
-    command: &mut clap::Command,
-) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args, command: &mut clap::Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(args.shell, command, "attestree", &mut script);
     Output::bytes(&script)

@@ -74,9 +74,7 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
 }
 
 fn is_broken_pipe(cause: &(dyn core::error::Error + 'static)) -> bool {
-    cause
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn exit_of(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {

@@ -80,8 +80,8 @@ fn directory(data: &Path, remote: &Remote, output: Output) -> anyhow::Result<()>
         let head = log.head()?;
         let meter = Meter::start(&head);
         let progress = log.check(|progress| meter.show(&progress))?;
-        let progress = progress
-            .map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
+        let progress =
+            progress.map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
         meter.passed(log.origin().as_str(), &head, &progress, output)?;
     }
     anyhow::ensure!(found, "{} holds no such log", data.display());

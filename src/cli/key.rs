@@ -102,6 +102,9 @@ fn show(path: &Path) -> anyhow::Result<VerifierKey> {
         return Ok(key.verifier_key().clone());
     }
     VerifierKey::parse(text).map_err(|error| {
-        wrong_usage(format!("{} holds neither a signing nor a verifier key: {error}", path.display()))
+        wrong_usage(format!(
+            "{} holds neither a signing nor a verifier key: {error}",
+            path.display()
+        ))
     })
 }

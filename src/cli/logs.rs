@@ -72,7 +72,8 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         Ok(list_logs(&server, server.channel().await?).await?)
     })?;
     let logs = logs.into_iter().map(Listed::from);
-    let logs = logs.filter(|log| remote.log.as_ref().is_none_or(|origin| log.origin == origin.as_str()));
+    let logs =
+        logs.filter(|log| remote.log.as_ref().is_none_or(|origin| log.origin == origin.as_str()));
     let logs: Vec<Listed> = logs.collect();
     if args.policy {
         return Output::bytes(policy(&logs).as_bytes());
@@ -82,7 +83,8 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
 
 /// Writes a policy that believes the listed keys.
 fn policy(logs: &[Listed]) -> String {
-    let mut text = String::from("# What the server listed. Compare the keys with the operator's.\n");
+    let mut text =
+        String::from("# What the server listed. Compare the keys with the operator's.\n");
     for vkey in logs.iter().flat_map(|log| &log.vkeys) {
         writeln!(text, "log {vkey}").expect("a string takes what it is given");
     }

@@ -146,11 +146,11 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         #[cfg(feature = "server")]
         Verb::Backup(args) => serve::backup(&args, output),
         #[cfg(feature = "server")]
-        Verb::DropUnsigned(args) => serve::drop_unsigned(args, remote, output),
+        Verb::DropUnsigned(args) => serve::drop_unsigned(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::Load(args) => load::run(args, remote, output),
         #[cfg(feature = "server")]
-        Verb::Demo(args) => demo::run(args, output),
+        Verb::Demo(args) => demo::run(&args, output),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command()),
         Verb::Man(args) => man::run(&args, Cli::command()),
     }

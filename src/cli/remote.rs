@@ -59,9 +59,8 @@ impl Remote {
 
     /// Returns another server with the same certificates.
     pub(super) fn server_at(&self, url: &str) -> anyhow::Result<Server> {
-        let read = |path: &PathBuf| {
-            fs::read(path).with_context(|| format!("read {}", path.display()))
-        };
+        let read =
+            |path: &PathBuf| fs::read(path).with_context(|| format!("read {}", path.display()));
         let identity = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             (None, None) => None,
@@ -93,7 +92,10 @@ impl Remote {
     /// Reads the log's tiles at `url`, or at the server's address.
     ///
     /// The key is the policy's, or the one that the server at that address lists.
-    pub(super) async fn tiles(&self, url: Option<&str>) -> anyhow::Result<(TileClient, Arc<Trust>)> {
+    pub(super) async fn tiles(
+        &self,
+        url: Option<&str>,
+    ) -> anyhow::Result<(TileClient, Arc<Trust>)> {
         let server = self.server_at(url.unwrap_or(&self.server))?;
         if let Some(policy) = self.policy()? {
             let trust = Trust::known(policy, self.log.as_ref())?;
@@ -122,9 +124,7 @@ fn root_of(url: &str) -> String {
 }
 
 /// Runs a verb that talks to a server: one thread, no more than it needs.
-pub(super) fn block_on<T>(
-    verb: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
+pub(super) fn block_on<T>(verb: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("start the runtime")?.block_on(verb)
 }

@@ -63,7 +63,8 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         .map_err(|error| unverified(format!("{}: {error}", args.receipt.display())))?;
     let entry = output::read(&args.entry)?;
     let entry = if args.line { without_newline(&entry) } else { &entry };
-    let verified = receipt.verify(entry, &trust).map_err(|error| refuse(&error, &receipt, entry, &trust))?;
+    let verified =
+        receipt.verify(entry, &trust).map_err(|error| refuse(&error, &receipt, entry, &trust))?;
     show(&verified, &args.receipt, output)
 }
 

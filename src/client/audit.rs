@@ -261,11 +261,7 @@ async fn read_tile(
 }
 
 /// Reads a resource; that it is not there is a finding, that nobody answers is not.
-async fn read(
-    client: &TileClient,
-    index: LeafIndex,
-    resource: Resource,
-) -> Checked<bytes::Bytes> {
+async fn read(client: &TileClient, index: LeafIndex, resource: Resource) -> Checked<bytes::Bytes> {
     match client.fetch_or_full(&resource).await {
         Ok(bytes) => Ok(Ok(bytes)),
         Err(ClientError::Http { status: status @ (404 | 410), .. }) => {

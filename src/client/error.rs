@@ -256,7 +256,8 @@ impl ClientError {
     /// Sorts a gRPC status into an unreachable server and a refusal.
     pub fn from_status(url: &str, status: Status) -> Self {
         // Without a source the code came over the wire; with one, the transport made it up.
-        if core::error::Error::source(&status).is_some() && status.get_details_error_info().is_none()
+        if core::error::Error::source(&status).is_some()
+            && status.get_details_error_info().is_none()
         {
             return Self::Unreachable { url: url.to_owned(), source: Box::new(status) };
         }

@@ -165,7 +165,8 @@ impl Client {
             idempotency_key: entry.key,
             answer: Answer::Receipt.into(),
         };
-        let answer = self.grpc.clone().append(request).await.map_err(|status| self.failed(status))?;
+        let answer =
+            self.grpc.clone().append(request).await.map_err(|status| self.failed(status))?;
         Ok(self.appended(leaf, &answer.into_inner())?)
     }
 
@@ -240,8 +241,12 @@ impl Client {
             };
             AppendStreamRequest { log, answer, entry: entry.bytes, idempotency_key: entry.key }
         });
-        let answers =
-            self.grpc.clone().append_stream(requests).await.map_err(|status| self.failed(status))?;
+        let answers = self
+            .grpc
+            .clone()
+            .append_stream(requests)
+            .await
+            .map_err(|status| self.failed(status))?;
         let client = self.clone();
         Ok(answers.into_inner().map(move |answer| {
             let answer = answer.map_err(|status| client.failed(status))?;

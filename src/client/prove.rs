@@ -65,8 +65,12 @@ impl Client {
     /// Returns the newest checkpoint.
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, ClientError> {
         let request = GetCheckpointRequest { log: self.origin() };
-        let answer =
-            self.grpc.clone().get_checkpoint(request).await.map_err(|status| self.failed(status))?;
+        let answer = self
+            .grpc
+            .clone()
+            .get_checkpoint(request)
+            .await
+            .map_err(|status| self.failed(status))?;
         Ok(self.checkpoint_of(answer.into_inner().checkpoint.as_ref())?)
     }
 
@@ -119,8 +123,12 @@ impl Client {
             leaf: Some(leaf),
             tree_size: held.map(|held| held.head().size.get()),
         };
-        let answer =
-            self.grpc.clone().prove_inclusion(request).await.map_err(|status| self.failed(status))?;
+        let answer = self
+            .grpc
+            .clone()
+            .prove_inclusion(request)
+            .await
+            .map_err(|status| self.failed(status))?;
         let answer = answer.into_inner();
         let checkpoint = match held {
             Some(held) => held.clone(),

@@ -46,8 +46,13 @@ impl Client {
     ) -> Result<(), ClientError> {
         let request =
             ReadEntriesRequest { log: self.origin(), from: from.get(), to: Some(to.get()) };
-        let mut stream =
-            self.grpc.clone().read_entries(request).await.map_err(|status| self.failed(status))?.into_inner();
+        let mut stream = self
+            .grpc
+            .clone()
+            .read_entries(request)
+            .await
+            .map_err(|status| self.failed(status))?
+            .into_inner();
         let mut next = from.get();
         let mut waiting: Vec<(LeafIndex, Bytes)> = Vec::new();
         while let Some(answer) = stream.message().await.map_err(|status| self.failed(status))? {

@@ -116,10 +116,7 @@ impl Server {
         builder.build().map_err(|source| self.certificates(source))
     }
 
-    fn certificates(
-        &self,
-        source: impl core::error::Error + Send + Sync + 'static,
-    ) -> ClientError {
+    fn certificates(&self, source: impl core::error::Error + Send + Sync + 'static) -> ClientError {
         ClientError::Certificates { url: self.url.clone(), source: Box::new(source) }
     }
 }

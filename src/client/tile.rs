@@ -94,10 +94,7 @@ fn bytes_max(resource: &Resource) -> usize {
 }
 
 /// Takes the bytes of a tile as hashes: at least `width` of them, of which the first are returned.
-pub(super) fn parse_tile(
-    bytes: &[u8],
-    width: u16,
-) -> Option<Vec<crate::core::hash::TreeHash>> {
+pub(super) fn parse_tile(bytes: &[u8], width: u16) -> Option<Vec<crate::core::hash::TreeHash>> {
     let (hashes, rest) = bytes.as_chunks::<HASH_BYTES>();
     let hashes = hashes.get(..usize::from(width)).filter(|_| rest.is_empty())?;
     Some(hashes.iter().map(|bytes| crate::core::hash::TreeHash::from_bytes(*bytes)).collect())

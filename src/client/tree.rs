@@ -91,10 +91,8 @@ impl TileTree {
         let wide = u64::from(FULL);
         let bundle = index.get() / wide;
         let width = (head.size.get() - bundle * wide).min(wide);
-        let resource = Resource::Entries {
-            index: bundle,
-            width: u16::try_from(width).expect("at most 256"),
-        };
+        let resource =
+            Resource::Entries { index: bundle, width: u16::try_from(width).expect("at most 256") };
         let bytes = self.client.fetch_or_full(&resource).await?;
         let offset = usize::try_from(index.get() % wide).expect("below 256");
         let entry = bundle_entry(&bytes, usize::from(resource_width(&resource)), offset)
@@ -182,10 +180,7 @@ fn apex(tile: TileId) -> NodeId {
 }
 
 /// Reads the incomplete tiles of a tree and compares the root over them.
-pub(super) async fn read_edge(
-    client: &TileClient,
-    head: &TreeHead,
-) -> Result<Edge, ClientError> {
+pub(super) async fn read_edge(client: &TileClient, head: &TreeHead) -> Result<Edge, ClientError> {
     let mut levels = Vec::new();
     for (level, width, index) in partial_tiles(head.size) {
         if width == 0 {

@@ -59,11 +59,7 @@ pub fn inclusion(
 }
 
 /// Checks that the tree `old` is a prefix of the tree `new`.
-pub fn consistency(
-    old: &TreeHead,
-    new: &TreeHead,
-    proof: &[TreeHash],
-) -> Result<(), Untrue> {
+pub fn consistency(old: &TreeHead, new: &TreeHead, proof: &[TreeHash]) -> Result<(), Untrue> {
     verify_consistency(old, new, proof).map_err(Untrue::proof("consistency proof", *new))
 }
 
@@ -114,8 +110,9 @@ fn places(count: usize, answer: &proto::AppendBatchResponse) -> Result<Vec<Batch
     let mut next = answer.from;
     let mut places = Vec::with_capacity(count);
     for position in 0..count {
-        let duplicate = duplicates
-            .next_if(|duplicate| usize::try_from(duplicate.position).is_ok_and(|at| at == position));
+        let duplicate = duplicates.next_if(|duplicate| {
+            usize::try_from(duplicate.position).is_ok_and(|at| at == position)
+        });
         let number = duplicate.map_or(next, |duplicate| duplicate.leaf_index);
         if duplicate.is_none() {
             next = next.checked_add(1).ok_or(malformed("from", "is out of range"))?;
