@@ -98,7 +98,7 @@ impl World {
             kind: LogKind::Opaque,
             state: LogState::Open,
             identity,
-            vkeys: vec![key.verifier_key()],
+            vkeys: vec![key.verifier_key().clone()],
             created: self.clock.now(),
             origin,
         };
@@ -148,9 +148,9 @@ pub fn check_log(pipeline: &Pipeline, log: &Arc<Log>, size: u64) {
     let published = log.published();
     let head = published.head();
     assert_eq!(head.size.get(), size, "the log has as many entries as were acknowledged");
-    let to = LeafIndex::new(size).unwrap();
+    let to = TreeSize::new(size).unwrap();
     let mut hashes = Vec::new();
-    for segment in pipeline.store().segments(log.number(), LeafIndex::default(), to) {
+    for segment in pipeline.store().segments(log.number(), LeafIndex::default(), to).unwrap() {
         let (first, bytes) = segment.unwrap();
         assert_eq!(first.get(), hashes.len() as u64, "segments leave no gap");
         hashes.extend(bundle::decode(&bytes).map(|entry| entry.unwrap().leaf_hash()));
@@ -162,7 +162,7 @@ pub fn check_log(pipeline: &Pipeline, log: &Arc<Log>, size: u64) {
     for (id, tile) in &rebuilt.tiles {
         assert_eq!(pipeline.store().tile(log.number(), *id).unwrap().as_ref(), Some(tile));
     }
-    let reader = pipeline.reader().log(log.number(), &published.edge);
+    let reader = pipeline.reader().nodes(log.number(), &published.edge);
     let probe = |at: &u64| size <= 600 || *at < 3 || at % 255 < 3 || size - at < 3;
     for index in (0..size).filter(probe) {
         let leaf = LeafIndex::new(index).unwrap();
