@@ -12,11 +12,26 @@
 mod config;
 mod descriptors;
 #[cfg(feature = "server")]
+mod grpc_admin;
+#[cfg(feature = "server")]
 mod grpc_append;
+#[cfg(feature = "server")]
+mod grpc_read;
+#[cfg(feature = "server")]
+mod grpc_stream;
+#[cfg(feature = "server")]
+mod http_add;
+#[cfg(feature = "server")]
+mod http_tiles;
 #[cfg(feature = "server")]
 mod pipeline;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+#[cfg(feature = "server")]
+mod tls;
+#[cfg(feature = "server")]
+#[path = "../support/told.rs"]
+mod told;
 #[cfg(feature = "server")]
 mod world;
