@@ -23,6 +23,9 @@ mod grpc_stream;
 mod http_add;
 #[cfg(feature = "server")]
 mod http_tiles;
+mod hostile;
+#[cfg(feature = "server")]
+mod interop;
 #[cfg(feature = "server")]
 mod pipeline;
 #[cfg(feature = "server")]
