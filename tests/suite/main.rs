@@ -22,5 +22,6 @@ mod pipeline;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+mod tree;
 #[cfg(feature = "server")]
 mod world;

@@ -1,4 +1,4 @@
-//! Multi-proofs: the order of rs_merkle, and its unsound cases behind the strict wrapper.
+//! Multi-proofs: the order of `rs_merkle`, and its unsound cases behind the strict wrapper.
 
 use attestree::core::hash::TreeHash;
 use attestree::core::number::{LeafIndex, TreeSize};
@@ -19,7 +19,7 @@ fn claims(leaves: &[TreeHash], positions: &[usize]) -> Vec<(LeafIndex, TreeHash)
     positions.iter().map(leaf).collect()
 }
 
-/// Proves `positions` from tiles, compares with rs_merkle, verifies.
+/// Proves `positions` from tiles, compares with `rs_merkle`, verifies.
 fn prove_and_verify(
     tiled: &Tiled,
     rs: &rs_merkle::MerkleTree<RsHasher>,

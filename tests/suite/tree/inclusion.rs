@@ -126,7 +126,8 @@ fn sides(index: usize, size: usize) -> Vec<bool> {
         return Vec::new();
     }
     let split = size.next_power_of_two() / 2;
-    let mut path = if index < split { sides(index, split) } else { sides(index - split, size - split) };
+    let mut path =
+        if index < split { sides(index, split) } else { sides(index - split, size - split) };
     path.push(index < split);
     path
 }

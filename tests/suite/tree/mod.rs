@@ -1,4 +1,4 @@
-//! The tree of RFC 6962 against three oracles: the recursion of the RFC, rs_merkle and ct-merkle.
+//! The tree of RFC 6962 against three oracles: the RFC's recursion, `rs_merkle` and `ct-merkle`.
 
 mod world;
 

@@ -147,7 +147,9 @@ proptest! {
         let mut again = Vec::new();
         if let Ok(entries) = parse_bundle(&bytes, count) {
             prop_assert_eq!(entries.len(), count);
-            entries.iter().for_each(|entry| encode_entry(&mut again, entry));
+            for entry in entries {
+                encode_entry(&mut again, entry);
+            }
             prop_assert_eq!(&again, &bytes);
         }
         again.clear();

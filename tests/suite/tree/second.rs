@@ -7,11 +7,14 @@ use attestree::core::tree::{Edge, SecondMismatch, SecondRoot, TileId, TreeHead};
 
 use super::world::*;
 
+/// Encoded tiles, in the order of their completion.
+type Tiles = Vec<(TileId, Vec<u8>)>;
+
 /// What the pipeline hands to the second root for one batch.
 #[derive(Clone)]
 struct Batch {
     segments: Vec<Vec<u8>>,
-    tiles: Vec<(TileId, Vec<u8>)>,
+    tiles: Tiles,
     head: TreeHead,
 }
 
@@ -132,7 +135,7 @@ fn a_flipped_bit_in_the_head_is_caught() {
     }
     for bit in 0..62 {
         let mut damaged = batch.clone();
-        damaged.head.size = tree_size(303 ^ 1 << bit);
+        damaged.head.size = tree_size(batch.head.size.get() ^ 1 << bit);
         let verdict = damaged.check(&second).map(|_| ());
         let claimed = damaged.head.size;
         assert_eq!(verdict, Err(SecondMismatch::Size { counted: 303, claimed }));
@@ -185,7 +188,7 @@ fn tiles_must_be_those_that_the_batch_completes() {
     let ids: Vec<_> = batch.tiles.iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, [first, above, last]);
 
-    let verdict = |change: &dyn Fn(&mut Vec<(TileId, Vec<u8>)>)| {
+    let verdict = |change: &dyn Fn(&mut Tiles)| {
         let mut changed = batch.clone();
         change(&mut changed.tiles);
         changed.check(&second).map(|_| ())

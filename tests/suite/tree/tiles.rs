@@ -37,7 +37,7 @@ fn check_tree(tiled: &Tiled, leaves: &[TreeHash]) {
         let width = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
         let full = width / 256;
         let hashes = levels.get(usize::from(level) * 8).map_or(&[][..], Vec::as_slice);
-        assert_eq!(tiled.edge.partial(level), &hashes[(full * 256) as usize..]);
+        assert_eq!(tiled.edge.partial(level), &hashes[position(full * 256)..]);
         assert_eq!(tiled.edge.partial_bytes(level), to_bytes(tiled.edge.partial(level)));
         let of_level = tiled.tiles.keys().filter(|id| id.level == level);
         assert_eq!(of_level.count() as u64, full, "full tiles of level {level} of {size}");

@@ -67,36 +67,34 @@ fn the_hashes_and_roots_of_certificate_transparency() {
     }
 }
 
+/// Subtree roots over [`CT_ENTRIES`], named by their leaves: one, or from and to.
+const NODE_1: &str = "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7";
+const NODE_4: &str = "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b";
+const NODE_2_4: &str = "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e";
+const NODE_4_6: &str = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a";
+const NODE_6_8: &str = "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0";
+const NODE_4_8: &str = "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4";
+
 #[test]
 fn the_proofs_of_certificate_transparency() {
     let leaves: Vec<_> = CT_ENTRIES.iter().map(|entry| TreeHash::leaf(entry)).collect();
     let tiled = Tiled::grow(&leaves, 3);
-    let node = |from: usize, to: usize| mth(&leaves[from..to]);
-    let (a, b) = (
-        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
-        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-    );
-    let (c, d) = (
-        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
-        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
-    );
-    let (e, f) = (
-        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
-        "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
-    );
-    assert_eq!(node(1, 2), hex(a));
     let inclusion: [(u64, u64, &[&str]); 4] = [
-        (0, 8, &[a, b, c]),
-        (5, 8, &[d, e, CT_ROOTS[4]]),
+        (0, 8, &[NODE_1, NODE_2_4, NODE_4_8]),
+        (5, 8, &[NODE_4, NODE_6_8, CT_ROOTS[4]]),
         (2, 3, &[CT_ROOTS[2]]),
-        (1, 5, &[CT_ROOTS[1], b, d]),
+        (1, 5, &[CT_ROOTS[1], NODE_2_4, NODE_4]),
     ];
     for (index, size, expected) in inclusion {
         let proof = prove_inclusion(&tiled, leaf_index(index), tree_size(size)).unwrap();
         assert_eq!(proof, expected.iter().map(|hash| hex(hash)).collect::<Vec<_>>());
     }
-    let consistency: [(u64, u64, &[&str]); 4] =
-        [(1, 1, &[]), (1, 8, &[a, b, c]), (6, 8, &[f, e, CT_ROOTS[4]]), (2, 5, &[b, d])];
+    let consistency: [(u64, u64, &[&str]); 4] = [
+        (1, 1, &[]),
+        (1, 8, &[NODE_1, NODE_2_4, NODE_4_8]),
+        (6, 8, &[NODE_4_6, NODE_6_8, CT_ROOTS[4]]),
+        (2, 5, &[NODE_2_4, NODE_4]),
+    ];
     for (old, new, expected) in consistency {
         let proof = prove_consistency(&tiled, tree_size(old), tree_size(new)).unwrap();
         assert_eq!(proof, expected.iter().map(|hash| hex(hash)).collect::<Vec<_>>());
@@ -351,7 +349,7 @@ fn leaves_probes(
     proof: &[TreeHash],
 ) -> Vec<LeavesProbe> {
     let root = mth(&all[..size]);
-    let leaves: Vec<_> = indices.iter().map(|index| all[*index as usize]).collect();
+    let leaves: Vec<_> = indices.iter().map(|index| all[position(*index)]).collect();
     let true_probe = LeavesProbe {
         desc: format!("leaves {indices:?} of {size}"),
         want_error: false,
@@ -429,7 +427,7 @@ fn batch_probes() {
     for (indices, size) in cases {
         let batch: Vec<_> = indices.iter().map(|index| leaf_index(*index)).collect();
         let proof = prove_batch(&tiled, &batch, tree_size(size as u64)).unwrap();
-        let positions: Vec<_> = indices.iter().map(|index| *index as usize).collect();
+        let positions: Vec<_> = indices.iter().map(|index| position(*index)).collect();
         assert_eq!(proof, from_rs(rs_tree(size).proof(&positions).proof_hashes()));
         probes.extend(leaves_probes(&all, indices, size, &proof));
         if let [first, second, ..] = indices {

@@ -23,6 +23,11 @@ pub(super) fn tree_size(size: u64) -> TreeSize {
     TreeSize::new(size).unwrap()
 }
 
+/// Takes an index or a size as a position in memory.
+pub(super) fn position(index: u64) -> usize {
+    usize::try_from(index).unwrap()
+}
+
 /// Returns the entry at `index` of every test tree: the convention of the x/mod tlog tests.
 pub(super) fn entry(index: usize) -> Vec<u8> {
     format!("leaf {index}").into_bytes()
@@ -111,7 +116,7 @@ impl NodeReader for Naive<'_> {
     fn read_nodes(&self, nodes: &[NodeId]) -> Result<Vec<TreeHash>, Infallible> {
         self.reads.set(self.reads.get() + 1);
         let node = |node: &NodeId| {
-            let end = node.end() as usize;
+            let end = position(node.end());
             mth(&self.leaves[end - (1 << node.level())..end])
         };
         Ok(nodes.iter().map(node).collect())
@@ -176,7 +181,7 @@ pub(super) fn frontier(leaves: &[TreeHash]) -> Frontier {
     frontier
 }
 
-/// RFC 6962 hashing for rs_merkle, written apart from the one in the library.
+/// RFC 6962 hashing for `rs_merkle`, written apart from the one in the library.
 #[derive(Clone)]
 pub(super) struct RsHasher;
 
@@ -193,21 +198,21 @@ impl rs_merkle::Hasher for RsHasher {
     }
 }
 
-/// Builds the tree of rs_merkle over the first `size` test entries.
+/// Builds the tree of `rs_merkle` over the first `size` test entries.
 pub(super) fn rs_tree(size: usize) -> rs_merkle::MerkleTree<RsHasher> {
     let leaves: Vec<_> = (0..size).map(|index| RsHasher::hash(&entry(index))).collect();
     rs_merkle::MerkleTree::from_leaves(&leaves)
 }
 
-/// Takes hashes of rs_merkle as ours.
+/// Takes hashes of `rs_merkle` as ours.
 pub(super) fn from_rs(hashes: &[[u8; 32]]) -> Vec<TreeHash> {
     hashes.iter().map(|hash| TreeHash::from_bytes(*hash)).collect()
 }
 
-/// The tree of ct-merkle.
+/// The tree of `ct-merkle`.
 pub(super) type CtTree = ct_merkle::mem_backed_tree::MemoryBackedTree<Sha256, Vec<u8>>;
 
-/// Builds the tree of ct-merkle over the first `size` test entries.
+/// Builds the tree of `ct-merkle` over the first `size` test entries.
 pub(super) fn ct_tree(size: usize) -> CtTree {
     let mut tree = CtTree::new();
     (0..size).for_each(|index| tree.push(entry(index)));
@@ -249,7 +254,9 @@ pub(super) fn mutations(proof: &[TreeHash]) -> Vec<(String, Vec<TreeHash>)> {
         });
     }
     for at in 0..proof.len() {
-        add(format!("hash {at} dropped"), &|proof| drop(proof.remove(at)));
+        add(format!("hash {at} dropped"), &|proof| {
+            proof.remove(at);
+        });
         add(format!("hash {at} doubled"), &|proof| proof.insert(at, proof[at]));
         add(format!("hash {at} replaced"), &|proof| proof[at] = foreign);
         for bit in [0, 7, 100, 255] {
