@@ -31,6 +31,7 @@ mod pipeline;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+mod tree;
 #[cfg(feature = "server")]
 mod tls;
 #[cfg(feature = "server")]
