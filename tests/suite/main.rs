@@ -11,6 +11,9 @@
 #[cfg(feature = "server")]
 mod config;
 mod descriptors;
+mod fuzz;
+#[path = "../fuzz/targets.rs"]
+mod fuzz_targets;
 #[cfg(feature = "server")]
 mod grpc_append;
 #[cfg(feature = "server")]
