@@ -13,6 +13,9 @@ mod checkpoint;
 mod config;
 mod cosignature;
 mod descriptors;
+mod fuzz;
+#[path = "../fuzz/targets.rs"]
+mod fuzz_targets;
 #[cfg(feature = "server")]
 mod grpc_admin;
 #[cfg(feature = "server")]
