@@ -1,0 +1,4 @@
+//! The integration tests, in one binary so that RocksDB is linked once.
+
+#[cfg(feature = "server")]
+mod crash;
