@@ -50,8 +50,8 @@ fn nothing_acknowledged_is_lost_or_renumbered_by_kills() {
         let delay = random.below(KILL_MICROS_MAX);
         let mut load_random = random.fork();
         let before = *book.progress().borrow();
+        let url = server.url();
         thread::scope(|scope| {
-            let url = server.url();
             let storm = scope.spawn(|| runtime.block_on(storm(&url, &book, &mut load_random)));
             let reached = runtime.block_on(async {
                 let mut progress = book.progress();
