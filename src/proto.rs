@@ -1,5 +1,6 @@
 //! The messages and services generated from `proto/attestree/v1`.
 
+/// The generated code, which keeps none of the crate's rules.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications)]
 mod generated {
     tonic::include_proto!("attestree.v1");

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Most bytes of a principal: its length is one byte of the identity key.
-pub const PRINCIPAL_BYTES_MAX: usize = 255;
+pub(super) const PRINCIPAL_BYTES_MAX: usize = 255;
 
 /// One entry of a submission.
 #[derive(Clone, Debug)]
@@ -72,7 +72,9 @@ pub enum Refusal {
         bytes: usize,
     },
     /// One idempotency key is too short or too long.
-    #[error("the idempotency key of entry {position} has {bytes} bytes; use 1 to {IDEMPOTENCY_KEY_BYTES_MAX}")]
+    #[error(
+        "the idempotency key of entry {position} has {bytes} bytes; use 1 to {IDEMPOTENCY_KEY_BYTES_MAX}"
+    )]
     KeyLength {
         /// Position of the entry in the submission.
         position: usize,
@@ -180,7 +182,9 @@ pub(super) fn admit(
         .into_iter()
         .map(|new| AdmittedEntry {
             leaf_hash: TreeHash::leaf(&new.bytes),
-            key: new.key.map(|key| IdentityKey::idempotency(log.number(), &submission.principal, &key)),
+            key: new
+                .key
+                .map(|key| IdentityKey::idempotency(log.number(), &submission.principal, &key)),
             bytes: new.bytes,
         })
         .collect();

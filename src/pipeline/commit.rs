@@ -98,11 +98,14 @@ impl Committer {
     /// is an answer.
     fn cycle(&mut self, mut cycle: Cycle) -> Result<(), Fatal> {
         // What a log that halted meanwhile prepared is built on a root that nobody signs.
-        let halted = cycle.batches.extract_if(.., |batch| batch.log.status() == super::log::LogStatus::Halted);
+        let halted = cycle
+            .batches
+            .extract_if(.., |batch| batch.log.status() == super::log::LogStatus::Halted);
         halted.for_each(refuse);
 
         let started = self.clock.monotonic();
-        let rows: Vec<&LogRows> = cycle.batches.iter().filter_map(|batch| batch.rows.as_deref()).collect();
+        let rows: Vec<&LogRows> =
+            cycle.batches.iter().filter_map(|batch| batch.rows.as_deref()).collect();
         let durable = if rows.is_empty() { Vec::new() } else { self.ledger.commit(&rows)? };
         let committed = self.clock.monotonic();
 
@@ -122,7 +125,8 @@ impl Committer {
         durable: Vec<Durable>,
         verdicts: Verdicts,
     ) -> Result<(), Fatal> {
-        let mut durable: BTreeMap<_, _> = durable.into_iter().map(|head| (head.log(), head)).collect();
+        let mut durable: BTreeMap<_, _> =
+            durable.into_iter().map(|head| (head.log(), head)).collect();
         let mut verdicts: BTreeMap<_, _> = verdicts.into_iter().collect();
         for batch in batches {
             if batch.rows.is_none() {
@@ -133,13 +137,17 @@ impl Committer {
             let number = batch.log.number();
             let head = durable.remove(&number).expect("a commit answers for each log in it");
             let verdict = verdicts.remove(&number).expect("a cycle is followed by its verdicts");
-            let checked = verdict
-                .map_err(|mismatch| mismatch.to_string())
-                .and_then(|second| CommittedHead::new(&head, &second).map_err(|error| error.to_string()));
+            let checked = verdict.map_err(|mismatch| mismatch.to_string()).and_then(|second| {
+                CommittedHead::new(&head, &second).map_err(|error| error.to_string())
+            });
             match checked {
                 Ok(head) => self.publish_log(head, batch)?,
                 Err(reason) => {
-                    tracing::error!(origin = batch.log.origin(), error = reason, "the log halts: its roots differ");
+                    tracing::error!(
+                        origin = batch.log.origin(),
+                        error = reason,
+                        "the log halts: its roots differ"
+                    );
                     batch.log.halt();
                     self.ledger.halt(number, &reason)?;
                     refuse(batch);

@@ -48,7 +48,11 @@ impl CommittedHead {
     /// It lives outside the database, so that a database restored from an older copy finds itself
     /// behind and can't sign a second history. The write is not synced: after a power loss the
     /// WAL, not the watermark, holds what was acknowledged.
-    pub fn raise(self, watermark: &Watermark, key_hash: TreeHash) -> Result<RaisedHead, WatermarkError> {
+    pub fn raise(
+        self,
+        watermark: &Watermark,
+        key_hash: TreeHash,
+    ) -> Result<RaisedHead, WatermarkError> {
         watermark.raise(self.log, self.head, key_hash)?;
         Ok(RaisedHead { committed: self })
     }

@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::{admit::Admitted, ticket::{Failure, Outcome}};
+use super::{
+    admit::Admitted,
+    ticket::{Failure, Outcome},
+};
 use crate::{
     core::number::LeafIndex,
     store::{IdentityKey, IdentityRow, LogIdentity, Store, StoreError},
@@ -35,6 +38,11 @@ fn keys_of(group: &Admitted, position: usize) -> impl Iterator<Item = IdentityKe
     key.into_iter().chain(hash)
 }
 
+/// Takes a number as the index of a new leaf.
+fn index(next: u64) -> LeafIndex {
+    LeafIndex::new(next).expect("a tree stays below its largest size")
+}
+
 impl Identities {
     /// Reads what the database knows of a batch's identities, in one look-up for all of them.
     pub(super) fn load(&mut self, store: &Store, groups: &[Admitted]) -> Result<(), StoreError> {
@@ -42,7 +50,9 @@ impl Identities {
         let keys: Vec<IdentityKey> = groups
             .iter()
             .filter(|group| group.has_identity())
-            .flat_map(|group| (0..group.entries.len()).flat_map(|position| keys_of(group, position)))
+            .flat_map(|group| {
+                (0..group.entries.len()).flat_map(|position| keys_of(group, position))
+            })
             .filter(|key| !self.in_flight.contains_key(key))
             .collect();
         if keys.is_empty() {
@@ -85,6 +95,10 @@ impl Identities {
         next: u64,
         oldest: LeafIndex,
     ) -> Result<Vec<Outcome>, Failure> {
+        if !group.has_identity() {
+            let count = group.entries.len() as u64;
+            return Ok((next..next + count).map(|next| Outcome::Sequenced { index: index(next) }).collect());
+        }
         let mark = self.added.len();
         let mut next = next;
         let mut outcomes = Vec::with_capacity(group.entries.len());
@@ -103,14 +117,15 @@ impl Identities {
         Ok(outcomes)
     }
 
-    fn resolve_one(&mut self, group: &Admitted, position: usize, next: u64, oldest: LeafIndex) -> Outcome {
-        let index = LeafIndex::new(next).expect("a tree stays below its largest size");
-        let Some(entry) = group.entries.get(position) else {
-            unreachable!("positions run over the group's entries");
-        };
-        if !group.has_identity() {
-            return Outcome::Sequenced { index };
-        }
+    fn resolve_one(
+        &mut self,
+        group: &Admitted,
+        position: usize,
+        next: u64,
+        oldest: LeafIndex,
+    ) -> Outcome {
+        let index = index(next);
+        let entry = group.entries.get(position).expect("positions run over the group's entries");
         let by_key = entry.key.as_ref().and_then(|key| self.find(key, oldest));
         if let Some(row) = by_key {
             if row.tag != entry.leaf_hash {
@@ -121,7 +136,8 @@ impl Identities {
         let hash = (group.log.row().identity == LogIdentity::EntryHash)
             .then(|| IdentityKey::entry_hash(group.log.number(), &entry.leaf_hash));
         let by_hash = hash.as_ref().and_then(|key| self.find(key, oldest));
-        let row = IdentityRow { index: by_hash.map_or(index, |row| row.index), tag: entry.leaf_hash };
+        let row =
+            IdentityRow { index: by_hash.map_or(index, |row| row.index), tag: entry.leaf_hash };
         // The key of a repeated entry is kept as well, so that its reuse for another is noticed.
         if let Some(key) = &entry.key {
             self.add(key.clone(), row);

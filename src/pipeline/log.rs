@@ -9,7 +9,12 @@ use tokio::sync::watch;
 
 use super::pool::Usage;
 use crate::{
-    core::{checkpoint::SignedCheckpoint, number::LogNumber, number::UnixMillis, tree::{Edge, TreeHead}},
+    core::{
+        checkpoint::SignedCheckpoint,
+        number::LogNumber,
+        number::UnixMillis,
+        tree::{Edge, TreeHead},
+    },
     store::LogRow,
 };
 

@@ -40,15 +40,31 @@ impl Default for Meter {
 impl Meter {
     /// Shows the counters to Prometheus.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("attestree_entries", "Entries committed and published", self.entries.clone());
+        registry.register(
+            "attestree_entries",
+            "Entries committed and published",
+            self.entries.clone(),
+        );
         registry.register("attestree_commits", "Synced writes", self.commits.clone());
-        registry.register("attestree_commit_entries", "Entries of one synced write", self.commit_entries.clone());
+        registry.register(
+            "attestree_commit_entries",
+            "Entries of one synced write",
+            self.commit_entries.clone(),
+        );
         let mut seconds = |name, help, histogram: &Histogram| {
             registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
         };
-        seconds("attestree_sequence", "Cutting, integrating and encoding a batch", &self.sequence_seconds);
+        seconds(
+            "attestree_sequence",
+            "Cutting, integrating and encoding a batch",
+            &self.sequence_seconds,
+        );
         seconds("attestree_commit", "The synced write of a batch", &self.commit_seconds);
-        seconds("attestree_publish", "Second root, watermark, signature and answers", &self.publish_seconds);
+        seconds(
+            "attestree_publish",
+            "Second root, watermark, signature and answers",
+            &self.publish_seconds,
+        );
     }
 
     /// Counts a batch that was handed to the committer.

@@ -15,7 +15,9 @@ use crate::{
         origin::{self, Origin},
         tree::TreeHead,
     },
-    store::{LogRow, LogState, RecoverError, Store, StoreError, TileReader, Watermark, WatermarkError},
+    store::{
+        LogRow, LogState, RecoverError, Store, StoreError, TileReader, Watermark, WatermarkError,
+    },
 };
 
 /// How far the clock may be behind the newest entry, in milliseconds.
@@ -75,7 +77,9 @@ pub enum OpenError {
         origin: String,
     },
     /// The key is not the one that the log was created with.
-    #[error("the signing key of log {origin} is not the one in its row, {vkey}; put the right key file back")]
+    #[error(
+        "the signing key of log {origin} is not the one in its row, {vkey}; put the right key file back"
+    )]
     KeyWrong {
         /// The log's origin.
         origin: String,
@@ -113,7 +117,9 @@ pub enum CreateError {
     #[error("a log with this origin exists already; choose another origin")]
     Exists,
     /// Another log is served under the same path.
-    #[error("the log {other} is served under the same path /{prefix}; choose an origin with another path")]
+    #[error(
+        "the log {other} is served under the same path /{prefix}; choose an origin with another path"
+    )]
     Prefix {
         /// The other log.
         other: String,
@@ -181,7 +187,8 @@ pub(super) fn open_log(
     let head = CommittedHead::new(durable, &recovered.second)
         .map_err(|mismatch| OpenError::Mismatch { origin: origin(), mismatch })?;
     let head = head.raise(watermark, signer.key_hash())?;
-    let published = Published { checkpoint: signer.sign(&head), edge: recovered.edge.clone(), at: head.at() };
+    let published =
+        Published { checkpoint: signer.sign(&head), edge: recovered.edge.clone(), at: head.at() };
     let status = match row.state {
         LogState::Open => LogStatus::Open,
         LogState::Closed => LogStatus::Closed,

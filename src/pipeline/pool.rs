@@ -147,12 +147,14 @@ mod tests {
     fn room_comes_back_when_the_permit_goes() {
         let pool = Arc::new(Usage::default());
         let log = Arc::new(Usage::default());
-        let limits = Limits { pool_entries: 10, pool_bytes: 1_000, log_percent: 50, ..Limits::default() };
+        let limits =
+            Limits { pool_entries: 10, pool_bytes: 1_000, log_percent: 50, ..Limits::default() };
         let room = Room { entries: 3, bytes: 10 };
         let first = Permit::reserve(&pool, &log, room, &limits).unwrap();
         assert_eq!(Permit::reserve(&pool, &log, room, &limits).unwrap_err(), NoRoom::Log);
         let other = Arc::new(Usage::default());
-        let second = Permit::reserve(&pool, &other, Room { entries: 5, bytes: 10 }, &limits).unwrap();
+        let second =
+            Permit::reserve(&pool, &other, Room { entries: 5, bytes: 10 }, &limits).unwrap();
         let third = Arc::new(Usage::default());
         assert_eq!(Permit::reserve(&pool, &third, room, &limits).unwrap_err(), NoRoom::Pool);
         assert_eq!((pool.entries(), log.entries(), third.entries()), (8, 3, 0));

@@ -56,7 +56,8 @@ impl Queue {
                 continue;
             }
             let waiting = self.groups.get_mut(&log).expect("a log in the ring has a queue");
-            let room = waiting.front().expect("a log in the ring has a waiting group").permit.room();
+            let room =
+                waiting.front().expect("a log in the ring has a waiting group").permit.room();
             let fits = entries + room.entries <= BATCH_ENTRIES_MAX as u64
                 && bytes + room.bytes <= BATCH_BYTES_MAX as u64;
             if !fits && entries > 0 {

@@ -70,7 +70,6 @@ struct Lane {
 }
 
 /// The state of the sequencer thread.
-#[derive(Debug)]
 pub(super) struct Sequencer {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -139,7 +138,8 @@ impl Sequencer {
                 let Opened { log, edge, second, signer } = *opened;
                 // The order of this channel puts the signer before any cycle that needs it.
                 let _committer_gone = self.orders.send(Order::Open(Box::new(signer)));
-                let lane = Lane { log: Arc::clone(&log), edge, second, identities: Identities::default() };
+                let lane =
+                    Lane { log: Arc::clone(&log), edge, second, identities: Identities::default() };
                 self.lanes.insert(log.number(), lane);
             }
             Event::Done(cycle) => {
@@ -262,12 +262,19 @@ impl Lane {
             let integration = self.edge.append(&leaf_hashes);
             let bytes = entries.iter().map(|entry| entry.as_ref());
             let number = self.log.number();
-            let rows = LogRows::encode(number, clock.now(), previous, bytes, &integration, identities);
+            let rows =
+                LogRows::encode(number, clock.now(), previous, bytes, &integration, identities);
             self.edge = integration.edge;
             Some(Arc::new(rows))
         };
         let log = Arc::clone(&self.log);
-        Ok(Some(LogBatch { log, rows, edge: self.edge.clone(), groups: sequenced, entries: entries.len() }))
+        Ok(Some(LogBatch {
+            log,
+            rows,
+            edge: self.edge.clone(),
+            groups: sequenced,
+            entries: entries.len(),
+        }))
     }
 }
 

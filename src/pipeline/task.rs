@@ -82,7 +82,11 @@ impl Pipeline {
         let mut opened = Vec::new();
         for row in store.logs()? {
             if let Some(reason) = store.halted(row.number)? {
-                tracing::error!(origin = row.origin.as_str(), error = reason, "the log is halted and stays so");
+                tracing::error!(
+                    origin = row.origin.as_str(),
+                    error = reason,
+                    "the log is halted and stays so"
+                );
                 logs.halted.push(row);
                 continue;
             }
@@ -100,8 +104,14 @@ impl Pipeline {
         let (orders, order_queue) = mpsc::channel();
         let (fatal_sender, fatal) = watch::channel(false);
         let window = limits.identity_window;
-        let sequencer =
-            Sequencer::new(store.clone(), Arc::clone(&clock), window, meter.clone(), event_queue, orders);
+        let sequencer = Sequencer::new(
+            store.clone(),
+            Arc::clone(&clock),
+            window,
+            meter.clone(),
+            event_queue,
+            orders,
+        );
         let committer = Committer {
             ledger,
             watermark: Arc::clone(&watermark),
@@ -201,7 +211,10 @@ impl Pipeline {
         let opened = open_log(row, key, &shared.store, &shared.watermark, shared.clock.now())?;
         shared.watermark.sync().map_err(OpenError::from)?;
         let log = Arc::clone(&opened.log);
-        shared.events.send(Event::Open(Box::new(opened))).map_err(|_gone| CreateError::ShuttingDown)?;
+        shared
+            .events
+            .send(Event::Open(Box::new(opened)))
+            .map_err(|_gone| CreateError::ShuttingDown)?;
         shared.logs.write().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&log));
         Ok(log)
     }
@@ -262,7 +275,8 @@ impl Pipeline {
         let shared = &*self.shared;
         let _sequencer_gone = shared.events.send(Event::Stop);
         shared.ticking.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let threads = core::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            core::mem::take(&mut *shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let panicked = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
         let synced = shared.watermark.sync();
         if panicked > 0 || synced.is_err() || *shared.fatal.borrow() {

@@ -1,0 +1,68 @@
+//! Cuts ranges of entries out of the stored segments.
+//!
+//! A segment holds the entries of one commit inside one bundle, so a range begins and ends
+//! anywhere inside segments.
+
+use bytes::Bytes;
+
+use super::{grpc::Denial, look};
+use crate::{
+    core::{
+        bundle::{self, StoredEntry},
+        number::{LeafIndex, LogNumber, TreeSize},
+    },
+    store::Store,
+};
+
+/// Gives each entry of `[from, to)` to `visit`, in order; an erased entry has no bytes.
+///
+/// The range must be published: anything that is missing or malformed is the server's own fault,
+/// logged here.
+pub(super) fn each(
+    store: &Store,
+    log: LogNumber,
+    from: u64,
+    to: u64,
+    mut visit: impl FnMut(u64, Option<Bytes>) -> Result<(), Denial>,
+) -> Result<(), Denial> {
+    let mut next = from;
+    if let (Some(first), Some(end)) = (LeafIndex::new(from), TreeSize::new(to))
+        && from < to
+    {
+        for segment in store.segments(log, first, end).map_err(|error| look::unreadable(&error))? {
+            let (first, bytes) = segment.map_err(|error| look::unreadable(&error))?;
+            for (index, entry) in (first.get()..).zip(bundle::decode(&bytes)) {
+                let entry = entry.map_err(|error| look::unreadable(&error))?;
+                if index < next || index >= to {
+                    continue;
+                }
+                if index > next {
+                    return Err(missing(next));
+                }
+                let entry = match entry {
+                    StoredEntry::Bytes(entry) => Some(bytes.slice_ref(entry)),
+                    StoredEntry::Erased(_) => None,
+                };
+                visit(index, entry)?;
+                next += 1;
+            }
+        }
+    }
+    if next < to { Err(missing(next)) } else { Ok(()) }
+}
+
+/// Returns the encoded bundle of the entries `[from, to)`.
+pub(super) fn encode(store: &Store, log: LogNumber, from: u64, to: u64) -> Result<Bytes, Denial> {
+    let mut encoded = Vec::new();
+    each(store, log, from, to, |index, entry| {
+        let entry = entry.ok_or_else(|| Denial::erased(index))?;
+        bundle::encode_entry(&mut encoded, &entry);
+        Ok(())
+    })?;
+    Ok(encoded.into())
+}
+
+fn missing(leaf_index: u64) -> Denial {
+    tracing::error!(leaf_index, "a published entry is missing");
+    Denial::internal()
+}

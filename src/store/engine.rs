@@ -1,0 +1,197 @@
+//! RocksDB as the store uses it: a few reads, and one kind of write.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rocksdb::{
+    ColumnFamily, DB, DBPinnableSlice, ErrorKind, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+
+use super::{
+    error::{EngineError, ForeignFormat, OpenError, StoreError},
+    options::{self, FAMILY_UNUSED, Family, StoreConfig},
+};
+
+/// Version of everything in the database that is not versioned by row.
+pub(super) const FORMAT_VERSION: u32 = 1;
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Made, where there is none.
+    Create,
+    /// For reading and writing.
+    Write,
+    /// For reading; nothing in the directory changes.
+    Read,
+}
+
+/// An open database.
+pub(super) struct Engine {
+    db: DB,
+    write_options: WriteOptions,
+    access: Access,
+}
+
+/// A row as it is stored.
+pub(super) type Row = (Box<[u8]>, Bytes);
+
+impl Engine {
+    /// Opens the database in `dir`.
+    pub(super) fn open(
+        dir: &Path,
+        config: &StoreConfig,
+        access: Access,
+    ) -> Result<Self, OpenError> {
+        let failed = |error| open_error(dir, error);
+        if access != Access::Create {
+            check_families(dir)?;
+        }
+        // A reader leaves no trace in the directory, and flushes nothing.
+        let direct_io = access != Access::Read && options::takes_direct_io(dir);
+        let (mut database, families) = options::open(config, direct_io);
+        let db = match access {
+            Access::Create => {
+                database.create_if_missing(true);
+                database.create_missing_column_families(true);
+                database.set_error_if_exists(true);
+                DB::open_cf_descriptors(&database, dir, families).map_err(failed)?
+            }
+            Access::Write => DB::open_cf_descriptors(&database, dir, families).map_err(failed)?,
+            Access::Read => {
+                DB::open_cf_descriptors_read_only(&database, dir, families, false).map_err(failed)?
+            }
+        };
+        Ok(Self { db, write_options: options::write(config), access })
+    }
+
+    /// Returns whether rows can be written.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.access == Access::Read
+    }
+
+    /// Returns RocksDB's name for a family.
+    pub(super) fn family(&self, family: Family) -> &ColumnFamily {
+        self.db.cf_handle(family.name()).expect("every family was opened")
+    }
+
+    /// Returns the row of a key, without copying it out of RocksDB's memory.
+    pub(super) fn get(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
+        self.db.get_pinned_cf(self.family(family), key).map_err(read_error)
+    }
+
+    /// Returns the rows of several keys, in their order.
+    pub(super) fn get_many<'k>(
+        &self,
+        family: Family,
+        keys: impl IntoIterator<Item = &'k [u8]>,
+    ) -> Result<Vec<Option<DBPinnableSlice<'_>>>, StoreError> {
+        let rows = self.db.batched_multi_get_cf(self.family(family), keys, false);
+        rows.into_iter().map(|row| row.map_err(read_error)).collect()
+    }
+
+    /// Returns the last row whose key is at or before `key`.
+    pub(super) fn last_up_to(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<Row>, StoreError> {
+        let mut rows = self.db.raw_iterator_cf(self.family(family));
+        rows.seek_for_prev(key);
+        let found = rows.item().map(|(key, row)| (key.into(), Bytes::copy_from_slice(row)));
+        rows.status().map_err(read_error)?;
+        Ok(found)
+    }
+
+    /// Returns rows with keys in `[from, to)`, in order: all of them, or those that make
+    /// `bytes_max`, and at least one.
+    pub(super) fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        bytes_max: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut read = ReadOptions::default();
+        read.set_iterate_upper_bound(to);
+        // What is scanned is not read again soon and would push out indexes and filters.
+        read.fill_cache(false);
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(family), read);
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        rows.seek(from);
+        while let Some((key, row)) = rows.item() {
+            found.push((key.into(), Bytes::copy_from_slice(row)));
+            bytes += key.len() + row.len();
+            if bytes >= bytes_max {
+                break;
+            }
+            rows.next();
+        }
+        rows.status().map_err(read_error)?;
+        Ok(found)
+    }
+
+    /// Writes a batch and syncs the WAL. An error means that it may or may not be there.
+    ///
+    /// Called by [`super::commit::Writer`] alone, which never calls it again after an error.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), EngineError> {
+        Ok(self.db.write_opt(batch, &self.write_options)?)
+    }
+
+    /// Flushes the memtables of all families into synced files.
+    pub(super) fn flush(&self) -> Result<(), EngineError> {
+        let families = Family::ALL.map(|family| self.family(family));
+        Ok(self.db.flush_cfs_opt(&families, &rocksdb::FlushOptions::default())?)
+    }
+
+    /// Returns the database, for what only one caller needs.
+    pub(super) fn db(&self) -> &DB {
+        &self.db
+    }
+}
+
+/// Wraps the error of a read.
+pub(super) fn read_error(error: rocksdb::Error) -> StoreError {
+    StoreError::Read(error.into())
+}
+
+/// Checks that there is a database of our families in `dir`.
+fn check_families(dir: &Path) -> Result<(), OpenError> {
+    // RocksDB reports a directory without a database as an I/O error, like a failing disk.
+    if !dir.join("CURRENT").is_file() {
+        return Err(OpenError::Missing { dir: dir.to_owned() });
+    }
+    let mut found =
+        DB::list_cf(&Options::default(), dir).map_err(|error| open_error(dir, error))?;
+    found.retain(|name| name != FAMILY_UNUSED);
+    let expected = Family::ALL.map(Family::name);
+    if found.len() != expected.len() || !expected.iter().all(|name| found.iter().any(|f| f == name)) {
+        return Err(OpenError::Foreign {
+            dir: dir.to_owned(),
+            found: ForeignFormat::Families(found),
+            supported: FORMAT_VERSION,
+        });
+    }
+    Ok(())
+}
+
+/// Sorts RocksDB's errors on open by what the operator must do.
+fn open_error(dir: &Path, error: rocksdb::Error) -> OpenError {
+    let dir = dir.to_owned();
+    let message: &str = error.as_ref();
+    // The lock file is the only one whose name ends so.
+    let lock = message.contains("/LOCK");
+    match error.kind() {
+        ErrorKind::IOError if lock => OpenError::InUse { dir },
+        ErrorKind::Corruption => OpenError::Damaged { dir, error: error.into() },
+        ErrorKind::InvalidArgument if message.contains("error_if_exists") => {
+            OpenError::Exists { dir }
+        }
+        _ => OpenError::Engine { dir, error: error.into() },
+    }
+}

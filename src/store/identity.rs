@@ -1,0 +1,107 @@
+//! Rows that recognise an entry which is submitted again.
+
+use crate::core::{
+    hash::{HASH_BYTES, TreeHash},
+    number::{LeafIndex, LogNumber},
+};
+
+/// Namespace of idempotency keys.
+const IDEMPOTENCY: u8 = 1;
+
+/// Namespace of entry hashes.
+const ENTRY_HASH: u8 = 2;
+
+/// Length byte of a principal that is kept as its SHA-256.
+const PRINCIPAL_HASHED: u8 = 0xff;
+
+/// What makes two submissions the same, as the key of a stored row.
+///
+/// # Format
+///
+/// u32 log number, u8 namespace (1 idempotency key, 2 entry hash), u8 length of the principal, the
+/// principal, 32 bytes: SHA-256 of the idempotency key, or the leaf hash. A principal of 255 bytes
+/// and more is kept as its SHA-256 under the length 255, which no shorter one has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentityKey(Box<[u8]>);
+
+/// Which entry has an identity.
+///
+/// # Format
+///
+/// u64 index, 32 bytes tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentityRow {
+    /// Index of the first entry with the identity.
+    pub index: LeafIndex,
+    /// What tells other content under the same idempotency key: the leaf hash on opaque logs.
+    pub tag: TreeHash,
+}
+
+impl IdentityKey {
+    /// Returns the identity of what `principal` submits under an idempotency key.
+    pub fn idempotency(log: LogNumber, principal: &[u8], key: &[u8]) -> Self {
+        Self::encode(log, IDEMPOTENCY, principal, &TreeHash::digest(key))
+    }
+
+    /// Returns the identity of an entry by its leaf hash, whoever submits it.
+    pub fn entry_hash(log: LogNumber, leaf: &TreeHash) -> Self {
+        Self::encode(log, ENTRY_HASH, &[], leaf)
+    }
+
+    /// Puts the parts of a key together.
+    fn encode(log: LogNumber, namespace: u8, principal: &[u8], hash: &TreeHash) -> Self {
+        let hashed = TreeHash::digest(principal);
+        let (length, principal) = match u8::try_from(principal.len()) {
+            Ok(length) if length < PRINCIPAL_HASHED => (length, principal),
+            Ok(_) | Err(_) => (PRINCIPAL_HASHED, hashed.as_bytes().as_slice()),
+        };
+        let mut key = Vec::with_capacity(6 + principal.len() + HASH_BYTES);
+        key.extend(super::key::head(log));
+        key.extend([namespace, length]);
+        key.extend(principal);
+        key.extend(hash.as_bytes());
+        Self(key.into_boxed_slice())
+    }
+
+    /// Takes a stored key.
+    pub(super) fn from_stored(key: &[u8]) -> Self {
+        Self(key.into())
+    }
+
+    /// Returns the stored key.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the log that the identity belongs to.
+    pub fn log(&self) -> Option<LogNumber> {
+        super::key::parse_head(self.0.first_chunk::<4>()?)
+    }
+
+    /// Returns whether the key is well-formed and of entry-hash identity, with the leaf hash.
+    pub fn leaf_hash(&self) -> Option<TreeHash> {
+        let rest = self.0.get(4..)?.strip_prefix(&[ENTRY_HASH, 0])?;
+        TreeHash::from_slice(rest)
+    }
+}
+
+impl IdentityRow {
+    /// Length of an encoded row.
+    pub const ENCODED_BYTES: usize = size_of::<u64>() + HASH_BYTES;
+
+    /// Returns the stored bytes.
+    pub fn encode(&self) -> [u8; Self::ENCODED_BYTES] {
+        let mut bytes = [0; Self::ENCODED_BYTES];
+        let (index, tag) = bytes.split_at_mut(size_of::<u64>());
+        index.copy_from_slice(&self.index.get().to_be_bytes());
+        tag.copy_from_slice(self.tag.as_bytes());
+        bytes
+    }
+
+    /// Takes stored bytes.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (index, tag) = bytes.split_first_chunk()?;
+        let index = LeafIndex::new(u64::from_be_bytes(*index))?;
+        Some(Self { index, tag: TreeHash::from_slice(tag)? })
+    }
+}

@@ -1,0 +1,116 @@
+//! Keys of the stored rows.
+//!
+//! All numbers are big-endian, so that the order of the bytes is the order of the numbers.
+//!
+//! | column family | key | row |
+//! |---|---|---|
+//! | `meta` | `00` | format version |
+//! | `meta` | `01`, u32 log | [`super::LogRow`] |
+//! | `meta` | `02`, u32 log | halt marker |
+//! | `head` | u32 log | [`super::HeadRow`] |
+//! | `entry` | u32 log, u64 index of the first entry | segment, see [`crate::core::bundle`] |
+//! | `tile` | u32 log, u64 [`TileId::end`], u8 level | [`crate::core::tree::Tile`] |
+//! | `identity` | u32 log, rest as [`super::IdentityKey`] | [`super::IdentityRow`] |
+//!
+//! Entries and tiles are written in the order of their keys. A tile's key begins with the size at
+//! which it became full, not with its level, for the same reason: files of sorted rows that are
+//! flushed one after another then never overlap, and compaction moves them instead of rewriting.
+
+use crate::core::{
+    number::{LeafIndex, LogNumber, TreeSize},
+    tree::{TILE_HEIGHT, TileId},
+};
+
+/// Key of the format version in `meta`.
+pub(super) const FORMAT: [u8; 1] = [0x00];
+
+/// First byte of the keys of log rows in `meta`.
+pub(super) const LOG_KIND: u8 = 0x01;
+
+/// First byte of the keys of halt markers in `meta`.
+pub(super) const HALT_KIND: u8 = 0x02;
+
+/// Bytes of a log number.
+const LOG_BYTES: usize = size_of::<u32>();
+
+/// Returns the key of a log's row in `meta`.
+pub(super) fn log(log: LogNumber) -> [u8; 5] {
+    kind_and_log(LOG_KIND, log)
+}
+
+/// Returns the key of a log's halt marker in `meta`.
+pub(super) fn halt(log: LogNumber) -> [u8; 5] {
+    kind_and_log(HALT_KIND, log)
+}
+
+/// Puts a kind of `meta` row before a log number.
+fn kind_and_log(kind: u8, log: LogNumber) -> [u8; 5] {
+    let [a, b, c, d] = log.0.to_be_bytes();
+    [kind, a, b, c, d]
+}
+
+/// Returns the log number of a key of `meta` if it has this kind.
+pub(super) fn parse_log(kind: u8, key: &[u8]) -> Option<LogNumber> {
+    let (first, rest) = key.split_first()?;
+    let number = u32::from_be_bytes(rest.try_into().ok()?);
+    (*first == kind).then_some(LogNumber(number))
+}
+
+/// Returns the key of a log's head row, which also begins all its keys of the other families.
+pub(super) fn head(log: LogNumber) -> [u8; LOG_BYTES] {
+    log.0.to_be_bytes()
+}
+
+/// Returns the log number of a key of `head`.
+pub(super) fn parse_head(key: &[u8]) -> Option<LogNumber> {
+    Some(LogNumber(u32::from_be_bytes(key.try_into().ok()?)))
+}
+
+/// Returns a key that is behind all keys of a log and behind none of the next log's.
+pub(super) fn after(log: LogNumber) -> Vec<u8> {
+    // Behind the last number there is no next one; no key goes on with 0xff after its log number.
+    log.0.checked_add(1).map_or_else(|| vec![0xff; LOG_BYTES + 1], |next| next.to_be_bytes().into())
+}
+
+/// Returns the key of the segment whose first entry is `from`.
+pub(super) fn segment(log: LogNumber, from: LeafIndex) -> [u8; 12] {
+    log_and_number(log, from.get())
+}
+
+/// Returns the first index of a segment's key.
+pub(super) fn parse_segment(log: LogNumber, key: &[u8]) -> Option<LeafIndex> {
+    let rest = key.strip_prefix(&head(log))?;
+    LeafIndex::new(u64::from_be_bytes(rest.try_into().ok()?))
+}
+
+/// Returns the key of a tile.
+pub(super) fn tile(log: LogNumber, id: TileId) -> [u8; 13] {
+    let mut key = [id.level; 13];
+    if let Some(front) = key.first_chunk_mut() {
+        *front = log_and_number(log, id.end());
+    }
+    key
+}
+
+/// Returns the least key of the tiles that became full at a size above `size`.
+pub(super) fn tiles_above(log: LogNumber, size: TreeSize) -> [u8; 12] {
+    log_and_number(log, size.get() + 1)
+}
+
+/// Returns the coordinates of a tile's key.
+pub(super) fn parse_tile(log: LogNumber, key: &[u8]) -> Option<TileId> {
+    let (level, rest) = key.strip_prefix(&head(log))?.split_last()?;
+    let end = u64::from_be_bytes(rest.try_into().ok()?);
+    let shift = u32::from(TILE_HEIGHT).checked_mul(u32::from(*level) + 1)?;
+    let index = end.checked_shr(shift)?.checked_sub(1)?;
+    let id = TileId { level: *level, index };
+    // Low bits that no tile ends at would otherwise give one tile several keys.
+    (id.end() == end).then_some(id)
+}
+
+/// Puts a log number before another number.
+fn log_and_number(log: LogNumber, number: u64) -> [u8; 12] {
+    let [a, b, c, d] = log.0.to_be_bytes();
+    let [e, f, g, h, i, j, k, l] = number.to_be_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l]
+}
