@@ -12,6 +12,8 @@ mod checkpoint;
 #[cfg(feature = "server")]
 mod config;
 mod cosignature;
+#[cfg(feature = "server")]
+mod crash;
 mod descriptors;
 mod fuzz;
 #[path = "../fuzz/targets.rs"]
