@@ -1,7 +1,0 @@
-//! Fuzzes `targets::policy`.
-
-#![no_main]
-
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::policy(data));

@@ -1,7 +1,0 @@
-//! Fuzzes `targets::skey`.
-
-#![no_main]
-
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::skey(data));
