@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Clock, Ledger, Limits, Meter,
+    Answerer, Clock, Ledger, Limits, Meter,
     head::{CommittedHead, RootMismatch, Signer},
     log::{Log, LogStatus, Published},
     sequence::Opened,
@@ -44,6 +44,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Counts and times.
     pub meter: Meter,
+    /// Who wakes the submitters.
+    pub answerer: Answerer,
 }
 
 /// Why a log is not opened. Nothing was signed.

@@ -20,7 +20,7 @@ use super::{
     watch,
 };
 use crate::{
-    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
+    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending, grpc},
     store::{Store, TileReader, Watermark},
 };
@@ -41,8 +41,6 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let meter = Meter::default();
-    let pipeline = open(&config, &clock, &meter)?;
-
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("service")
@@ -50,6 +48,10 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         .enable_all()
         .build()
         .context("start the runtime")?;
+    let handle = runtime.handle().clone();
+    // On the runtime itself, so that answers to one connection share its writes.
+    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(async { answers.send() })));
+    let pipeline = open(&config, &clock, &meter, answerer)?;
     let desk = Desk {
         metrics: Arc::new(Metrics::new(&meter)),
         pipeline,
@@ -71,7 +73,12 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
 }
 
 /// Opens the database, the watermark, the keys and with them the write path.
-fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Result<Pipeline> {
+fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    meter: &Meter,
+    answerer: Answerer,
+) -> anyhow::Result<Pipeline> {
     let store = Store::open(&files::database(&config.data), &config.store)?;
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
@@ -91,6 +98,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Resul
         clock: Arc::clone(clock),
         limits: config.limits,
         meter: meter.clone(),
+        answerer,
     })?;
     Ok(pipeline)
 }

@@ -18,7 +18,7 @@ use attestree::{
         origin::Origin,
         tree::{self, Edge},
     },
-    pipeline::{Clock, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline, Submission, next_log},
+    pipeline::{Answers, Clock, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline, Submission, next_log},
     store::{LogIdentity, LogKind, LogRow, LogState, Store, StoreConfig, TileReader, Watermark},
 };
 use bytes::Bytes;
@@ -122,6 +122,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             limits: self.limits,
             meter: Meter::default(),
+            answerer: Box::new(Answers::send),
             store,
         })
     }
