@@ -266,20 +266,22 @@ impl Sender {
         };
         let (first, last) = (done.first_index.unwrap_or(0), done.last_index.unwrap_or(0));
         let new = done.entries - done.duplicates;
-        let entries = if new == 1 { "entry" } else { "entries" };
         let at = if first == last {
             format!("index {first}")
         } else {
             format!("indices {first} to {last}")
         };
-        let before = match done.duplicates {
-            0 => String::new(),
-            count => format!("; {count} more were there before"),
+        let appended = match (new, done.duplicates) {
+            (0, _) => format!("nothing new for {}: at {at} before", done.origin),
+            (_, 0) => format!("appended {} to {}: {at}", output::entries(new), done.origin),
+            (_, before) => format!(
+                "appended {} to {}: {at}; {before} more were there before",
+                output::entries(new),
+                done.origin
+            ),
         };
-        let text = format!(
-            "appended {new} {entries} to {}: {at}{before}; proved in the signed tree of {} entries",
-            done.origin, done.tree_size
-        );
+        let tree = output::entries(done.tree_size);
+        let text = format!("{appended}; proved in the signed tree of {tree}");
         output.print(&done, text)
     }
 }
