@@ -100,6 +100,8 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
     let (input, length) = entries::open(&args.file)?;
     block_on(async {
         let client = remote.connect().await?;
+        // Entries are given only to a log that signs with a key that is believed.
+        client.checkpoint().await?;
         let mut sender = Sender {
             client,
             prefix,
@@ -116,8 +118,11 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
             sender.send_lines(input, &args.file, args.batch).await
         };
         sender.bar.finish_and_clear();
-        let summary = sender.summary(output);
-        sent.and(summary)
+        // What was appended before a failure is reported too.
+        if sent.is_ok() || sender.newest.is_some() {
+            sender.summary(output)?;
+        }
+        sent
     })
 }
 
