@@ -24,8 +24,6 @@ mod descriptors;
 #[cfg(feature = "server")]
 mod fsck;
 mod fuzz;
-#[path = "../fuzz/targets.rs"]
-mod fuzz_targets;
 #[cfg(feature = "server")]
 mod grpc_admin;
 #[cfg(feature = "server")]
