@@ -343,7 +343,7 @@ impl Disk {
         }
     }
 
-    /// Moves a name, in one step.
+    /// Moves a name, in one step. A socket's was never known.
     fn rename(&mut self, call: &Call, from: usize, to: usize) {
         let (Some(source), Some(target)) = (self.place(call, from), self.place(call, to)) else {
             return assert!(
@@ -351,7 +351,7 @@ impl Disk {
                 "a rename across the root is not modelled: {call:?}",
             );
         };
-        let node = self.find(call, from).unwrap_or_else(|| panic!("no such file: {call:?}"));
+        let Some(node) = self.find(call, from) else { return };
         let number = self.tick();
         self.name(source.0, number, Naming::Take(source.1));
         self.name(target.0, number, Naming::Put(target.1, node));
