@@ -59,6 +59,9 @@ pub struct RawConfig {
     /// Bytes that requests may hold before they are complete [default: 268435456]
     #[arg(long, env = "ATTESTREE_RECEIVE_BYTES_MAX", value_name = "BYTES")]
     pub receive_bytes_max: Option<u64>,
+    /// Bytes that answers may hold until their readers have taken them [default: 268435456]
+    #[arg(long, env = "ATTESTREE_SEND_BYTES_MAX", value_name = "BYTES")]
+    pub send_bytes_max: Option<u64>,
     /// Seconds that open requests get to finish at shutdown [default: 10]
     #[arg(long, env = "ATTESTREE_SHUTDOWN_SECONDS", value_name = "S")]
     pub shutdown_seconds: Option<u64>,
@@ -223,7 +226,7 @@ impl RawConfig {
         // Every key is named, so that a new one can't be forgotten.
         first_of!(self, other:
             data, listen, watermark, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
-            connections_max, worker_threads, receive_bytes_max, shutdown_seconds, pool_entries_max,
+            connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
             pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
             block_cache_bytes, log_level, log_format,
         )
@@ -272,6 +275,8 @@ impl RawConfig {
                 connections_max: usize::try_from(connections_max).expect("at most 65,536"),
                 // Sixteen of the largest requests.
                 receive_bytes_max: range("receive_bytes_max", self.receive_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                // As much again; sixteen of the largest bundles.
+                send_bytes_max: range("send_bytes_max", self.send_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
                 shutdown: Duration::from_secs(shutdown),
             },
             limits: Limits {
@@ -352,6 +357,7 @@ impl fmt::Display for Config {
         }
         writeln!(f, "connections_max = {}", listener.connections_max)?;
         writeln!(f, "receive_bytes_max = {}", listener.receive_bytes_max)?;
+        writeln!(f, "send_bytes_max = {}", listener.send_bytes_max)?;
         writeln!(f, "shutdown_seconds = {}", listener.shutdown.as_secs())?;
         writeln!(f, "worker_threads = {worker_threads}")?;
         writeln!(f, "pool_entries_max = {}", limits.pool_entries)?;

@@ -40,8 +40,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(40);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Requests that one HTTP/2 connection may have open. A client with more callers waits or opens
-/// another connection; 4,096 unary callers fill one commit.
-const STREAMS_MAX: u32 = 4_096;
+/// another connection.
+const STREAMS_MAX: u32 = 1_024;
 
 /// Most bytes of a request's headers; they hold a path, a content type and a deadline.
 const HEADER_BYTES_MAX: u32 = 16 * 1_024;
@@ -63,6 +63,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Bytes that requests may hold before they are complete.
     pub receive_bytes_max: u64,
+    /// Bytes that answers may hold until they are sent.
+    pub send_bytes_max: u64,
     /// How long open requests may take to finish at shutdown.
     pub shutdown: Duration,
 }

@@ -13,11 +13,15 @@
 
 mod admin;
 mod backup;
+pub mod baseline;
+pub mod cheat;
 pub mod clock;
 pub mod config;
 pub mod cpu;
 mod drop_unsigned;
+pub mod echo;
 mod files;
+pub mod fsck;
 mod init;
 mod listener;
 mod patience;
@@ -38,7 +42,8 @@ pub use self::{
     init::{Init, init},
     running::{Running, start},
 };
-use crate::pipeline::Stopped;
+pub use crate::pipeline::Stopped;
+pub use crate::store::LogIdentity;
 
 /// Runs a server until it is told to stop. The first line on standard output is its address.
 pub fn run(flags: Flags) -> anyhow::Result<()> {

@@ -21,9 +21,12 @@ use super::{
 };
 use crate::{
     pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
-    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, grpc},
+    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending, grpc},
     store::{Store, TileReader, Watermark},
 };
+
+/// Threads for reads that may wait for the disk. Each holds a segment of up to 16 MiB while it reads.
+const BLOCKING_THREADS_MAX: usize = 16;
 
 /// A running server. Dropping it stops it without waiting for anyone.
 pub struct Running {
@@ -43,6 +46,7 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("service")
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()
         .context("start the runtime")?;
@@ -50,6 +54,8 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         metrics: Arc::new(Metrics::new(&meter)),
         pipeline,
         ready: Ready::default(),
+        receiving: Receiving::new(config.listener.receive_bytes_max),
+        sending: Sending::new(config.listener.send_bytes_max),
         closing: CancellationToken::new(),
     };
     let tasks = TaskTracker::new();
@@ -104,8 +110,7 @@ async fn open_sockets(
 
     let reporter = HealthReporter::new();
     let health = HealthService::from_health_reporter(reporter.clone());
-    let receiving = Receiving::new(config.listener.receive_bytes_max);
-    let front = Front::new(desk, grpc::HealthService::new(health), receiving);
+    let front = Front::new(desk, grpc::HealthService::new(health));
     watch::look(&desk.pipeline, &desk.ready, &config.data);
     tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
     tasks.spawn(grpc::report(desk.ready.clone(), reporter));

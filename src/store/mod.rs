@@ -23,6 +23,7 @@
 //! - What to write, and when: `crate::pipeline`.
 //! - Signing: nothing in here knows a key.
 
+mod bare;
 mod commit;
 mod encode;
 mod engine;
@@ -38,6 +39,7 @@ mod space;
 mod unsigned;
 mod watermark;
 
+pub use bare::Bare;
 pub use commit::Durable;
 pub use encode::LogRows;
 pub use error::{

@@ -58,6 +58,11 @@ impl Served {
         self.dir.path().join("data")
     }
 
+    /// Returns what the server is configured with.
+    pub fn raw(&self) -> RawConfig {
+        self.raw.clone()
+    }
+
     /// Returns the running server.
     pub fn running(&self) -> &Running {
         self.running.as_ref().unwrap()

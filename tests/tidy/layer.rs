@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("service", &["core", "store", "pipeline", "proto"]),
     ("server", &["core", "store", "client", "pipeline", "service", "proto"]),
     // Verbs that touch a directory call `server`; only that opens a store.
-    ("cli", &["core", "client", "server"]),
+    ("cli", &["core", "client", "server", "proto"]),
     ("main", &["server", "cli"]),
     ("proto", &[]),
     ("manual", &[]),

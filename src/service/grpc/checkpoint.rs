@@ -14,7 +14,7 @@ use super::{Answered, answer, status::Denial};
 use crate::{
     pipeline::{Log, LogStatus, Published},
     proto::{self, Identity, LogKind, LogState},
-    service::Desk,
+    service::{Desk, receiving::Share},
     store,
 };
 
@@ -31,10 +31,13 @@ pub(super) fn newest(
 /// Starts a stream of checkpoints.
 pub(super) fn watch(desk: &Desk, request: &proto::WatchCheckpointsRequest) -> Answered<Checkpoints> {
     let log = desk.log(&request.log)?;
+    let share = desk.receiving.open();
+    share.check()?;
     Ok(Response::new(Checkpoints {
         heads: WatchStream::new(log.watch()),
         closing: Box::pin(desk.closing.clone().cancelled_owned()),
         ended: false,
+        _share: share,
     }))
 }
 
@@ -46,6 +49,7 @@ pub struct Checkpoints {
     heads: WatchStream<Arc<Published>>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
+    _share: Share,
 }
 
 impl Stream for Checkpoints {

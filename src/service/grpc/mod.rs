@@ -23,6 +23,7 @@ pub use self::{
 };
 use super::Desk;
 use crate::{
+    core::entry::ENTRY_BYTES_MAX,
     pipeline::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, IDEMPOTENCY_KEY_BYTES_MAX},
     proto::{self, log_service_server::LogServiceServer},
 };
@@ -31,6 +32,13 @@ use crate::{
 /// at most 16 bytes of tags and lengths. The kibibyte is for the log's origin and the answer field.
 pub const MESSAGE_BYTES_MAX: usize =
     BATCH_BYTES_MAX + BATCH_ENTRIES_MAX * (IDEMPOTENCY_KEY_BYTES_MAX + 16) + 1_024;
+
+/// Most bytes of one message of a stream: twice the longest entry, so that an entry that is a little
+/// too long is refused in its place. A longer message ends its stream.
+pub const STREAM_MESSAGE_BYTES_MAX: usize = 2 * (ENTRY_BYTES_MAX + 1);
+
+/// Most bytes of a request to another service; a name is all that they hold.
+const OTHER_MESSAGE_BYTES_MAX: usize = 64 * 1_024;
 
 /// The answer of a unary call.
 type Answered<T> = Result<Response<T>, Status>;
@@ -41,9 +49,14 @@ pub type LogServer = LogServiceServer<LogFace>;
 /// The health service.
 pub type HealthService = HealthServer<tonic_health::server::HealthService>;
 
-/// Returns the log's own service.
+/// Returns the log's own service, for requests that are one message.
 pub fn log_server(desk: &Desk) -> LogServer {
     LogServiceServer::new(LogFace { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// Returns the log's own service, for streams of requests.
+pub fn stream_server(desk: &Desk) -> LogServer {
+    log_server(desk).max_decoding_message_size(STREAM_MESSAGE_BYTES_MAX)
 }
 
 /// Returns the routes of the other services on the network: health and reflection.
@@ -54,8 +67,9 @@ pub fn others(health: HealthService) -> Routes {
         .with_service_name("attestree.v1.LogService")
         .with_service_name("grpc.health.v1.Health")
         .build_v1()
-        .expect("the built descriptor sets decode");
-    Routes::new(health).add_service(reflection).prepare()
+        .expect("the built descriptor sets decode")
+        .max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX);
+    Routes::new(health.max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX)).add_service(reflection).prepare()
 }
 
 /// `LogService`, method by method.

@@ -180,9 +180,25 @@ impl Denial {
         Self::new(Code::ResourceExhausted, "RECEIVING", message).with_retry(POOL_RETRY)
     }
 
+    /// The answers under way hold as much memory as is set aside for them.
+    pub fn sending() -> Self {
+        let message = "the server is sending as much as it can hold to other readers; come back after the delay";
+        Self::new(Code::ResourceExhausted, "SENDING", message).with_retry(RESTART_RETRY)
+    }
+
     /// A request did not arrive in time.
     pub fn too_slow() -> Self {
         Self::new(Code::DeadlineExceeded, "TOO_SLOW", "the request did not arrive in time; send it whole")
+    }
+
+    /// The body of a request could not be read: too slow, too much at once, or its client is gone.
+    pub fn unread(error: axum::Error) -> Self {
+        let error = error.into_inner();
+        match error.downcast_ref::<Status>().map(Status::code) {
+            Some(Code::DeadlineExceeded) => Self::too_slow(),
+            Some(Code::ResourceExhausted) => Self::receiving(),
+            _ => Self::new(Code::InvalidArgument, "CUT_OFF", "the request ended early; send it whole"),
+        }
     }
 
     /// The server is at fault. Details are in its log, not in the answer.

@@ -96,6 +96,7 @@ fn denied(denial: &Denial) -> Response {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::NotFound | Code::OutOfRange => StatusCode::NOT_FOUND,
         Code::AlreadyExists | Code::FailedPrecondition => StatusCode::CONFLICT,
+        Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
