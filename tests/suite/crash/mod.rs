@@ -17,6 +17,7 @@
 mod audit;
 mod client;
 mod disk;
+mod effect;
 mod fault;
 mod image;
 mod kill;
