@@ -35,6 +35,7 @@ mod reader;
 mod recover;
 mod row;
 mod space;
+mod tail;
 mod unsigned;
 mod watermark;
 
