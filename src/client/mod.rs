@@ -1,1 +1,38 @@
-//! client
+//! Remote reads and appends that verify what they return.
+//!
+//! Whatever a server says is a claim. [`Client`] speaks gRPC and [`TileClient`] reads the static
+//! tiles of any C2SP log; both hand out a value only after it was proved against a checkpoint that
+//! the caller's trust policy accepts. An answer that does not prove itself is an [`Untrue`], which
+//! is another thing than a request that the server refused or a network that failed.
+//!
+//! # In scope
+//!
+//! - [`server`](mod@server): where a server is and how to reach it (TLS, mutual TLS).
+//! - [`verify`]: the pure checks of the answers, without I/O.
+//! - [`audit`]: the whole log, re-derived from its entries over HTTP.
+//!
+//! # Out of scope
+//!
+//! - Which keys and witnesses to believe: [`crate::core::trust`].
+//! - Files, terminals and retries of whole files: [`crate::cli`].
+
+pub mod audit;
+mod error;
+mod log;
+mod prove;
+mod range;
+mod read;
+pub mod retry;
+pub mod server;
+mod tile;
+mod tree;
+mod trust;
+pub mod verify;
+
+pub use error::{ClientError, Refused, Untrue};
+pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
+pub use range::BatchTree;
+pub use server::Server;
+pub use tile::TileClient;
+pub use tree::TileTree;
+pub use trust::{Trust, trust_listed};

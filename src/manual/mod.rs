@@ -1,1 +1,19 @@
-//! The manual.
+//! The manual: how Attestree is built, what it writes, what it promises, and how to run it.
+//!
+//! Written in British English, for whoever reads the code or keeps a server. What a client sees is
+//! described in `proto/attestree/v1`; what a verb does, by `attestree help VERB`.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("formats.md")]
+pub mod formats {}
+
+#[doc = include_str!("durability.md")]
+pub mod durability {}
+
+#[doc = include_str!("threats.md")]
+pub mod threats {}
+
+#[doc = include_str!("operation.md")]
+pub mod operation {}

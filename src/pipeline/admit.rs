@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Most bytes of a principal: its length is one byte of the identity key.
-pub const PRINCIPAL_BYTES_MAX: usize = 255;
+pub(super) const PRINCIPAL_BYTES_MAX: usize = 255;
 
 /// One entry of a submission.
 #[derive(Clone, Debug)]

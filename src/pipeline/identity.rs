@@ -38,6 +38,11 @@ fn keys_of(group: &Admitted, position: usize) -> impl Iterator<Item = IdentityKe
     key.into_iter().chain(hash)
 }
 
+/// Takes a number as the index of a new leaf.
+fn index(next: u64) -> LeafIndex {
+    LeafIndex::new(next).expect("a tree stays below its largest size")
+}
+
 impl Identities {
     /// Reads what the database knows of a batch's identities, in one look-up for all of them.
     pub(super) fn load(&mut self, store: &Store, groups: &[Admitted]) -> Result<(), StoreError> {
@@ -90,6 +95,10 @@ impl Identities {
         next: u64,
         oldest: LeafIndex,
     ) -> Result<Vec<Outcome>, Failure> {
+        if !group.has_identity() {
+            let count = group.entries.len() as u64;
+            return Ok((next..next + count).map(|next| Outcome::Sequenced { index: index(next) }).collect());
+        }
         let mark = self.added.len();
         let mut next = next;
         let mut outcomes = Vec::with_capacity(group.entries.len());
@@ -115,13 +124,8 @@ impl Identities {
         next: u64,
         oldest: LeafIndex,
     ) -> Outcome {
-        let index = LeafIndex::new(next).expect("a tree stays below its largest size");
-        let Some(entry) = group.entries.get(position) else {
-            unreachable!("positions run over the group's entries");
-        };
-        if !group.has_identity() {
-            return Outcome::Sequenced { index };
-        }
+        let index = index(next);
+        let entry = group.entries.get(position).expect("positions run over the group's entries");
         let by_key = entry.key.as_ref().and_then(|key| self.find(key, oldest));
         if let Some(row) = by_key {
             if row.tag != entry.leaf_hash {

@@ -1,1 +1,68 @@
-//! server
+//! Assembly: a configuration in, a running process out; and the verbs that need the files of a server.
+//!
+//! # Shutdown
+//!
+//! 1. `/readyz` and the health service say no, so that a balancer looks elsewhere.
+//! 2. No connection is accepted any more; open ones are told to finish, and streams that would never
+//!    end are ended after all their answers.
+//! 3. What is still open at the deadline is dropped.
+//! 4. The write path refuses submissions, commits and publishes what it has admitted, and stops.
+//! 5. The administrator's socket is removed.
+//!
+//! After a failed write only 2 to 5 are left, and the process ends with an error.
+
+mod admin;
+mod backup;
+pub mod baseline;
+pub mod cheat;
+pub mod clock;
+pub mod config;
+pub mod cpu;
+mod drop_unsigned;
+pub mod echo;
+mod files;
+pub mod fsck;
+mod init;
+mod listener;
+mod patience;
+pub mod random;
+mod running;
+pub mod telemetry;
+mod tls;
+mod watch;
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+
+pub use self::{
+    backup::backup,
+    config::{Config, Flags},
+    drop_unsigned::drop_unsigned,
+    init::{Init, init},
+    running::{Running, start},
+};
+pub use crate::pipeline::Stopped;
+pub use crate::store::LogIdentity;
+
+/// Runs a server until it is told to stop. The first line on standard output is its address.
+pub fn run(flags: Flags) -> anyhow::Result<()> {
+    let config = flags.read()?;
+    telemetry::start(config.telemetry);
+    tracing::info!("the effective configuration:\n{config}");
+    let scheme = if config.listener.tls.is_some() { "https" } else { "http" };
+    let running = start(config)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on {scheme}://{}", running.address())
+        .and_then(|()| out.flush())
+        .context("write to standard output")?;
+    drop(out);
+    running.wait()?;
+    match running.stop() {
+        Stopped::Clean => Ok(()),
+        Stopped::Poisoned => bail!(
+            "the server stopped because a write failed or its result is not known; start it again, and it \
+             takes up what the disk holds"
+        ),
+    }
+}

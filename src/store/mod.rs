@@ -23,6 +23,7 @@
 //! - What to write, and when: `crate::pipeline`.
 //! - Signing: nothing in here knows a key.
 
+mod bare;
 mod commit;
 mod encode;
 mod engine;
@@ -39,6 +40,7 @@ mod tail;
 mod unsigned;
 mod watermark;
 
+pub use bare::Bare;
 pub use commit::Durable;
 pub use encode::LogRows;
 pub use error::{

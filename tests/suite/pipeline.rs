@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use attestree::{
-    core::number::LeafIndex,
+    core::{number::LeafIndex, origin::Origin},
     pipeline::{Failure, OpenError, Outcome, Refusal, Stopped},
     store::LogIdentity,
 };
-use futures::executor::block_on;
 
-use crate::world::{World, check_log, entries, keyed, leaf};
+use crate::world::{World, block_on, check_log, entries, keyed, leaf};
 
 fn at(index: u64) -> LeafIndex {
     LeafIndex::new(index).unwrap()
@@ -268,7 +267,7 @@ fn a_log_created_while_serving_takes_entries_and_is_there_after_a_restart() {
     block_on(pipeline.submit(&log, entries(&["a", "a"])).unwrap()).unwrap();
     check_log(&pipeline, &log, 1);
     let (mut again, key) = world.row(pipeline.store(), "log.example/other", LogIdentity::None);
-    again.origin = "elsewhere.example/late".parse().unwrap();
+    again.origin = Origin::parse("elsewhere.example/late").unwrap();
     assert!(pipeline.create_log(&again, key).is_err(), "both would be served under /late");
     pipeline.stop();
     drop((pipeline, log));

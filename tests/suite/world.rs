@@ -13,7 +13,7 @@ use attestree::{
     core::{
         bundle,
         hash::TreeHash,
-        note::SigningKey,
+        note::{KeyName, SigningKey},
         number::{LeafIndex, LogNumber, TreeSize, UnixMillis},
         origin::Origin,
         tree::{self, Edge},
@@ -60,7 +60,7 @@ pub struct World {
 pub fn key(origin: &Origin, number: LogNumber) -> SigningKey {
     let mut seed = [7; 32];
     seed[0] = u8::try_from(number.0).unwrap();
-    SigningKey::from_seed(origin.as_str().parse().unwrap(), &seed)
+    SigningKey::from_seed(KeyName::parse(origin.as_str()).unwrap(), &seed)
 }
 
 impl World {
@@ -90,7 +90,7 @@ impl World {
 
     /// Returns the row and the key that a new log would have.
     pub fn row(&self, store: &Store, origin: &str, identity: LogIdentity) -> (LogRow, SigningKey) {
-        let origin: Origin = origin.parse().unwrap();
+        let origin = Origin::parse(origin).unwrap();
         let number = next_log(store, &origin).unwrap();
         let key = key(&origin, number);
         let row = LogRow {
@@ -98,7 +98,7 @@ impl World {
             kind: LogKind::Opaque,
             state: LogState::Open,
             identity,
-            vkeys: vec![key.verifier_key()],
+            vkeys: vec![key.verifier_key().clone()],
             created: self.clock.now(),
             origin,
         };
@@ -148,9 +148,9 @@ pub fn check_log(pipeline: &Pipeline, log: &Arc<Log>, size: u64) {
     let published = log.published();
     let head = published.head();
     assert_eq!(head.size.get(), size, "the log has as many entries as were acknowledged");
-    let to = LeafIndex::new(size).unwrap();
+    let to = TreeSize::new(size).unwrap();
     let mut hashes = Vec::new();
-    for segment in pipeline.store().segments(log.number(), LeafIndex::default(), to) {
+    for segment in pipeline.store().segments(log.number(), LeafIndex::default(), to).unwrap() {
         let (first, bytes) = segment.unwrap();
         assert_eq!(first.get(), hashes.len() as u64, "segments leave no gap");
         hashes.extend(bundle::decode(&bytes).map(|entry| entry.unwrap().leaf_hash()));
@@ -162,7 +162,7 @@ pub fn check_log(pipeline: &Pipeline, log: &Arc<Log>, size: u64) {
     for (id, tile) in &rebuilt.tiles {
         assert_eq!(pipeline.store().tile(log.number(), *id).unwrap().as_ref(), Some(tile));
     }
-    let reader = pipeline.reader().log(log.number(), &published.edge);
+    let reader = pipeline.reader().nodes(log.number(), &published.edge);
     let probe = |at: &u64| size <= 600 || *at < 3 || at % 255 < 3 || size - at < 3;
     for index in (0..size).filter(probe) {
         let leaf = LeafIndex::new(index).unwrap();
@@ -180,4 +180,9 @@ pub fn check_log(pipeline: &Pipeline, log: &Arc<Log>, size: u64) {
 /// Returns the leaf hash of a text.
 pub fn leaf(text: &str) -> TreeHash {
     TreeHash::leaf(text.as_bytes())
+}
+
+/// Waits for a future on this thread.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }

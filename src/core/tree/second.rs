@@ -2,12 +2,12 @@
 //!
 //! Logs have died of one flipped bit between an entry's bytes, its leaf hash, a tile and the signed
 //! root. So a root is computed twice from independent inputs before it is signed: once by
-//! [`super::Edge`] on the way in, and once here, from the encoded segments as they were handed to the
-//! store, by `rs_merkle`. The two share neither state nor code above SHA-256.
+//! [`super::Edge`] on the way in, and once here, from the encoded segments as they were handed to
+//! the store, by `rs_merkle`. The two share neither state nor code above SHA-256.
 //!
-//! `rs_merkle` keeps whole trees in memory and is slow to grow, so it only ever builds trees over at
-//! most 16 hashes. A tree over the roots of neighbouring perfect subtrees of one height has the root
-//! of the whole, so the small trees compose to any size.
+//! `rs_merkle` keeps whole trees in memory and is slow to grow, so it only ever builds trees over
+//! at most 16 hashes. A tree over the roots of neighbouring perfect subtrees of one height has the
+//! root of the whole, so the small trees compose to any size.
 
 use crate::core::bundle::{self, BundleError};
 use crate::core::hash::{HASH_BYTES, TreeHash};
@@ -201,7 +201,9 @@ impl Level {
     /// Takes the hashes of an incomplete tile.
     fn new(hashes: Vec<TreeHash>) -> Self {
         let mut level = Self::default();
-        hashes.into_iter().for_each(|hash| level.push(*hash.as_bytes()));
+        for hash in hashes {
+            level.push(*hash.as_bytes());
+        }
         level
     }
 

@@ -1,0 +1,297 @@
+//! `attestree append`: entries in, receipts out.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::entries::{self, Line};
+use super::exit::wrong_usage;
+use super::output::{self, Output, base64};
+use super::remote::{Remote, block_on};
+use crate::client::retry::Backoff;
+use crate::client::{Client, NewEntry, Placed};
+use crate::core::checkpoint::SignedCheckpoint;
+use crate::core::number::LeafIndex;
+
+/// Most entries of one batch that a server takes.
+const BATCH_ENTRIES_MAX: usize = 4_096;
+
+/// Bytes after which a batch is sent, whatever its number of entries: half of what a server takes.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Longest prefix of idempotency keys: 256 bytes less a hyphen and a line number of 20 digits.
+const PREFIX_BYTES_MAX: usize = 235;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each line is an entry, without its newline; empty lines are passed over. Lines are sent in batches
+and answered when they are durable and covered by a signed checkpoint, with one proof that is
+verified here. Should a connection break, a batch is sent again under the same idempotency keys, so
+no line is ever appended twice.
+
+Examples:
+  attestree append /var/log/dpkg.log
+  attestree append --whole release.tar.gz.sha256 --receipts receipts
+  journalctl -f -o json | attestree append -
+  attestree append today.log --key-prefix today-2026-11-21    (may be run again after a failure)")]
+pub(super) struct Args {
+    /// File with the entries; `-` is standard input
+    #[arg(default_value = "-")]
+    file: PathBuf,
+    /// Take the file as one entry
+    #[arg(long)]
+    whole: bool,
+    /// Directory to write one receipt an entry to, as INDEX.tlog-proof
+    #[arg(long, value_name = "DIR")]
+    receipts: Option<PathBuf>,
+    /// Most entries of one batch
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = batch_size)]
+    batch: usize,
+    /// Beginning of the idempotency keys, which end in the line number [default: random]
+    ///
+    /// Running a command again with the same prefix and the same input appends nothing twice.
+    #[arg(long, value_name = "TEXT")]
+    key_prefix: Option<String>,
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|size| (1..=BATCH_ENTRIES_MAX).contains(size));
+    size.ok_or_else(|| format!("use 1 to {BATCH_ENTRIES_MAX}"))
+}
+
+/// What was appended, as JSON.
+#[derive(Debug, Default, Serialize)]
+struct Appended {
+    origin: String,
+    entries: u64,
+    duplicates: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_index: Option<u64>,
+    tree_size: u64,
+    root: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<String>,
+}
+
+/// Appends the input.
+pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let prefix = match args.key_prefix {
+        Some(prefix) if prefix.is_empty() || prefix.len() > PREFIX_BYTES_MAX => {
+            let message = format!("--key-prefix takes 1 to {PREFIX_BYTES_MAX} bytes");
+            return Err(wrong_usage(message));
+        }
+        Some(prefix) => prefix,
+        None => random_prefix()?,
+    };
+    if let Some(dir) = &args.receipts {
+        fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    }
+    let (input, length) = entries::open(&args.file)?;
+    block_on(async {
+        let client = remote.connect().await?;
+        let mut sender = Sender {
+            client,
+            prefix,
+            receipts: args.receipts,
+            bar: progress_bar(length),
+            done: Appended::default(),
+            newest: None,
+        };
+        let sent = if args.whole {
+            let bytes = entries::whole(input, &args.file)?;
+            let offset = u64::try_from(bytes.len()).expect("an entry has 65,535 bytes at most");
+            sender.send(vec![Line { number: 1, bytes, offset }]).await
+        } else {
+            sender.send_lines(input, &args.file, args.batch).await
+        };
+        sender.bar.finish_and_clear();
+        let summary = sender.summary(output);
+        sent.and(summary)
+    })
+}
+
+/// A prefix that no other run has.
+fn random_prefix() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("ask the system for randomness")?;
+    Ok(output::hex(&bytes))
+}
+
+/// A bar where the input's length is known, a spinner where it is not, nothing but on a terminal.
+fn progress_bar(length: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match length {
+        Some(length) => {
+            let template = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+            (ProgressBar::new(length), template)
+        }
+        None => (ProgressBar::no_length(), "{spinner} {bytes} {bytes_per_sec} {msg}"),
+    };
+    // Ten frames a second keep the terminal out of the measurements.
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+    bar
+}
+
+/// Sends batches one after another, so that entries keep their order.
+struct Sender {
+    client: Client,
+    prefix: String,
+    receipts: Option<PathBuf>,
+    bar: ProgressBar,
+    done: Appended,
+    newest: Option<SignedCheckpoint>,
+}
+
+impl Sender {
+    /// Sends the lines of the input, as many at a time as wait, at most `batch`.
+    async fn send_lines(
+        &mut self,
+        input: Box<dyn std::io::Read + Send>,
+        path: &Path,
+        batch: usize,
+    ) -> anyhow::Result<()> {
+        let mut lines = entries::lines(input, path);
+        let mut found = Vec::with_capacity(batch);
+        let mut waiting: VecDeque<Line> = VecDeque::new();
+        let mut end = Ok(());
+        while lines.recv_many(&mut found, batch).await > 0 {
+            for line in found.drain(..) {
+                match line {
+                    Ok(line) => waiting.push_back(line),
+                    // The lines before it are sent all the same.
+                    Err(error) => end = Err(error),
+                }
+            }
+            while !waiting.is_empty() {
+                self.send(cut(&mut waiting)).await?;
+            }
+        }
+        end
+    }
+
+    /// Sends one batch until it is answered, and keeps what the answer proves.
+    async fn send(&mut self, lines: Vec<Line>) -> anyhow::Result<()> {
+        let entries: Vec<NewEntry> = lines
+            .iter()
+            .map(|line| NewEntry {
+                bytes: line.bytes.clone(),
+                key: Bytes::from(format!("{}-{}", self.prefix, line.number)),
+            })
+            .collect();
+        let mut backoff = Backoff::default();
+        let placed = loop {
+            match self.client.append_batch(entries.clone()).await {
+                Ok(placed) => break placed,
+                // The same keys again: what was appended before the answer was lost is found.
+                Err(error) => match backoff.next(&error) {
+                    Some(wait) => self.wait(wait).await,
+                    None => return Err(self.undone(error, &lines)),
+                },
+            }
+        };
+        self.keep(&lines, &placed).await
+    }
+
+    async fn wait(&self, wait: Duration) {
+        self.bar.set_message("waiting for the server");
+        tokio::time::sleep(wait).await;
+        self.bar.set_message("");
+    }
+
+    /// Says where the input stopped, and how to go on.
+    fn undone(&self, error: crate::client::ClientError, lines: &[Line]) -> anyhow::Error {
+        let line = lines.first().map_or(0, |line| line.number);
+        anyhow::Error::new(error).context(format!(
+            "stopped at line {line}; to go on, run the same command again with --key-prefix {}",
+            self.prefix
+        ))
+    }
+
+    /// Counts a batch and writes its receipts.
+    async fn keep(&mut self, lines: &[Line], placed: &Placed) -> anyhow::Result<()> {
+        for (line, place) in lines.iter().zip(&placed.places) {
+            self.done.entries += 1;
+            self.done.duplicates += u64::from(place.duplicate);
+            self.done.bytes += u64::try_from(line.bytes.len()).expect("an entry is short");
+            self.done.first_index.get_or_insert(place.index.get());
+            self.done.last_index = Some(place.index.get());
+            if let Some(dir) = &self.receipts {
+                self.write_receipt(dir, placed, place.index).await?;
+            }
+            self.bar.set_position(line.offset);
+        }
+        self.newest = Some(placed.checkpoint.clone());
+        Ok(())
+    }
+
+    /// Writes one receipt: computed from the range proof, or fetched for an earlier entry.
+    async fn write_receipt(
+        &self,
+        dir: &Path,
+        placed: &Placed,
+        index: LeafIndex,
+    ) -> anyhow::Result<()> {
+        let receipt = match placed.receipt(index) {
+            Some(receipt) => receipt,
+            None => self.client.prove_inclusion_at(index, &placed.checkpoint).await?.receipt(),
+        };
+        output::write(&dir.join(format!("{index}.tlog-proof")), &receipt.format())
+    }
+
+    /// Says what was appended, also where not everything was.
+    fn summary(&mut self, output: Output) -> anyhow::Result<()> {
+        let Some(newest) = &self.newest else {
+            return output.print(&self.done, "nothing to append");
+        };
+        let done = Appended {
+            origin: newest.origin().to_string(),
+            tree_size: newest.head().size.get(),
+            root: base64(&newest.head().root),
+            receipts: self.receipts.as_ref().map(|dir| dir.display().to_string()),
+            ..core::mem::take(&mut self.done)
+        };
+        let (first, last) = (done.first_index.unwrap_or(0), done.last_index.unwrap_or(0));
+        let new = done.entries - done.duplicates;
+        let entries = if new == 1 { "entry" } else { "entries" };
+        let at = if first == last {
+            format!("index {first}")
+        } else {
+            format!("indices {first} to {last}")
+        };
+        let before = match done.duplicates {
+            0 => String::new(),
+            count => format!("; {count} more were there before"),
+        };
+        let text = format!(
+            "appended {new} {entries} to {}: {at}{before}; proved in the signed tree of {} entries",
+            done.origin, done.tree_size
+        );
+        output.print(&done, text)
+    }
+}
+
+/// Takes the next batch off the front: as many lines as fit.
+fn cut(waiting: &mut VecDeque<Line>) -> Vec<Line> {
+    let mut bytes = 0;
+    let mut batch = Vec::with_capacity(waiting.len());
+    // One entry has at most 65,535 bytes, so at least 128 fit.
+    while let Some(line) = waiting.pop_front_if(|line| bytes + line.bytes.len() <= BATCH_BYTES) {
+        bytes += line.bytes.len();
+        batch.push(line);
+    }
+    batch
+}

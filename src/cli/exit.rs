@@ -1,0 +1,95 @@
+//! How the process ends, and what it says when that is not well.
+
+use std::io::{self, Write as _};
+use std::process::{ExitCode, Termination};
+
+use crate::client::ClientError;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for was done.
+    Done,
+    /// It was not: a file, the network or the server stood in the way.
+    Failed,
+    /// What was to be verified is false. Something is wrong with a log, a receipt or a server.
+    Unverified,
+    /// The command line is wrong. The number is `EX_USAGE` of `sysexits.h`.
+    Usage,
+}
+
+impl Exit {
+    /// Returns the process's exit code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Unverified => 2,
+            Self::Usage => 64,
+        }
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        self.code().into()
+    }
+}
+
+/// An error that decides the exit code by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Fault {
+    exit: Exit,
+    message: String,
+}
+
+/// Makes the error for a command line that can't be carried out.
+pub(super) fn wrong_usage(message: impl Into<String>) -> anyhow::Error {
+    Fault { exit: Exit::Usage, message: message.into() }.into()
+}
+
+/// Makes the error for something that did not verify.
+pub(super) fn unverified(message: impl Into<String>) -> anyhow::Error {
+    Fault { exit: Exit::Unverified, message: message.into() }.into()
+}
+
+/// Prints what clap has to say: help and versions are no errors.
+pub(super) fn usage(refusal: &clap::Error) -> Exit {
+    let exit = if refusal.use_stderr() { Exit::Usage } else { Exit::Done };
+    // Nobody is left to hear that the stream is closed.
+    let _closed = refusal.print();
+    exit
+}
+
+/// Prints an error, once, and chooses the exit code.
+pub(super) fn report(error: &anyhow::Error) -> Exit {
+    // The reader of standard output went away, as `head` does: it has what it wanted.
+    if error.chain().any(is_broken_pipe) {
+        return Exit::Done;
+    }
+    // Nobody is left to hear that the stream is closed.
+    let _closed = writeln!(anstream::stderr(), "attestree: {error:#}");
+    error.chain().find_map(exit_of).unwrap_or(Exit::Failed)
+}
+
+fn is_broken_pipe(cause: &(dyn core::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn exit_of(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {
+    if let Some(fault) = cause.downcast_ref::<Fault>() {
+        return Some(fault.exit);
+    }
+    match cause.downcast_ref::<ClientError>()? {
+        ClientError::Untrue(_) => Some(Exit::Unverified),
+        ClientError::Address { .. } | ClientError::WhichLog { .. } => Some(Exit::Usage),
+        ClientError::Certificates { .. }
+        | ClientError::Unreachable { .. }
+        | ClientError::Refused(_)
+        | ClientError::Http { .. }
+        | ClientError::TooLong { .. }
+        | ClientError::UnknownLog { .. }
+        | ClientError::Ask(_) => Some(Exit::Failed),
+    }
+}

@@ -1,0 +1,84 @@
+//! Standard output, as text or as JSON, and files.
+
+use core::fmt::Display;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::core::hash::TreeHash;
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Returns whether results are printed as JSON.
+    pub(super) const fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints one result: `value` as a line of JSON, or `text`.
+    pub(super) fn print(self, value: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
+        if self.json {
+            let line = serde_json::to_string(value).context("write JSON")?;
+            return Self::line(line);
+        }
+        Self::line(text)
+    }
+
+    /// Prints a line of text.
+    pub(super) fn line(text: impl Display) -> anyhow::Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Prints bytes as they are.
+    pub(super) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        Ok(stdout.flush()?)
+    }
+}
+
+/// Reads a file, or standard input for `-`.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).context("read standard input")?;
+        return Ok(bytes);
+    }
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+/// Writes a file, or standard output for `-`.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        return Output::bytes(bytes);
+    }
+    fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
+}
+
+/// Writes a hash as checkpoints do, in base64.
+pub(super) fn base64(hash: &TreeHash) -> String {
+    hash.to_base64()
+}
+
+/// Writes bytes in hexadecimal, as key ids are.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Writes a list of hashes in base64.
+pub(super) fn base64_list(hashes: &[TreeHash]) -> Vec<String> {
+    hashes.iter().map(base64).collect()
+}

@@ -1,0 +1,236 @@
+//! `attestree prove`: proofs against the newest checkpoint.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::checkpoint::{Shown, tiles_url};
+use super::entry::index;
+use super::exit::{unverified, wrong_usage};
+use super::output::{self, Output, base64, base64_list};
+use super::remote::{Remote, block_on};
+use crate::client::{Client, TileTree, Trust, verify};
+use crate::core::checkpoint::SignedCheckpoint;
+use crate::core::hash::TreeHash;
+use crate::core::number::{LeafIndex, TreeSize};
+use crate::core::receipt::Receipt;
+use crate::core::tree::TreeHead;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What to prove.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Prove that an entry is in the log
+    #[command(after_help = "\
+Examples:
+  attestree prove inclusion 7
+  attestree prove inclusion 7 --entry 7.entry     (and that it is these bytes)
+  attestree prove inclusion --entry 7.entry       (find it, on a log with entry-hash identity)")]
+    Inclusion(Inclusion),
+    /// Prove that the log was only appended to since a checkpoint that you hold
+    #[command(after_help = "\
+Exit code 2 means that the log was rewritten, or lies: keep the checkpoint, it is the evidence.
+
+Examples:
+  attestree prove consistency last-week.checkpoint
+  attestree prove consistency 7.tlog-proof        (a receipt holds a checkpoint too)
+  attestree prove consistency --size 5 --root NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=")]
+    Consistency(Consistency),
+}
+
+#[derive(Debug, clap::Args)]
+struct Inclusion {
+    /// Index of the entry, from 0
+    #[arg(value_parser = index, required_unless_present = "entry")]
+    index: Option<LeafIndex>,
+    /// File with the entry's bytes, which are compared; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    entry: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Consistency {
+    /// File with a checkpoint, or a receipt, that you hold
+    #[arg(value_name = "FILE", required_unless_present = "size", conflicts_with = "size")]
+    held: Option<PathBuf>,
+    /// Size of the older tree
+    #[arg(long, requires = "root")]
+    size: Option<u64>,
+    /// Root of the older tree, in base64
+    #[arg(long, requires = "size", value_parser = hash)]
+    root: Option<TreeHash>,
+    /// Make the proof from the log's tiles over HTTP [default: derived from --server]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    tiles: Option<String>,
+}
+
+fn hash(text: &str) -> Result<TreeHash, &'static str> {
+    TreeHash::parse_base64(text).ok_or("a hash is the base64 of 32 bytes, 44 characters")
+}
+
+/// Proves and prints.
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    match &args.what {
+        What::Inclusion(args) => block_on(inclusion(args, remote, output)),
+        What::Consistency(args) => block_on(consistency(args, remote, output)),
+    }
+}
+
+/// An inclusion proof, as JSON.
+#[derive(Debug, Serialize)]
+struct ShownInclusion {
+    index: u64,
+    leaf_hash: String,
+    proof: Vec<String>,
+    checkpoint: Shown,
+}
+
+async fn inclusion(args: &Inclusion, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let entry = args.entry.as_deref().map(output::read).transpose()?;
+    let leaf = entry.as_deref().map(TreeHash::leaf);
+    let client = remote.connect().await?;
+    let proved = match (args.index, leaf) {
+        (Some(index), _) => client.prove_inclusion(index).await?,
+        (None, Some(leaf)) => client.prove_leaf_hash(leaf).await?,
+        (None, None) => return Err(wrong_usage("give an index, or the entry with --entry FILE")),
+    };
+    if leaf.is_some_and(|leaf| leaf != proved.leaf_hash) {
+        return Err(unverified(format!(
+            "the log holds another entry at index {}: its leaf hash is {}, that of the given bytes {}",
+            proved.index,
+            proved.leaf_hash,
+            leaf.map(|leaf| base64(&leaf)).unwrap_or_default()
+        )));
+    }
+    let head = proved.checkpoint.head();
+    let text = format!(
+        "proved: leaf {} at index {} is in the signed tree of {} entries of {}",
+        proved.leaf_hash,
+        proved.index,
+        head.size,
+        proved.checkpoint.origin()
+    );
+    let shown = ShownInclusion {
+        index: proved.index.get(),
+        leaf_hash: base64(&proved.leaf_hash),
+        proof: base64_list(&proved.proof),
+        checkpoint: Shown::from(&proved.checkpoint),
+    };
+    output.print(&shown, text)
+}
+
+/// A consistency proof, as JSON.
+#[derive(Debug, Serialize)]
+struct ShownConsistency {
+    old_size: u64,
+    old_root: String,
+    proof: Vec<String>,
+    checkpoint: Shown,
+}
+
+async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let (proof, old, checkpoint) = if let Some(tiles) = &args.tiles {
+        let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
+        let old = held(args, &trust)?;
+        let checkpoint = client.checkpoint(&trust).await?;
+        check_growth(&old, &checkpoint)?;
+        let tree = TileTree::open(&client, &checkpoint).await?;
+        let proof = tree.consistency(old.size).await?;
+        verify::consistency(&old, &checkpoint.head(), &proof).map_err(|_| rewritten(&old))?;
+        (proof, old, checkpoint)
+    } else {
+        let client = remote.connect().await?;
+        let old = held(args, client.trust())?;
+        let (proof, checkpoint) = over_grpc(&client, &old).await?;
+        (proof, old, checkpoint)
+    };
+    let text = format!(
+        "proved: the signed tree of {} entries of {} continues the tree of {} entries",
+        checkpoint.head().size,
+        checkpoint.origin(),
+        old.size
+    );
+    let shown = ShownConsistency {
+        old_size: old.size.get(),
+        old_root: base64(&old.root),
+        proof: base64_list(&proof),
+        checkpoint: Shown::from(&checkpoint),
+    };
+    output.print(&shown, text)
+}
+
+async fn over_grpc(
+    client: &Client,
+    old: &TreeHead,
+) -> anyhow::Result<(Vec<TreeHash>, SignedCheckpoint)> {
+    let newest = client.checkpoint().await?;
+    check_growth(old, &newest)?;
+    match client.prove_consistency(old).await {
+        Ok(proved) => Ok((proved.proof, proved.checkpoint)),
+        Err(error) if error.is_untrue() => {
+            Err(anyhow::Error::new(error).context(rewritten(old).to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says what a failed consistency proof means.
+fn rewritten(old: &TreeHead) -> anyhow::Error {
+    unverified(format!(
+        "the log does not continue the tree of {} entries that you hold: its history was rewritten, \
+         or you are shown another log; keep your checkpoint, it is the evidence",
+        old.size
+    ))
+}
+
+/// Refuses a log that has fewer entries than it once signed.
+fn check_growth(old: &TreeHead, newest: &SignedCheckpoint) -> anyhow::Result<()> {
+    let size = newest.head().size;
+    if size < old.size {
+        return Err(unverified(format!(
+            "the log shows a signed tree of {size} entries and once signed one of {}: entries were \
+             taken away, or an old copy is served; keep your checkpoint, it is the evidence",
+            old.size
+        )));
+    }
+    Ok(())
+}
+
+/// Returns the older tree's head: of the file, whose signatures are verified, or as given.
+fn held(args: &Consistency, trust: &Trust) -> anyhow::Result<TreeHead> {
+    let head = match (&args.held, args.size, args.root) {
+        (Some(path), _, _) => held_file(path, trust)?,
+        (None, Some(size), Some(root)) => {
+            let size = TreeSize::new(size).ok_or_else(|| wrong_usage("no log grows that large"))?;
+            TreeHead { size, root }
+        }
+        (None, _, _) => return Err(wrong_usage("give a checkpoint file, or --size and --root")),
+    };
+    if head.size == TreeSize::ZERO {
+        return Err(wrong_usage(
+            "the older tree is empty, and every tree continues that one; nothing is to be proved",
+        ));
+    }
+    Ok(head)
+}
+
+fn held_file(path: &Path, trust: &Trust) -> anyhow::Result<TreeHead> {
+    let bytes = output::read(path)?;
+    // A receipt says what it is in its first line; everything else is taken as a checkpoint.
+    let note = match Receipt::parse(&bytes) {
+        Ok(receipt) => receipt.note,
+        Err(_) => bytes.into(),
+    };
+    let checkpoint = trust
+        .verify(&note)
+        .map_err(crate::client::ClientError::from)
+        .with_context(|| format!("verify {}", path.display()))?;
+    Ok(checkpoint.head())
+}

@@ -1,0 +1,79 @@
+//! `attestree receipt`: the file that proves an entry offline.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::checkpoint::tiles_url;
+use super::entry::index;
+use super::output::{self, Output, base64};
+use super::remote::{Remote, block_on};
+use crate::client::TileTree;
+use crate::core::number::LeafIndex;
+use crate::core::receipt::Receipt;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The receipt (c2sp.org/tlog-proof) holds the index, the inclusion proof and the signed checkpoint.
+With the entry's bytes and a trust policy it is verified without any server.
+
+Examples:
+  attestree receipt 7 -o 7.tlog-proof
+  attestree receipt 7 --tiles https://logs.example.com/prod --trust trust.policy")]
+pub(super) struct Args {
+    /// Index of the entry, from 0
+    #[arg(value_parser = index)]
+    index: LeafIndex,
+    /// File to write the receipt to; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Make it from the log's tiles over HTTP [default: derived from --server]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    tiles: Option<String>,
+}
+
+/// A receipt that was written, as JSON.
+#[derive(Debug, Serialize)]
+struct Written {
+    origin: String,
+    index: u64,
+    leaf_hash: String,
+    tree_size: u64,
+    root: String,
+    file: String,
+}
+
+/// Writes the receipt.
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let (leaf_hash, receipt, checkpoint) = block_on(async {
+        let Some(tiles) = &args.tiles else {
+            let inclusion = remote.connect().await?.prove_inclusion(args.index).await?;
+            let receipt: Receipt = inclusion.receipt();
+            return Ok((inclusion.leaf_hash, receipt, inclusion.checkpoint));
+        };
+        let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
+        let checkpoint = client.checkpoint(&trust).await?;
+        let tree = TileTree::open(&client, &checkpoint).await?;
+        let (leaf_hash, receipt) = tree.receipt(args.index).await?;
+        Ok((leaf_hash, receipt, checkpoint))
+    })?;
+    output::write(&args.output, &receipt.format())?;
+    if args.output.as_os_str() == "-" {
+        return Ok(());
+    }
+    let head = checkpoint.head();
+    let written = Written {
+        origin: checkpoint.origin().to_string(),
+        index: receipt.index.get(),
+        leaf_hash: base64(&leaf_hash),
+        tree_size: head.size.get(),
+        root: base64(&head.root),
+        file: args.output.display().to_string(),
+    };
+    let text = format!(
+        "receipt of entry {} of {}, in the signed tree of {} entries: {}",
+        written.index, written.origin, written.tree_size, written.file
+    );
+    output.print(&written, text)
+}

@@ -1,0 +1,375 @@
+//! From a file, the environment and flags to a configuration that can't be wrong.
+//!
+//! Every key can stand in the TOML file, in `ATTESTREE_<KEY>` or in a flag; a flag goes before the
+//! environment, the environment before the file. [`RawConfig`] is what was written, [`Config`] what
+//! it means: reading the one as the other checks every value and every relation between them, and
+//! opens no other file.
+
+use core::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use serde::Deserialize;
+
+use super::{files, listener, telemetry, tls};
+use crate::{pipeline::Limits, store::StoreConfig};
+
+/// What was written: each key where it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields)]
+#[command(next_help_heading = "Server")]
+pub struct RawConfig {
+    /// Directory of the logs, made by `attestree init` [default: attestree-data]
+    #[arg(long, env = "ATTESTREE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:6962]
+    #[arg(long, env = "ATTESTREE_LISTEN", value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Watermark file, outside of the data directory [default: DIR.watermark]
+    #[arg(long, env = "ATTESTREE_WATERMARK", value_name = "FILE")]
+    pub watermark: Option<PathBuf>,
+    /// PEM file with the server's certificate chain
+    #[arg(long, env = "ATTESTREE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key, readable by its owner only
+    #[arg(long, env = "ATTESTREE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// PEM file with the authority of client certificates; only such clients get in
+    #[arg(long, env = "ATTESTREE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Listen without TLS on an address that other machines can reach
+    #[arg(
+        long,
+        env = "ATTESTREE_INSECURE_PLAINTEXT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub insecure_plaintext: Option<bool>,
+    /// Connections that may be open at once [default: 1024]
+    #[arg(long, env = "ATTESTREE_CONNECTIONS_MAX", value_name = "N")]
+    pub connections_max: Option<u64>,
+    /// Threads that serve connections [default: half of the cores]
+    #[arg(long, env = "ATTESTREE_WORKER_THREADS", value_name = "N")]
+    pub worker_threads: Option<u64>,
+    /// Bytes that requests may hold before they are complete [default: 268435456]
+    #[arg(long, env = "ATTESTREE_RECEIVE_BYTES_MAX", value_name = "BYTES")]
+    pub receive_bytes_max: Option<u64>,
+    /// Bytes that answers may hold until their readers have taken them [default: 268435456]
+    #[arg(long, env = "ATTESTREE_SEND_BYTES_MAX", value_name = "BYTES")]
+    pub send_bytes_max: Option<u64>,
+    /// Seconds that open requests get to finish at shutdown [default: 10]
+    #[arg(long, env = "ATTESTREE_SHUTDOWN_SECONDS", value_name = "S")]
+    pub shutdown_seconds: Option<u64>,
+    /// Entries that may wait for their receipt, over all logs [default: 65536]
+    #[arg(long, env = "ATTESTREE_POOL_ENTRIES_MAX", value_name = "N")]
+    pub pool_entries_max: Option<u64>,
+    /// Bytes of entries that may wait for their receipt [default: 67108864]
+    #[arg(long, env = "ATTESTREE_POOL_BYTES_MAX", value_name = "BYTES")]
+    pub pool_bytes_max: Option<u64>,
+    /// Part of the pool that one log may fill, in percent [default: 75]
+    #[arg(long, env = "ATTESTREE_POOL_LOG_PERCENT", value_name = "N")]
+    pub pool_log_percent: Option<u64>,
+    /// Entries after which an idempotency key is forgotten [default: never]
+    #[arg(long, env = "ATTESTREE_IDENTITY_WINDOW", value_name = "N")]
+    pub identity_window: Option<u64>,
+    /// Free disk space below which no entries are taken [default: 1073741824]
+    #[arg(long, env = "ATTESTREE_FREE_BYTES_MIN", value_name = "BYTES")]
+    pub free_bytes_min: Option<u64>,
+    /// Memory for tiles, which proofs are made from [default: 33554432]
+    #[arg(long, env = "ATTESTREE_TILE_CACHE_BYTES", value_name = "BYTES")]
+    pub tile_cache_bytes: Option<u64>,
+    /// Memory for blocks of the database [default: 33554432]
+    #[arg(long, env = "ATTESTREE_BLOCK_CACHE_BYTES", value_name = "BYTES")]
+    pub block_cache_bytes: Option<u64>,
+    /// What is logged: off, error, warn, info, debug or trace [default: info]
+    #[arg(long, env = "ATTESTREE_LOG_LEVEL", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How it is logged: text or json [default: text]
+    #[arg(long, env = "ATTESTREE_LOG_FORMAT", value_name = "FORM")]
+    pub log_format: Option<String>,
+}
+
+/// The flags of `attestree serve`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// TOML file; every key of it is also a flag and a variable
+    #[arg(long, env = "ATTESTREE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The keys.
+    #[command(flatten)]
+    pub raw: RawConfig,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("read the configuration {path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the configuration {path} is wrong: {error}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// A number is outside its range.
+    #[error("{key} is {value}; use {min} to {max}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        value: u64,
+        /// The smallest that is allowed.
+        min: u64,
+        /// The largest that is allowed.
+        max: u64,
+    },
+    /// A word is none of those allowed.
+    #[error("{key} is {value:?}; use {allowed}")]
+    Word {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A key needs another one.
+    #[error("{key} is given without {needs}; give both or neither")]
+    Needs {
+        /// The key that was given.
+        key: &'static str,
+        /// The key that is missing.
+        needs: &'static str,
+    },
+    /// Others could read and change what goes over the network.
+    #[error(
+        "{address} can be reached from other machines and TLS is off; give tls_certificate and tls_key, \
+         listen on 127.0.0.1, or say --insecure-plaintext if something in front of it encrypts"
+    )]
+    Plaintext {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The watermark would be restored together with what it guards.
+    #[error("the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out")]
+    WatermarkInside {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What a server runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Directory of the logs.
+    pub data: PathBuf,
+    /// The watermark's file.
+    pub watermark: PathBuf,
+    /// Who may connect, and how.
+    pub listener: listener::Config,
+    /// How much may wait.
+    pub limits: Limits,
+    /// The database's memory.
+    pub store: StoreConfig,
+    /// Memory for tiles.
+    pub tile_cache_bytes: usize,
+    /// Threads that serve connections.
+    pub worker_threads: usize,
+    /// What is logged and how.
+    pub telemetry: telemetry::Config,
+}
+
+impl Flags {
+    /// Reads the file, if one is named, and joins all sources.
+    pub fn read(self) -> Result<Config, ConfigError> {
+        let file = self.config.as_deref().map(RawConfig::read).transpose()?.unwrap_or_default();
+        self.raw.over(file).parse()
+    }
+}
+
+/// Takes each named key from the first source that gives it.
+macro_rules! first_of {
+    ($first:ident, $second:ident: $($key:ident),* $(,)?) => {
+        RawConfig { $($key: $first.$key.or($second.$key)),* }
+    };
+}
+
+impl RawConfig {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        Self::from_toml(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// Reads the text of a configuration file.
+    pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Returns the keys of `self`, and those of `other` where `self` has none.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        // Every key is named, so that a new one can't be forgotten.
+        first_of!(self, other:
+            data, listen, watermark, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
+            connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
+            pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
+            block_cache_bytes, log_level, log_format,
+        )
+    }
+
+    /// Checks every key and fills in the defaults.
+    pub fn parse(self) -> Result<Config, ConfigError> {
+        let data = self.data.unwrap_or_else(|| "attestree-data".into());
+        let watermark = self.watermark.unwrap_or_else(|| files::watermark(&data));
+        if watermark.starts_with(&data) {
+            return Err(ConfigError::WatermarkInside { path: watermark });
+        }
+        let tls = match (self.tls_certificate, self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Some(tls::Config { certificate, key, client_ca: self.tls_client_ca })
+            }
+            (Some(_), None) => {
+                return Err(ConfigError::Needs { key: "tls_certificate", needs: "tls_key" });
+            }
+            (None, Some(_)) => {
+                return Err(ConfigError::Needs { key: "tls_key", needs: "tls_certificate" });
+            }
+            (None, None) if self.tls_client_ca.is_some() => {
+                return Err(ConfigError::Needs { key: "tls_client_ca", needs: "tls_certificate" });
+            }
+            (None, None) => None,
+        };
+        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:6962".to_owned());
+        let address: SocketAddr = listen.parse().map_err(|_| ConfigError::Word {
+            key: "listen",
+            value: listen,
+            allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
+        })?;
+        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false) {
+            return Err(ConfigError::Plaintext { address });
+        }
+        // 65,536 file descriptors are what a service manager usually grants at most.
+        let connections_max = range("connections_max", self.connections_max, 1_024, 1, 65_536)?;
+        let shutdown = range("shutdown_seconds", self.shutdown_seconds, 10, 1, 3_600)?;
+        Ok(Config {
+            watermark,
+            data,
+            listener: listener::Config {
+                address,
+                tls,
+                connections_max: usize::try_from(connections_max).expect("at most 65,536"),
+                // Sixteen of the largest requests.
+                receive_bytes_max: range("receive_bytes_max", self.receive_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                // As much again; sixteen of the largest bundles.
+                send_bytes_max: range("send_bytes_max", self.send_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                shutdown: Duration::from_secs(shutdown),
+            },
+            limits: Limits {
+                pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
+                pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
+                log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
+                free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
+                identity_window: self
+                    .identity_window
+                    .map(|window| range("identity_window", Some(window), 1, 1, u64::MAX))
+                    .transpose()?,
+            },
+            store: StoreConfig {
+                block_cache_bytes: bytes("block_cache_bytes", self.block_cache_bytes, 32 * MIB)?,
+                ..StoreConfig::default()
+            },
+            // 32 MiB hold some 2,000 tiles: those of the newest half million entries.
+            tile_cache_bytes: bytes("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB)?,
+            worker_threads: worker_threads(self.worker_threads)?,
+            telemetry: telemetry::Config {
+                level: word("log_level", self.log_level, "info", "off, error, warn, info, debug or trace")?,
+                form: word("log_format", self.log_format, "text", "text or json")?,
+            },
+        })
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+/// Checks a number, or takes its default.
+fn range(key: &'static str, given: Option<u64>, default: u64, min: u64, max: u64) -> Result<u64, ConfigError> {
+    let value = given.unwrap_or(default);
+    if (min..=max).contains(&value) { Ok(value) } else { Err(ConfigError::Range { key, value, min, max }) }
+}
+
+/// Checks the size of a cache, or takes its default.
+fn bytes(key: &'static str, given: Option<u64>, default: u64) -> Result<usize, ConfigError> {
+    // A TiB fits the addresses of every machine that RocksDB runs on.
+    Ok(usize::try_from(range(key, given, default, MIB, TIB)?).expect("64-bit addresses"))
+}
+
+/// Reads a word, or the default.
+fn word<T: core::str::FromStr>(
+    key: &'static str,
+    given: Option<String>,
+    default: &str,
+    allowed: &'static str,
+) -> Result<T, ConfigError> {
+    let value = given.unwrap_or_else(|| default.to_owned());
+    value.parse().map_err(|_| ConfigError::Word { key, value, allowed })
+}
+
+/// Half of the cores serve connections by default; sequencer and committer need the others.
+fn worker_threads(given: Option<u64>) -> Result<usize, ConfigError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let default = u64::try_from((cores / 2).max(1)).expect("cores fit 64 bits");
+    let threads = range("worker_threads", given, default, 1, 1_024)?;
+    Ok(usize::try_from(threads).expect("at most 1,024"))
+}
+
+impl fmt::Display for Config {
+    /// Writes the effective configuration, one key a line, as the file would have it. It holds paths
+    /// of secrets, never their content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data, watermark, listener, limits, store, tile_cache_bytes, worker_threads, telemetry } = self;
+        writeln!(f, "data = {data:?}")?;
+        writeln!(f, "watermark = {watermark:?}")?;
+        writeln!(f, "listen = \"{}\"", listener.address)?;
+        if let Some(tls) = &listener.tls {
+            writeln!(f, "tls_certificate = {:?}", tls.certificate)?;
+            writeln!(f, "tls_key = {:?}", tls.key)?;
+            if let Some(client_ca) = &tls.client_ca {
+                writeln!(f, "tls_client_ca = {client_ca:?}")?;
+            }
+        }
+        writeln!(f, "connections_max = {}", listener.connections_max)?;
+        writeln!(f, "receive_bytes_max = {}", listener.receive_bytes_max)?;
+        writeln!(f, "send_bytes_max = {}", listener.send_bytes_max)?;
+        writeln!(f, "shutdown_seconds = {}", listener.shutdown.as_secs())?;
+        writeln!(f, "worker_threads = {worker_threads}")?;
+        writeln!(f, "pool_entries_max = {}", limits.pool_entries)?;
+        writeln!(f, "pool_bytes_max = {}", limits.pool_bytes)?;
+        writeln!(f, "pool_log_percent = {}", limits.log_percent)?;
+        if let Some(window) = limits.identity_window {
+            writeln!(f, "identity_window = {window}")?;
+        }
+        writeln!(f, "free_bytes_min = {}", limits.free_bytes_min)?;
+        writeln!(f, "tile_cache_bytes = {tile_cache_bytes}")?;
+        writeln!(f, "block_cache_bytes = {}", store.block_cache_bytes)?;
+        writeln!(f, "log_level = \"{}\"", telemetry.level.to_string().to_lowercase())?;
+        write!(f, "log_format = \"{}\"", telemetry.form)
+    }
+}

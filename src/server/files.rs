@@ -1,0 +1,109 @@
+//! Where a log keeps its files, and how secrets among them are guarded.
+//!
+//! ```text
+//! DIR/                       0700
+//!   db/                      the database
+//!   signing/<number>.skey    0600, one signing key a log
+//!   admin.sock               0600, while a server runs
+//! DIR.watermark              outside, so that it is not restored together with DIR
+//! ```
+
+use std::{
+    ffi::OsString,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use zeroize::Zeroizing;
+
+use crate::core::{note::SigningKey, number::LogNumber};
+
+/// Returns the default place of the watermark: beside the data directory.
+pub(super) fn watermark(data: &Path) -> PathBuf {
+    // "DIR/" and "DIR" are the same directory and have the same watermark.
+    let mut path = OsString::from(data.components().as_path());
+    path.push(".watermark");
+    path.into()
+}
+
+/// Returns the place of the database.
+pub(super) fn database(data: &Path) -> PathBuf {
+    data.join("db")
+}
+
+/// Returns the place of the administrator's socket.
+pub(super) fn socket(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// Returns the place of a log's signing key.
+pub(super) fn signing_key(data: &Path, log: LogNumber) -> PathBuf {
+    data.join("signing").join(format!("{log}.skey"))
+}
+
+/// Creates a directory that only its owner can look into; one that exists is left as it is.
+pub(super) fn create_private_dir(path: &Path) -> anyhow::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("create {}", path.display())),
+    }
+}
+
+/// Makes the creation of a file or directory durable.
+fn sync_parent(path: &Path) -> anyhow::Result<()> {
+    // The parent of a bare name is the working directory.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|parent| parent.sync_all())
+        .with_context(|| format!("sync {}", parent.display()))
+}
+
+/// Refuses a secret that others than its owner can read or replace.
+pub(super) fn check_secret(path: &Path) -> anyhow::Result<()> {
+    let meta = fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
+    ensure!(meta.is_file(), "{} is not a file", path.display());
+    let mode = meta.mode() & 0o777;
+    ensure!(
+        mode & 0o077 == 0,
+        "{} has mode {mode:04o}, so others can read or change it; run: chmod 600 {}",
+        path.display(),
+        path.display(),
+    );
+    Ok(())
+}
+
+/// Reads a log's signing key.
+pub(super) fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey> {
+    let path = signing_key(data, log);
+    check_secret(&path)?;
+    let text = Zeroizing::new(
+        fs::read_to_string(&path).with_context(|| format!("read the signing key {}", path.display()))?,
+    );
+    SigningKey::parse(text.trim_end()).with_context(|| format!("parse the signing key {}", path.display()))
+}
+
+/// Writes a log's signing key durably; an existing file is never overwritten.
+pub(super) fn write_key(data: &Path, log: LogNumber, key: &SigningKey) -> anyhow::Result<()> {
+    let path = signing_key(data, log);
+    if let Some(parent) = path.parent() {
+        create_private_dir(parent)?;
+    }
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(
+            "{} exists, but no log of this number does; it may be left from an interrupted init: \
+             move it away",
+            path.display()
+        ),
+        Err(error) => return Err(error).with_context(|| format!("create {}", path.display())),
+    };
+    let text = Zeroizing::new(format!("{}\n", &*key.format()));
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("write {}", path.display()))?;
+    sync_parent(&path)
+}

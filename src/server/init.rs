@@ -1,0 +1,127 @@
+//! `init`: makes a data directory, or adds a log to one.
+
+use std::{fs, io, path::PathBuf};
+
+use anyhow::{Context as _, ensure};
+
+use super::{clock::SystemClock, files, random::Random};
+use crate::{
+    core::{
+        note::{KeyName, SigningKey, VerifierKey},
+        number::{LogNumber, UnixMillis},
+        origin::Origin,
+    },
+    pipeline::{Clock as _, next_log},
+    store::{LogIdentity, LogKind, LogRow, LogState, Store, StoreConfig, Watermark},
+};
+
+/// What to make.
+#[derive(Debug)]
+pub struct Init {
+    /// The data directory; made if it does not exist.
+    pub data: PathBuf,
+    /// The watermark file; beside the data directory if not named.
+    pub watermark: Option<PathBuf>,
+    /// The new log's origin.
+    pub origin: Origin,
+    /// What makes two submissions the same entry.
+    pub identity: LogIdentity,
+    /// The log's key; made if not given.
+    pub key: Option<SigningKey>,
+}
+
+/// Makes a data directory with one log, or adds a log to an existing one whose server is stopped.
+///
+/// Returns the new log's verifier key. Everything is durable when it returns.
+pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
+    let Init { data, watermark, origin, identity, key } = init;
+    let watermark_path = watermark.unwrap_or_else(|| files::watermark(&data));
+    let database = files::database(&data);
+    let config = StoreConfig::default();
+    let (store, watermark) = if database.exists() {
+        (Store::open(&database, &config)?, Watermark::open(&watermark_path)?)
+    } else {
+        files::create_private_dir(&data)?;
+        ensure_unused(&data)?;
+        let watermark = match fs::metadata(&watermark_path) {
+            // Left from an init that was interrupted, or from a directory that is gone.
+            Ok(_) => Watermark::open(&watermark_path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Watermark::create(&watermark_path)?,
+            Err(error) => {
+                return Err(error).with_context(|| format!("read {}", watermark_path.display()));
+            }
+        };
+        (Store::init(&database, &config)?, watermark)
+    };
+    let number = next_log(&store, &origin)?;
+    ensure!(
+        watermark.get(number)?.is_none(),
+        "the watermark {} knows a log {number} that this directory does not have: its database was lost or \
+         is another one. Put the right database back; or move the watermark away for good, and never use \
+         the old log's key again",
+        watermark_path.display(),
+    );
+    let now = SystemClock::start().now();
+    let (row, key) = match key {
+        Some(key) => (row(number, origin, identity, &key, now)?, key),
+        None => new_log(number, origin, identity, random.key_seed(), now)?,
+    };
+    files::write_key(&data, number, &key)?;
+    store.create_log(&row)?;
+    store.flush()?;
+    watermark.sync()?;
+    Ok(key.verifier_key().clone())
+}
+
+/// Refuses a directory with something else in it.
+fn ensure_unused(data: &std::path::Path) -> anyhow::Result<()> {
+    let entries = fs::read_dir(data).with_context(|| format!("read {}", data.display()))?;
+    for entry in entries {
+        let name = entry.with_context(|| format!("read {}", data.display()))?.file_name();
+        // The keys of an init that was interrupted.
+        ensure!(
+            name == "signing",
+            "{} holds {name:?} and no database; name an empty directory or one that does not exist",
+            data.display()
+        );
+    }
+    Ok(())
+}
+
+/// Makes a key and the row of a log that uses it.
+pub(super) fn new_log(
+    number: LogNumber,
+    origin: Origin,
+    identity: LogIdentity,
+    seed: [u8; 32],
+    now: UnixMillis,
+) -> anyhow::Result<(LogRow, SigningKey)> {
+    let name = KeyName::parse(origin.as_str()).context("use the origin as the key's name")?;
+    let key = SigningKey::from_seed(name, &seed);
+    Ok((row(number, origin, identity, &key, now)?, key))
+}
+
+fn row(
+    number: LogNumber,
+    origin: Origin,
+    identity: LogIdentity,
+    key: &SigningKey,
+    created: UnixMillis,
+) -> anyhow::Result<LogRow> {
+    let vkey = key.verifier_key().clone();
+    // c2sp.org/tlog-checkpoint: the name of a log's key is its origin.
+    ensure!(
+        vkey.name().as_str() == origin.as_str(),
+        "the key is named {}, the log {origin}; a log's key has the log's origin as its name",
+        vkey.name().as_str()
+    );
+    Ok(LogRow {
+        number,
+        origin,
+        kind: LogKind::Opaque,
+        state: LogState::Open,
+        identity,
+        vkeys: vec![vkey],
+        created,
+    })
+}

@@ -1,0 +1,220 @@
+//! The one port: accepts connections, speaks TLS where it is configured, and hands them to hyper.
+//!
+//! # Invariants
+//!
+//! - At most `connections_max` connections are open; further ones wait in the kernel's queue.
+//! - When the server closes, no connection is accepted any more, each open one is told to finish
+//!   (GOAWAY, or `connection: close`), and what is left at the deadline is dropped.
+
+use core::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{io, sync::Arc};
+
+use anyhow::Context as _;
+use axum::body::Body;
+use hyper::{Request, Response, body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{patience::Patient, tls};
+use crate::service::{Front, Metrics, Principal};
+
+/// How long a client may take for the TLS handshake, and again for its first bytes.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/1 client may take for a request's head, and stay idle between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer:
+/// a dead one is noticed within a minute.
+const PING_INTERVAL: Duration = Duration::from_secs(40);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Requests that one HTTP/2 connection may have open. A client with more callers waits or opens
+/// another connection.
+const STREAMS_MAX: u32 = 1_024;
+
+/// Most bytes of a request's headers; they hold a path, a content type and a deadline.
+const HEADER_BYTES_MAX: u32 = 16 * 1_024;
+
+/// Most bytes that HTTP/1 buffers of a connection.
+const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1_024;
+
+/// How long to wait when the system has no file descriptor left: some connection ends meanwhile.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Who may connect, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Certificates; none means plaintext.
+    pub tls: Option<tls::Config>,
+    /// Connections that may be open at once.
+    pub connections_max: usize,
+    /// Bytes that requests may hold before they are complete.
+    pub receive_bytes_max: u64,
+    /// Bytes that answers may hold until they are sent.
+    pub send_bytes_max: u64,
+    /// How long open requests may take to finish at shutdown.
+    pub shutdown: Duration,
+}
+
+/// A bound port.
+pub(super) struct Listener {
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    room: Arc<Semaphore>,
+    shutdown: Duration,
+}
+
+impl Listener {
+    /// Loads the certificates and binds the port.
+    pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let tls = config.tls.as_ref().map(tls::load).transpose()?;
+        let tcp = TcpListener::bind(config.address)
+            .await
+            .with_context(|| format!("listen on {}", config.address))?;
+        let room = Arc::new(Semaphore::new(config.connections_max));
+        Ok(Self { tcp, tls, room, shutdown: config.shutdown })
+    }
+
+    /// Returns the address with the port that the system chose.
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Serves connections until `closing`, then lets them finish.
+    pub(super) async fn serve(self, front: Front, metrics: Arc<Metrics>, closing: CancellationToken) {
+        let connections = Connections::new(closing);
+        loop {
+            let permit = tokio::select! {
+                () = connections.closing.cancelled() => break,
+                permit = Arc::clone(&self.room).acquire_owned() => permit.expect("the semaphore is never closed"),
+            };
+            let accepted = tokio::select! {
+                () = connections.closing.cancelled() => break,
+                accepted = self.tcp.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            };
+            let (front, tls, serving) = (front.clone(), self.tls.clone(), connections.clone());
+            let counted = metrics.connected();
+            connections.tasks.spawn(async move {
+                serving.run_tcp(stream, tls, front).await;
+                drop((permit, counted));
+            });
+        }
+        // Refuses new connections at once instead of leaving them in the kernel's queue.
+        drop(self.tcp);
+        connections.finish(self.shutdown).await;
+    }
+}
+
+/// The open connections of one socket.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) closing: CancellationToken,
+    /// Cancelled when the time to finish is over.
+    dropping: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    http: Arc<auto::Builder<TokioExecutor>>,
+}
+
+impl Connections {
+    pub(super) fn new(closing: CancellationToken) -> Self {
+        let http = Arc::new(builder());
+        Self { closing, dropping: CancellationToken::new(), tasks: TaskTracker::new(), http }
+    }
+
+    async fn run_tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, front: Front) {
+        // Without it the answer to a small request waits for the client's delayed acknowledgement:
+        // 11 requests a second instead of 9,000 (`limits.md`, section 5).
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection was gone before it began");
+            return;
+        }
+        let Some(tls) = tls else {
+            return self.run(stream, front.connection(None)).await;
+        };
+        let handshake = tokio::select! {
+            () = self.closing.cancelled() => return,
+            handshake = timeout(HELLO_TIMEOUT, tls.accept(stream)) => handshake,
+        };
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(error = %error, "a TLS handshake failed"),
+            Err(error) => return tracing::debug!(error = %error, "a TLS handshake took too long"),
+        };
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let principal = certificate.map(|certificate| Principal::of_certificate(certificate));
+        self.run(stream, front.connection(principal)).await;
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn run<S, H>(&self, stream: S, service: H)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        H::Future: Send,
+    {
+        let stream = TokioIo::new(Patient::new(stream, HELLO_TIMEOUT));
+        let connection = self.http.serve_connection(stream, service);
+        tokio::pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    served = connection.as_mut() => served,
+                    () = self.dropping.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = served {
+            // Clients vanish all the time.
+            tracing::debug!(error = %error, "a connection ended early");
+        }
+    }
+
+    /// Waits until every connection has finished, or drops those that have not.
+    pub(super) async fn finish(self, patience: Duration) {
+        self.tasks.close();
+        if timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("open requests did not finish in time; their connections are dropped");
+            self.dropping.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+/// Returns how HTTP is spoken. The windows are the defaults, which measured best.
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HTTP1_BUFFER_BYTES_MAX);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX);
+    http
+}

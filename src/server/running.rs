@@ -1,0 +1,174 @@
+//! A server from start to stop.
+
+use core::net::SocketAddr;
+use std::{fs, sync::Arc};
+
+use anyhow::{Context as _, ensure};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::{
+    Config, admin,
+    clock::SystemClock,
+    cpu, files,
+    listener::Listener,
+    random::Random,
+    watch,
+};
+use crate::{
+    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
+    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending, grpc},
+    store::{Store, TileReader, Watermark},
+};
+
+/// Threads for reads that may wait for the disk. Each holds a segment of up to 16 MiB while it reads.
+const BLOCKING_THREADS_MAX: usize = 16;
+
+/// A running server. Dropping it stops it without waiting for anyone.
+pub struct Running {
+    runtime: Option<Runtime>,
+    tasks: TaskTracker,
+    address: SocketAddr,
+    desk: Desk,
+}
+
+/// Starts a server: every check that stands before the first signature, then the sockets.
+pub fn start(config: Config) -> anyhow::Result<Running> {
+    cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let meter = Meter::default();
+    let pipeline = open(&config, &clock, &meter)?;
+
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(config.worker_threads)
+        .thread_name("service")
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let desk = Desk {
+        metrics: Arc::new(Metrics::new(&meter)),
+        pipeline,
+        ready: Ready::default(),
+        receiving: Receiving::new(config.listener.receive_bytes_max),
+        sending: Sending::new(config.listener.send_bytes_max),
+        closing: CancellationToken::new(),
+    };
+    let tasks = TaskTracker::new();
+    let started = runtime.block_on(open_sockets(&config, &desk, &clock, &tasks));
+    let running = |address| Running { runtime: Some(runtime), tasks, address, desk };
+    match started {
+        Ok(address) => Ok(running(address)),
+        Err(error) => {
+            running(config.listener.address).stop();
+            Err(error)
+        }
+    }
+}
+
+/// Opens the database, the watermark, the keys and with them the write path.
+fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Result<Pipeline> {
+    let store = Store::open(&files::database(&config.data), &config.store)?;
+    let watermark = Watermark::open(&config.watermark)?;
+    let mut keys = Vec::new();
+    for row in store.logs()? {
+        // A halted log stays closed; its key may be needed elsewhere by then.
+        if store.halted(row.number)?.is_none() {
+            keys.push((row.number, files::read_key(&config.data, row.number)?));
+        }
+    }
+    ensure!(!store.logs()?.is_empty(), "there is no log in {}; create one with `attestree init`", config.data.display());
+    let pipeline = Pipeline::open(Parts {
+        ledger: Box::new(store.clone()),
+        reader: TileReader::new(store.clone(), config.tile_cache_bytes),
+        store,
+        watermark,
+        keys,
+        clock: Arc::clone(clock),
+        limits: config.limits,
+        meter: meter.clone(),
+    })?;
+    Ok(pipeline)
+}
+
+/// Opens the port and the administrator's socket, and serves both.
+async fn open_sockets(
+    config: &Config,
+    desk: &Desk,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+) -> anyhow::Result<SocketAddr> {
+    let listener = Listener::bind(&config.listener).await?;
+    let address = listener.address().context("read the address that was bound")?;
+    let random = Random::from_system().context("seed the random generator")?;
+    let host = admin::Host::new(config, desk.pipeline.clone(), Arc::clone(clock), random);
+    let socket = admin::Socket::bind(&config.data)?;
+
+    let reporter = HealthReporter::new();
+    let health = HealthService::from_health_reporter(reporter.clone());
+    let front = Front::new(desk, grpc::HealthService::new(health));
+    watch::look(&desk.pipeline, &desk.ready, &config.data);
+    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
+    tasks.spawn(grpc::report(desk.ready.clone(), reporter));
+    tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
+    tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
+    Ok(address)
+}
+
+impl Running {
+    /// Returns the address that the server listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the write path and the logs.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.desk.pipeline
+    }
+
+    /// Waits for SIGTERM, SIGINT or a failed write.
+    pub fn wait(&self) -> anyhow::Result<()> {
+        let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+            let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+            let mut fatal = self.desk.pipeline.fatal();
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM: the server stops"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: the server stops"),
+                _ = fatal.wait_for(|fatal| *fatal) => {
+                    tracing::error!("a write failed or its result is not known: the server stops");
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Stops the server, in the order that the module describes. Blocks; must not be called from
+    /// asynchronous code.
+    pub fn stop(mut self) -> Stopped {
+        let runtime = self.runtime.take().expect("a server is stopped once");
+        let fatal = *self.desk.pipeline.fatal().borrow();
+        self.desk.ready.set(Some(if fatal { NotReady::Fatal } else { NotReady::ShuttingDown }));
+        self.desk.closing.cancel();
+        self.tasks.close();
+        runtime.block_on(self.tasks.wait());
+        let stopped = self.desk.pipeline.stop();
+        // What is left are reads of clients that are gone; nobody waits for them.
+        runtime.shutdown_background();
+        stopped
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.desk.closing.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `GetCheckpoint`, `WatchCheckpoints` and `ListLogs`.
+
+use core::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+use std::sync::Arc;
+
+use tokio_stream::{Stream, wrappers::WatchStream};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Response, Status};
+
+use super::{Answered, answer, status::Denial};
+use crate::{
+    pipeline::{Log, LogStatus, Published},
+    proto::{self, Identity, LogKind, LogState},
+    service::{Desk, receiving::Share},
+    store,
+};
+
+/// Returns the newest checkpoint.
+pub(super) fn newest(
+    desk: &Desk,
+    request: &proto::GetCheckpointRequest,
+) -> Answered<proto::GetCheckpointResponse> {
+    let log = desk.log(&request.log)?;
+    let checkpoint = Some(answer::checkpoint(&log.published()));
+    Ok(Response::new(proto::GetCheckpointResponse { checkpoint }))
+}
+
+/// Starts a stream of checkpoints.
+pub(super) fn watch(desk: &Desk, request: &proto::WatchCheckpointsRequest) -> Answered<Checkpoints> {
+    let log = desk.log(&request.log)?;
+    let share = desk.receiving.open();
+    share.check()?;
+    Ok(Response::new(Checkpoints {
+        heads: WatchStream::new(log.watch()),
+        closing: Box::pin(desk.closing.clone().cancelled_owned()),
+        ended: false,
+        _share: share,
+    }))
+}
+
+/// The newest checkpoint and then each newer one.
+///
+/// It reads the channel only when the client has taken the one before, so a slow reader skips and
+/// delays nobody.
+pub struct Checkpoints {
+    heads: WatchStream<Arc<Published>>,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    ended: bool,
+    _share: Share,
+}
+
+impl Stream for Checkpoints {
+    type Item = Result<proto::WatchCheckpointsResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(published) = Pin::new(&mut self.heads).poll_next(context) {
+            return Poll::Ready(published.map(|published| {
+                let checkpoint = Some(answer::checkpoint(&published));
+                Ok(proto::WatchCheckpointsResponse { checkpoint })
+            }));
+        }
+        // Such a stream never ends by itself and would hold up the shutdown.
+        core::task::ready!(self.closing.as_mut().poll(context));
+        self.ended = true;
+        Poll::Ready(Some(Err(Denial::shutting_down().into())))
+    }
+}
+
+/// Lists the logs, the default one first.
+pub(super) fn logs(desk: &Desk) -> Response<proto::ListLogsResponse> {
+    let logs = desk.pipeline.logs().iter().map(|log| describe(log)).collect();
+    Response::new(proto::ListLogsResponse { logs })
+}
+
+/// Returns the message of one log.
+pub(super) fn describe(log: &Log) -> proto::Log {
+    let row = log.row();
+    let kind = match row.kind {
+        store::LogKind::Opaque => LogKind::Opaque,
+        store::LogKind::Audit => LogKind::Audit,
+    };
+    let state = match log.status() {
+        LogStatus::Open => LogState::Open,
+        LogStatus::Closed => LogState::Closed,
+        LogStatus::Halted => LogState::Halted,
+    };
+    let identity = match row.identity {
+        store::LogIdentity::None => Identity::None,
+        store::LogIdentity::EntryHash => Identity::EntryHash,
+    };
+    let prefix = row.origin.http_prefix();
+    proto::Log {
+        origin: row.origin.as_str().to_owned(),
+        prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") },
+        kind: kind.into(),
+        state: state.into(),
+        vkeys: row.vkeys.iter().map(ToString::to_string).collect(),
+        created_unix_ms: row.created.0,
+        identity: identity.into(),
+        tree_size: log.published().head().size.get(),
+    }
+}

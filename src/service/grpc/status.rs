@@ -1,0 +1,326 @@
+//! What a refusal becomes on the wire. No other file chooses a gRPC code.
+//!
+//! A [`Denial`] is the one form of every "no": it becomes a `tonic::Status` with `google.rpc`
+//! details, an [`AppendRefusal`] inside a stream, or the status of an HTTP answer.
+
+use core::time::Duration;
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    core::{entry::EntryError, number::LeafIndex, tile::PathError},
+    pipeline::{CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, Refusal},
+    proto::AppendRefusal,
+};
+use super::OperatorError;
+
+/// The domain of every `ErrorInfo` of this server.
+pub const ERROR_DOMAIN: &str = "attestree";
+
+/// How long to stay away from a full pool.
+///
+/// A pool of 65,536 small entries empties in about 100 ms at full speed; a submitter that waits
+/// that long finds room, or a queue that is really longer than the machine can take.
+const POOL_RETRY: Duration = Duration::from_millis(100);
+
+/// How long to stay away from a server that stops or waits for its operator: a restart takes
+/// about a second.
+const RESTART_RETRY: Duration = Duration::from_secs(1);
+
+/// Where a submission's entries stand in the request, for the names of wrong fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// `entry` and `idempotency_key`.
+    Single,
+    /// `entries[i]`.
+    Entries,
+    /// `keyed_entries[i].entry` and `keyed_entries[i].idempotency_key`.
+    Keyed,
+}
+
+impl Fields {
+    fn entry(self, position: usize) -> String {
+        match self {
+            Self::Single => "entry".to_owned(),
+            Self::Entries => format!("entries[{position}]"),
+            Self::Keyed => format!("keyed_entries[{position}].entry"),
+        }
+    }
+
+    fn key(self, position: usize) -> String {
+        match self {
+            Self::Single => "idempotency_key".to_owned(),
+            Self::Entries | Self::Keyed => format!("keyed_entries[{position}].idempotency_key"),
+        }
+    }
+
+    fn all(self) -> &'static str {
+        match self {
+            Self::Single => "entry",
+            Self::Entries => "entries",
+            Self::Keyed => "keyed_entries",
+        }
+    }
+}
+
+/// A request that is not done, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    code: Code,
+    /// One upper-case word for programs.
+    reason: &'static str,
+    /// A sentence for people.
+    message: String,
+    /// The field that was wrong.
+    field: Option<String>,
+    /// The entry that has the idempotency key.
+    first: Option<LeafIndex>,
+    retry_after: Option<Duration>,
+}
+
+impl Denial {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), field: None, first: None, retry_after: None }
+    }
+
+    fn with_field(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
+    }
+
+    fn with_retry(self, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..self }
+    }
+
+    /// A field of the request is malformed.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, "FIELD", message).with_field(field)
+    }
+
+    /// No log has this origin.
+    pub fn unknown_log(origin: &str) -> Self {
+        // The origin is the client's text; only its beginning is repeated.
+        let shown: String = origin.chars().take(255).collect();
+        let message = format!("no log has the origin {shown:?}; ListLogs names those that exist");
+        Self::new(Code::NotFound, "UNKNOWN_LOG", message).with_field("log")
+    }
+
+    /// An index or a size lies beyond the newest published head.
+    pub fn beyond_head(field: &'static str, asked: u64, head: u64) -> Self {
+        let message = format!("{field} {asked} lies beyond the published tree of {head} entries");
+        Self::new(Code::OutOfRange, "BEYOND_HEAD", message).with_field(field)
+    }
+
+    /// A range ends before it begins, or a larger size comes first.
+    pub fn reversed(field: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, "REVERSED", message).with_field(field)
+    }
+
+    /// The log can't look entries up by their hash.
+    pub fn no_hash_index() -> Self {
+        let message = "this log keeps no index of leaf hashes; ask by leaf_index, \
+            or use a log whose identity is the entry hash";
+        Self::new(Code::FailedPrecondition, "NO_HASH_INDEX", message).with_field("leaf_hash")
+    }
+
+    /// No published entry has this leaf hash.
+    pub fn unknown_hash() -> Self {
+        let message = "no entry of the published tree has this leaf hash";
+        Self::new(Code::NotFound, "UNKNOWN_HASH", message).with_field("leaf_hash")
+    }
+
+    /// The entry was erased; its leaf hash is still in the tree.
+    pub fn erased(index: u64) -> Self {
+        let message = format!("the entry at index {index} was erased; its leaf hash can still be proved");
+        Self::new(Code::NotFound, "ERASED", message)
+    }
+
+    /// An operator's call was not done. The operator is told everything about his own machine.
+    pub fn not_operated(error: &OperatorError) -> Self {
+        let message = error.to_string();
+        match error {
+            OperatorError::Create(CreateError::Exists) => {
+                Self::new(Code::AlreadyExists, "LOG_EXISTS", message).with_field("origin")
+            }
+            OperatorError::Create(CreateError::Prefix { .. }) => {
+                Self::new(Code::AlreadyExists, "PREFIX_TAKEN", message).with_field("origin")
+            }
+            OperatorError::Create(CreateError::Raced) => {
+                Self::new(Code::Aborted, "RACED", message).with_retry(POOL_RETRY)
+            }
+            OperatorError::Create(CreateError::ShuttingDown) => Self::shutting_down(),
+            OperatorError::Create(CreateError::Store(_) | CreateError::Open(_)) | OperatorError::Files(_) => {
+                Self::new(Code::Internal, "NOT_DONE", message)
+            }
+        }
+    }
+
+    /// Nothing is served under a path.
+    pub fn nothing_here() -> Self {
+        let message = "nothing is served here; a log has checkpoint, tile/<L>/<N>, tile/entries/<N> and add \
+            under the path part of its origin";
+        Self::new(Code::NotFound, "NO_RESOURCE", message)
+    }
+
+    /// A path below a log is malformed.
+    pub fn no_resource(error: &PathError) -> Self {
+        Self::new(Code::NotFound, "NO_RESOURCE", error.to_string())
+    }
+
+    /// A tile or bundle is not in the published tree, or not that wide.
+    pub fn no_tile(head: u64) -> Self {
+        let message = format!("the published tree of {head} entries has no such tile; see its checkpoint");
+        Self::new(Code::NotFound, "NO_TILE", message)
+    }
+
+    /// The requests that are being read hold as much memory as is set aside for them.
+    pub fn receiving() -> Self {
+        let message = "the server is reading as many large requests as it can hold; send it again after the delay";
+        Self::new(Code::ResourceExhausted, "RECEIVING", message).with_retry(POOL_RETRY)
+    }
+
+    /// The answers under way hold as much memory as is set aside for them.
+    pub fn sending() -> Self {
+        let message = "the server is sending as much as it can hold to other readers; come back after the delay";
+        Self::new(Code::ResourceExhausted, "SENDING", message).with_retry(RESTART_RETRY)
+    }
+
+    /// A request did not arrive in time.
+    pub fn too_slow() -> Self {
+        Self::new(Code::DeadlineExceeded, "TOO_SLOW", "the request did not arrive in time; send it whole")
+    }
+
+    /// The body of a request could not be read: too slow, too much at once, or its client is gone.
+    pub fn unread(error: axum::Error) -> Self {
+        let error = error.into_inner();
+        match error.downcast_ref::<Status>().map(Status::code) {
+            Some(Code::DeadlineExceeded) => Self::too_slow(),
+            Some(Code::ResourceExhausted) => Self::receiving(),
+            _ => Self::new(Code::InvalidArgument, "CUT_OFF", "the request ended early; send it whole"),
+        }
+    }
+
+    /// The server is at fault. Details are in its log, not in the answer.
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "INTERNAL", "the server could not read its own data; its log has the details")
+    }
+
+    /// The server stops.
+    pub fn shutting_down() -> Self {
+        Self::refused(&Refusal::ShuttingDown, Fields::Single)
+    }
+
+    /// A submission was refused.
+    pub fn refused(refusal: &Refusal, fields: Fields) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::Empty => Self::new(Code::InvalidArgument, "NO_ENTRIES", message).with_field(fields.all()),
+            Refusal::Entry { position, error } => Self::entry(*position, *error, fields),
+            Refusal::TooMany { .. } => {
+                Self::new(Code::InvalidArgument, "TOO_MANY_ENTRIES", message).with_field(fields.all())
+            }
+            Refusal::TooLarge { .. } => {
+                Self::new(Code::InvalidArgument, "BATCH_TOO_LARGE", message).with_field(fields.all())
+            }
+            Refusal::KeyLength { position, bytes } => Self::key_length(*position, *bytes, fields),
+            Refusal::UnknownLog => Self::new(Code::NotFound, "UNKNOWN_LOG", message).with_field("log"),
+            Refusal::AuditLog => Self::new(Code::FailedPrecondition, "AUDIT_LOG", message),
+            Refusal::PoolFull => {
+                Self::new(Code::ResourceExhausted, "POOL_FULL", message).with_retry(POOL_RETRY)
+            }
+            Refusal::LogFull => Self::new(Code::ResourceExhausted, "LOG_FULL", message).with_retry(POOL_RETRY),
+            Refusal::NoSpace => Self::new(Code::Unavailable, "NO_SPACE", message).with_retry(RESTART_RETRY),
+            Refusal::Closed => Self::new(Code::FailedPrecondition, "CLOSED", message),
+            Refusal::Halted => Self::new(Code::Unavailable, "HALTED", message).with_retry(RESTART_RETRY),
+            Refusal::ShuttingDown => {
+                Self::new(Code::Unavailable, "SHUTTING_DOWN", message).with_retry(RESTART_RETRY)
+            }
+        }
+    }
+
+    /// One entry can't be a leaf.
+    pub fn entry(position: usize, error: EntryError, fields: Fields) -> Self {
+        let reason = match error {
+            EntryError::Empty => "ENTRY_EMPTY",
+            EntryError::TooLong { .. } => "ENTRY_TOO_LONG",
+        };
+        Self::new(Code::InvalidArgument, reason, error.to_string()).with_field(fields.entry(position))
+    }
+
+    /// One idempotency key is too long.
+    pub fn key_length(position: usize, bytes: usize, fields: Fields) -> Self {
+        let message =
+            format!("the idempotency key has {bytes} bytes; use 1 to {IDEMPOTENCY_KEY_BYTES_MAX}");
+        Self::new(Code::InvalidArgument, "KEY_LENGTH", message).with_field(fields.key(position))
+    }
+
+    /// An idempotency key belongs to another entry.
+    pub fn conflict(position: usize, first: LeafIndex, fields: Fields) -> Self {
+        let message =
+            format!("the idempotency key belongs to another entry, at index {first}; use a key of its own");
+        let denial = Self::new(Code::AlreadyExists, "KEY_CONFLICT", message).with_field(fields.key(position));
+        Self { first: Some(first), ..denial }
+    }
+
+    /// A submission that was admitted was not answered with indices.
+    pub fn failed(failure: &Failure, fields: Fields) -> Self {
+        match failure {
+            Failure::Conflict { position, first } => Self::conflict(*position, *first, fields),
+            Failure::Halted => {
+                Self::new(Code::Unavailable, "HALTED", failure.to_string()).with_retry(RESTART_RETRY)
+            }
+            Failure::Uncertain => {
+                Self::new(Code::Unavailable, "UNCERTAIN", failure.to_string()).with_retry(RESTART_RETRY)
+            }
+        }
+    }
+
+    /// Returns the gRPC code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Returns the reason, the label under which refusals are counted.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Returns the sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns how long to wait before the next try, where one makes sense.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Returns the form that a stream answers one entry with.
+    pub fn into_refusal(self) -> AppendRefusal {
+        let retry_after_ms = self.retry_after.map_or(0, |after| {
+            u32::try_from(after.as_millis()).expect("delays are a second at most")
+        });
+        AppendRefusal {
+            code: self.code.into(),
+            message: self.message,
+            first_index: self.first.map(LeafIndex::get),
+            retry_after_ms,
+        }
+    }
+}
+
+impl From<Denial> for Status {
+    fn from(denial: Denial) -> Self {
+        let metadata: HashMap<String, String> =
+            denial.first.iter().map(|first| ("first_index".to_owned(), first.to_string())).collect();
+        let mut details = ErrorDetails::with_error_info(denial.reason, ERROR_DOMAIN, metadata);
+        if let Some(field) = denial.field {
+            details.add_bad_request_violation(field, denial.message.clone());
+        }
+        if denial.retry_after.is_some() {
+            details.set_retry_info(denial.retry_after);
+        }
+        Self::with_error_details(denial.code, denial.message, details)
+    }
+}

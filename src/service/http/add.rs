@@ -1,0 +1,73 @@
+//! `POST /add`: a raw entry in, its leaf index out, once a published checkpoint covers it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{StatusCode, header},
+    response::Response,
+};
+use bytes::{Bytes, BytesMut};
+use tokio_stream::StreamExt as _;
+
+use super::{denied, text};
+use crate::{
+    core::entry::{ENTRY_BYTES_MAX, EntryError},
+    pipeline::{Log, NewEntry, Outcome, Submission},
+    service::{
+        Desk, Principal,
+        grpc::{Denial, Fields},
+    },
+};
+
+/// Appends the body of a request as one entry.
+pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Response {
+    let principal = Principal::of(request.extensions());
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let entry = match read(request.into_body(), announced).await {
+        Ok(entry) => entry,
+        Err(denial) => return denied(&desk.metrics.denied(denial)),
+    };
+    match append(desk, log, entry, principal).await {
+        // The body is the index and nothing else, as Tessera's hammer reads it.
+        Ok(index) => text(StatusCode::OK, index.to_string()),
+        Err(denial) => denied(&desk.metrics.denied(denial)),
+    }
+}
+
+/// Reads a body of at most one entry's length.
+async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Denial> {
+    let too_long = |bytes| Denial::entry(0, EntryError::TooLong { bytes }, Fields::Single);
+    if let Some(bytes) = announced.filter(|bytes| *bytes > ENTRY_BYTES_MAX) {
+        return Err(too_long(bytes));
+    }
+    let mut entry = BytesMut::with_capacity(announced.unwrap_or_default());
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(Denial::unread)?;
+        let bytes = entry.len() + chunk.len();
+        if bytes > ENTRY_BYTES_MAX {
+            return Err(too_long(bytes));
+        }
+        entry.extend_from_slice(&chunk);
+    }
+    Ok(entry.freeze())
+}
+
+async fn append(desk: &Desk, log: &Arc<Log>, bytes: Bytes, principal: Bytes) -> Result<u64, Denial> {
+    let entries = vec![NewEntry { bytes, key: None }];
+    let submission = Submission { entries, principal, atomic: false };
+    let ticket = desk
+        .pipeline
+        .submit(log, submission)
+        .map_err(|refusal| Denial::refused(&refusal, Fields::Single))?;
+    let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
+    match receipted.outcomes.first().expect("a submission has one outcome an entry") {
+        Outcome::Sequenced { index } | Outcome::Duplicate { index } => Ok(index.get()),
+        Outcome::Conflict { first } => Err(Denial::conflict(0, *first, Fields::Single)),
+    }
+}

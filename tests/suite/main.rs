@@ -1,0 +1,56 @@
+//! The suite: everything that is tested through the crate's public face, in one binary so that
+//! RocksDB is linked once.
+
+#![allow(
+    unreachable_pub,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "what is shared by tests is public among them, and a broken law is a failed test"
+)]
+
+mod checkpoint;
+#[cfg(feature = "server")]
+mod config;
+mod cosignature;
+#[cfg(feature = "server")]
+mod crash;
+mod descriptors;
+mod fuzz;
+#[path = "../fuzz/targets.rs"]
+mod fuzz_targets;
+#[cfg(feature = "server")]
+mod grpc_admin;
+#[cfg(feature = "server")]
+mod grpc_append;
+#[cfg(feature = "server")]
+mod grpc_read;
+#[cfg(feature = "server")]
+mod grpc_stream;
+mod hostile;
+#[cfg(feature = "server")]
+mod http_add;
+#[cfg(feature = "server")]
+mod http_tiles;
+#[cfg(feature = "server")]
+mod interop;
+mod key;
+mod note;
+mod origin;
+#[cfg(feature = "server")]
+mod pipeline;
+mod probes;
+mod published;
+mod receipt;
+#[cfg(feature = "server")]
+#[path = "../support/served.rs"]
+mod served;
+mod tile_path;
+#[cfg(feature = "server")]
+mod tls;
+#[cfg(feature = "server")]
+#[path = "../support/told.rs"]
+mod told;
+mod tree;
+mod trust;
+#[cfg(feature = "server")]
+mod world;

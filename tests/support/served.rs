@@ -1,0 +1,109 @@
+//! A real server in this process: its own threads, a temporary directory, and a port that the system
+//! chooses.
+
+use std::{net::SocketAddr, path::PathBuf, thread};
+
+use attestree::{
+    core::{note::VerifierKey, origin::Origin},
+    proto::log_service_client::LogServiceClient,
+    server::{self, Init, Running, config::RawConfig, random::Random},
+    store::LogIdentity,
+};
+use tonic::transport::{Channel, Endpoint};
+
+/// The origin of the default log.
+pub const ORIGIN: &str = "log.example/first";
+
+/// A server that is stopped when it is dropped.
+pub struct Served {
+    /// Holds `data` and `data.watermark`.
+    pub dir: tempfile::TempDir,
+    raw: RawConfig,
+    running: Option<Running>,
+    /// The verifier keys of the logs, in the order of their making.
+    pub vkeys: Vec<VerifierKey>,
+}
+
+impl Served {
+    /// Starts a server with one log, [`ORIGIN`], without identity.
+    pub fn start() -> Self {
+        Self::with(&[(ORIGIN, LogIdentity::None)], RawConfig::default())
+    }
+
+    /// Starts a server with some logs and what `raw` says; directory and port are the test's own.
+    pub fn with(logs: &[(&str, LogIdentity)], raw: RawConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let mut random = Random::from_seed([42; 32]);
+        let vkeys = logs.iter().map(|(origin, identity)| {
+            let origin = Origin::parse(origin).unwrap();
+            let init = Init { data: data.clone(), watermark: None, origin, identity: *identity, key: None };
+            server::init(init, &mut random).unwrap()
+        });
+        let vkeys = vkeys.collect();
+        let raw = RawConfig {
+            data: Some(data),
+            listen: Some("127.0.0.1:0".to_owned()),
+            // A test machine may be full; the floor has a test of its own.
+            free_bytes_min: raw.free_bytes_min.or(Some(0)),
+            ..raw
+        };
+        let mut served = Self { dir, raw, running: None, vkeys };
+        served.resume();
+        served
+    }
+
+    /// Returns the data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Returns what the server is configured with.
+    pub fn raw(&self) -> RawConfig {
+        self.raw.clone()
+    }
+
+    /// Returns the running server.
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// Returns the address of the running server.
+    pub fn address(&self) -> SocketAddr {
+        self.running().address()
+    }
+
+    /// Returns the URL of something under HTTP.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// Connects a gRPC client.
+    pub async fn client(&self) -> LogServiceClient<Channel> {
+        let channel = Endpoint::try_from(self.url("")).unwrap().tcp_nodelay(true).connect().await.unwrap();
+        LogServiceClient::new(channel).max_decoding_message_size(64 << 20)
+    }
+
+    /// Stops the server gracefully; it can be resumed.
+    ///
+    /// A server starts and stops on a thread of its own, because both block and tests are
+    /// asynchronous.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            thread::spawn(|| running.stop()).join().unwrap();
+        }
+    }
+
+    /// Starts the server again over the same directory.
+    pub fn resume(&mut self) {
+        let config = self.raw.clone().parse().unwrap();
+        let running = thread::spawn(|| server::start(config)).join().unwrap();
+        self.running = Some(running.unwrap());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
