@@ -36,6 +36,7 @@ mod reader;
 mod recover;
 mod row;
 mod space;
+mod tail;
 mod unsigned;
 mod watermark;
 
