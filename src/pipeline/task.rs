@@ -16,7 +16,7 @@ use super::{
     Clock, CreateError, Limits, Log, OpenError, Parts, Refusal, Submission, Ticket,
     admit::admit,
     commit::Committer,
-    open::{next_log, open_log},
+    open::{check_log, next_log},
     pool::Usage,
     sequence::{Event, Sequencer},
 };
@@ -79,7 +79,7 @@ impl Pipeline {
         let watermark = Arc::new(watermark);
         let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
         let mut logs = Logs::default();
-        let mut opened = Vec::new();
+        let mut checked = Vec::new();
         for row in store.logs()? {
             if let Some(reason) = store.halted(row.number)? {
                 tracing::error!(
@@ -93,7 +93,12 @@ impl Pipeline {
             let key = keys
                 .remove(&row.number)
                 .ok_or_else(|| OpenError::KeyMissing { origin: row.origin.to_string() })?;
-            let log = open_log(&row, key, &store, &watermark, clock.now())?;
+            checked.push(check_log(&row, key, &store, &watermark, clock.now())?);
+        }
+        // Only when every log has passed is the first head signed: what is refused is refused whole.
+        let mut opened = Vec::with_capacity(checked.len());
+        for log in checked {
+            let log = log.sign(&watermark)?;
             logs.add(Arc::clone(&log.log));
             opened.push(log);
         }
@@ -209,7 +214,9 @@ impl Pipeline {
             return Err(CreateError::Raced);
         }
         shared.store.create_log(row)?;
-        let opened = open_log(row, key, &shared.store, &shared.watermark, shared.clock.now())?;
+        let now = shared.clock.now();
+        let opened =
+            check_log(row, key, &shared.store, &shared.watermark, now)?.sign(&shared.watermark)?;
         shared.watermark.sync().map_err(OpenError::from)?;
         let log = Arc::clone(&opened.log);
         shared

@@ -78,9 +78,9 @@ fn ensure_unused(data: &std::path::Path) -> anyhow::Result<()> {
     let entries = fs::read_dir(data).with_context(|| format!("read {}", data.display()))?;
     for entry in entries {
         let name = entry.with_context(|| format!("read {}", data.display()))?.file_name();
-        // The keys of an init that was interrupted.
+        // The keys and the unfinished database of an init that was interrupted.
         ensure!(
-            name == "signing",
+            name == "signing" || name == "db.new",
             "{} holds {name:?} and no database; name an empty directory or one that does not exist",
             data.display()
         );
