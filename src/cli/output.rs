@@ -17,6 +17,7 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Prints as JSON, or as text for people.
     pub(super) const fn new(json: bool) -> Self {
         Self { json }
     }

@@ -45,6 +45,7 @@ Examples:
     Consistency(Consistency),
 }
 
+/// The options of `prove inclusion`.
 #[derive(Debug, clap::Args)]
 struct Inclusion {
     /// Index of the entry, from 0
@@ -55,6 +56,7 @@ struct Inclusion {
     entry: Option<PathBuf>,
 }
 
+/// The options of `prove consistency`.
 #[derive(Debug, clap::Args)]
 struct Consistency {
     /// File with a checkpoint, or a receipt, that you hold
@@ -92,6 +94,7 @@ struct ShownInclusion {
     checkpoint: Shown,
 }
 
+/// Proves that an entry is in the log, and prints the proof.
 async fn inclusion(args: &Inclusion, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let entry = args.entry.as_deref().map(output::read).transpose()?;
     let leaf = entry.as_deref().map(TreeHash::leaf);
@@ -135,6 +138,7 @@ struct ShownConsistency {
     checkpoint: Shown,
 }
 
+/// Proves that the newest tree extends the one that is held, and prints the proof.
 async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let (proof, old, checkpoint) = if let Some(tiles) = &args.tiles {
         let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
@@ -166,6 +170,7 @@ async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> any
     output.print(&shown, text)
 }
 
+/// Asks the server for a consistency proof up to its newest checkpoint.
 async fn over_grpc(
     client: &Client,
     old: &TreeHead,
@@ -221,6 +226,7 @@ fn held(args: &Consistency, trust: &Trust) -> anyhow::Result<TreeHead> {
     Ok(head)
 }
 
+/// Reads the tree head of a checkpoint or receipt that is held.
 fn held_file(path: &Path, trust: &Trust) -> anyhow::Result<TreeHead> {
     let bytes = output::read(path)?;
     // A receipt says what it is in its first line; everything else is taken as a checkpoint.

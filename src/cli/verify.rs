@@ -88,6 +88,7 @@ fn without_newline(entry: &[u8]) -> &[u8] {
     entry.strip_suffix(b"\n").unwrap_or(entry)
 }
 
+/// Prints what a receipt has proved.
 fn show(verified: &VerifiedReceipt, path: &Path, output: Output) -> anyhow::Result<()> {
     let head = verified.head();
     let witnesses = verified.trusted.witnesses.iter();

@@ -231,6 +231,7 @@ async fn check_partial(client: &TileClient, edge: &Edge, level: u8) -> Checked<b
     Ok(check_tile(client, TileId { level, index }, width, expected).await?.map(|()| true))
 }
 
+/// Compares a tile that is served with what its entries give.
 async fn check_tile(
     client: &TileClient,
     id: TileId,

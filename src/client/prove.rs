@@ -109,6 +109,7 @@ impl Client {
         self.prove_leaf(Leaf::LeafIndex(index.get()), Some(checkpoint)).await
     }
 
+    /// Asks for an inclusion proof and verifies it.
     async fn prove_leaf(
         &self,
         leaf: Leaf,
@@ -190,6 +191,7 @@ impl Client {
         Ok(checked_proof(&answer, old, new)?)
     }
 
+    /// Asks for a consistency proof, unverified.
     async fn consistency(
         &self,
         old: TreeSize,
@@ -205,6 +207,7 @@ impl Client {
     }
 }
 
+/// Returns the proof of an answer after verifying it.
 fn checked_proof(
     answer: &crate::proto::ProveConsistencyResponse,
     old: &TreeHead,

@@ -240,6 +240,7 @@ struct Reader<'a> {
     step: Step<'a>,
 }
 
+/// What a read does: note the nodes that are needed, or hand out their hashes.
 enum Step<'a> {
     Plan(&'a RefCell<Vec<NodeId>>),
     Fold(&'a [TreeHash]),

@@ -5,7 +5,7 @@
 //! 5
 //! NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=
 //!
-//! — example.com/vector-log WFOomFAIYi2lPazqV8OYkS8BA3STBwbv2Ciw9nSLI/fu+c1n2lBE3tTsqbzMFpxXBt46135DGvbwENefRFTtFeWtdgc=
+//! \u{2014} example.com/vector-log WFOomFAIYi2lPazqV8OYkS8BA3STBwbv2Ciw9nSLI/fu+c1n2lBE3tTsqbzMFpxXBt46135DGvbwENefRFTtFeWtdgc=
 //! ```
 //!
 //! The text holds no time and Ed25519 is deterministic, so a log's own checkpoint is a pure

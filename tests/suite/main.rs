@@ -16,8 +16,6 @@ mod cosignature;
 mod crash;
 mod descriptors;
 mod fuzz;
-#[path = "../fuzz/targets.rs"]
-mod fuzz_targets;
 #[cfg(feature = "server")]
 mod grpc_admin;
 #[cfg(feature = "server")]

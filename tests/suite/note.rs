@@ -199,7 +199,7 @@ fn a_text_may_hold_empty_lines_and_whole_notes() {
         let again = SignedNote::parse(note.to_string().as_bytes()).unwrap();
         assert_eq!(again.text(), text);
         assert_eq!(again, note);
-        assert!(again.verify([key.verifier_key()]).is_ok());
+        again.verify([key.verifier_key()]).unwrap();
         // The key that signed the note inside has not signed the one outside.
         assert_eq!(again.verify(&[vkey(C2SP_VKEY)]).unwrap_err(), VerifyError::Unsigned);
     }

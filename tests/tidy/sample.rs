@@ -130,6 +130,7 @@ const GOOD: &[Good] = &[
         "/// A.\nfn a() {\n    const B: u8 = 1;\n}\n#[cfg(test)]\nmod tests {\n    fn c() {}\n}",
     ),
     Good(word::documented, "src/x.rs", "/// A.\n#[help = \"a;\n\nb}\"]\npub struct A;"),
+    Good(word::documented, "src/x.rs", "/// Units.\nconst A: u8 = 1;\nconst B: u8 = 2;"),
     Good(word::ascii, "src/x.rs", "const DASH: char = '\\u{2014}'; fn f<'a>(a: &'a str) {}"),
     Good(word::machine_paths, "README.md", "homework, the root and /homes"),
     Good(word::spelling, "src/x.rs", "use serde::Serialize;\n// `Serialize` is serde's."),

@@ -46,6 +46,7 @@ pub(super) fn measure(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
     limits
 }
 
+/// Measures the raw limits, with files in `dir`.
 fn measure_in(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
     let payload = Payload::new(args.seed, args.size);
     // As many entries at once as the log's group commit can find waiting.
