@@ -56,6 +56,7 @@ enum Fatal {
     Sequencer,
 }
 
+/// The second computation of the roots of one cycle.
 type Verdicts = Vec<(LogNumber, Result<SecondHead, SecondMismatch>)>;
 
 /// The state of the committer thread.

@@ -25,7 +25,7 @@ use crate::{
     store::{LogRow, Store, TileReader, Watermark},
 };
 
-/// How often the watermark is made durable, in milliseconds (DESIGN: at least each second).
+/// How often the watermark is made durable, in milliseconds: a copy that could be restored is older.
 const WATERMARK_SYNC_MILLIS: u64 = 500;
 
 /// The write path of a server. Clones share it.
@@ -34,6 +34,7 @@ pub struct Pipeline {
     shared: Arc<Shared>,
 }
 
+/// What the handles of one write path share.
 struct Shared {
     store: Store,
     watermark: Arc<Watermark>,
@@ -53,6 +54,7 @@ struct Shared {
     ticking: Mutex<Option<mpsc::Sender<()>>>,
 }
 
+/// The logs of a server, found by name or in order.
 #[derive(Default)]
 struct Logs {
     by_origin: BTreeMap<String, Arc<Log>>,

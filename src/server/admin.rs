@@ -36,6 +36,7 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// Makes the host of a running server.
     pub(super) fn new(config: &Config, pipeline: Pipeline, clock: Arc<dyn Clock>, random: Random) -> Self {
         Self { data: config.data.clone(), pipeline, clock, random: Mutex::new(random) }
     }

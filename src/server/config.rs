@@ -304,6 +304,7 @@ impl RawConfig {
     }
 }
 
+/// Units of the ranges below.
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;

@@ -101,6 +101,7 @@ pub(super) fn new_log(
     Ok((row(number, origin, identity, &key, now)?, key))
 }
 
+/// Makes the row of a new log.
 fn row(
     number: LogNumber,
     origin: Origin,

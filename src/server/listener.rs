@@ -137,14 +137,16 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    /// Makes what all connections share.
     pub(super) fn new(closing: CancellationToken) -> Self {
         let http = Arc::new(builder());
         Self { closing, dropping: CancellationToken::new(), tasks: TaskTracker::new(), http }
     }
 
+    /// Serves one connection from its TLS handshake on.
     async fn run_tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, front: Front) {
         // Without it the answer to a small request waits for the client's delayed acknowledgement:
-        // 11 requests a second instead of 9,000 (`limits.md`, section 5).
+        // one caller gets 11 answers a second instead of thousands.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was gone before it began");
             return;

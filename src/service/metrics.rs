@@ -56,6 +56,7 @@ impl Metrics {
         metrics
     }
 
+    /// Names every counter and gauge.
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("attestree_refused", "Submissions refused, by reason", self.refused.clone());

@@ -150,6 +150,7 @@ impl Appends {
         Poll::Ready(())
     }
 
+    /// Submits a group of entries, none of which depends on another.
     fn submit(&self, entries: Vec<NewEntry>) -> Submitted {
         if entries.is_empty() {
             return Submitted::Waiting(None);
@@ -232,6 +233,7 @@ impl Places {
         }
     }
 
+    /// Returns the answer to the next entry of the group.
     fn next(
         &mut self,
         desk: &Desk,

@@ -37,6 +37,7 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// A checkpoint is asked for each time; the entity tag makes that cheap.
 const REVALIDATE: &str = "no-cache";
 
+/// Media types of what is served.
 const BINARY: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
 
