@@ -100,9 +100,7 @@ impl Committer {
     /// is an answer.
     fn cycle(&mut self, mut cycle: Cycle) -> Result<(), Fatal> {
         // What a log that halted meanwhile prepared is built on a root that nobody signs.
-        let halted = cycle
-            .batches
-            .extract_if(.., |batch| batch.log.status() == LogStatus::Halted);
+        let halted = cycle.batches.extract_if(.., |batch| batch.log.status() == LogStatus::Halted);
         halted.for_each(refuse);
 
         let started = self.clock.monotonic();
@@ -166,7 +164,11 @@ impl Committer {
         Ok(answers)
     }
 
-    fn publish_log(&mut self, head: CommittedHead, batch: &LogBatch) -> Result<Arc<Published>, Fatal> {
+    fn publish_log(
+        &mut self,
+        head: CommittedHead,
+        batch: &LogBatch,
+    ) -> Result<Arc<Published>, Fatal> {
         let signer = self.signers.get(&batch.log.number()).expect("a log is opened with its key");
         let head = head.raise(&self.watermark, signer.key_hash())?;
         let checkpoint = signer.sign(&head);

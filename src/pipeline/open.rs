@@ -16,7 +16,8 @@ use crate::{
         tree::TreeHead,
     },
     store::{
-        LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader, Watermark, WatermarkError,
+        LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader, Watermark,
+        WatermarkError,
     },
 };
 

@@ -77,7 +77,8 @@ impl Pipeline {
     ///
     /// A log with a halt marker is left out: its readers and writers are told so.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
-        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } = parts;
+        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } =
+            parts;
         let watermark = Arc::new(watermark);
         let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
         let mut logs = Logs::default();
