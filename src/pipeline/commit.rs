@@ -164,6 +164,7 @@ impl Committer {
         Ok(answers)
     }
 
+    /// Takes the head of one log from checked to published.
     fn publish_log(
         &mut self,
         head: CommittedHead,

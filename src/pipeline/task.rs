@@ -18,10 +18,10 @@ use super::{
     commit::Committer,
     open::{check_log, next_log},
     pool::Usage,
-    sequence::{Event, Sequencer},
+    sequence::{Event, Opened, Sequencer},
 };
 use crate::{
-    core::note::SigningKey,
+    core::{note::SigningKey, number::LogNumber},
     store::{LogRow, Store, TileReader, Watermark},
 };
 
@@ -80,33 +80,7 @@ impl Pipeline {
         let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } =
             parts;
         let watermark = Arc::new(watermark);
-        let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
-        let mut logs = Logs::default();
-        let mut checked = Vec::new();
-        for row in store.logs()? {
-            if let Some(reason) = store.halted(row.number)? {
-                tracing::error!(
-                    origin = row.origin.as_str(),
-                    error = reason,
-                    "the log is halted and stays so"
-                );
-                logs.halted.push(row);
-                continue;
-            }
-            let key = keys
-                .remove(&row.number)
-                .ok_or_else(|| OpenError::KeyMissing { origin: row.origin.to_string() })?;
-            checked.push(check_log(&row, key, &store, &watermark, clock.now())?);
-        }
-        // Only when every log has passed is the first head signed: what is refused is refused whole.
-        let mut opened = Vec::with_capacity(checked.len());
-        for log in checked {
-            let log = log.sign(&watermark)?;
-            logs.add(Arc::clone(&log.log));
-            opened.push(log);
-        }
-        // What was signed above is covered by a durable watermark before anyone can read it.
-        watermark.sync()?;
+        let (logs, opened) = open_logs(&store, keys, &watermark, &*clock)?;
 
         let (events, event_queue) = mpsc::channel();
         let (orders, order_queue) = mpsc::channel();
@@ -309,6 +283,42 @@ impl Logs {
         self.by_origin.insert(log.origin().to_owned(), Arc::clone(&log));
         self.in_order.push(log);
     }
+}
+
+/// Checks every log and then signs every head, so that what is refused is refused whole.
+fn open_logs(
+    store: &Store,
+    keys: Vec<(LogNumber, SigningKey)>,
+    watermark: &Watermark,
+    clock: &dyn Clock,
+) -> Result<(Logs, Vec<Opened>), OpenError> {
+    let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
+    let mut logs = Logs::default();
+    let mut checked = Vec::new();
+    for row in store.logs()? {
+        if let Some(reason) = store.halted(row.number)? {
+            tracing::error!(
+                origin = row.origin.as_str(),
+                error = reason,
+                "the log is halted and stays so"
+            );
+            logs.halted.push(row);
+            continue;
+        }
+        let key = keys
+            .remove(&row.number)
+            .ok_or_else(|| OpenError::KeyMissing { origin: row.origin.to_string() })?;
+        checked.push(check_log(&row, key, store, watermark, clock.now())?);
+    }
+    let mut opened = Vec::with_capacity(checked.len());
+    for log in checked {
+        let log = log.sign(watermark)?;
+        logs.add(Arc::clone(&log.log));
+        opened.push(log);
+    }
+    // What was signed above is covered by a durable watermark before anyone can read it.
+    watermark.sync()?;
+    Ok((logs, opened))
 }
 
 /// Starts a named thread whose panic is as fatal as a failed write.
