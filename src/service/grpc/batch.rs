@@ -35,6 +35,7 @@ pub(super) async fn append_batch(
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
+/// Submits the entries and makes the answer.
 async fn answer_batch(
     desk: &Desk,
     request: proto::AppendBatchRequest,
@@ -113,6 +114,7 @@ struct Places {
 }
 
 impl Places {
+    /// Sorts the outcomes of an atomic submission.
     fn of(receipted: &Receipted) -> Self {
         let mut duplicates = Vec::new();
         let mut new: Option<(u64, u64)> = None;
