@@ -330,10 +330,13 @@ impl RawConfig {
     }
 }
 
-/// Units of the ranges below.
+/// 1,024 bytes.
 const KIB: u64 = 1 << 10;
+/// 1,024 KiB.
 const MIB: u64 = 1 << 20;
+/// 1,024 MiB.
 const GIB: u64 = 1 << 30;
+/// 1,024 GiB.
 const TIB: u64 = 1 << 40;
 
 /// Checks a number, or takes its default.

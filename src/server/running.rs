@@ -9,14 +9,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic_health::server::{HealthReporter, HealthService};
 
 use super::{
     Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
 };
 use crate::{
-    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
-    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending, grpc},
+    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
+    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };
 
@@ -115,16 +114,9 @@ async fn open_sockets(
     let host = admin::Host::new(config, desk.pipeline.clone(), Arc::clone(clock), random);
     let socket = admin::Socket::bind(&config.data)?;
 
-    let reporter = HealthReporter::new();
-    let health = HealthService::from_health_reporter(reporter.clone());
-    let front = Front::new(desk, grpc::HealthService::new(health));
+    let front = Front::new(desk);
     watch::look(&desk.pipeline, &desk.ready, &config.data);
-    tasks.spawn(
-        desk.closing
-            .clone()
-            .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
-    );
-    tasks.spawn(grpc::report(desk.ready.clone(), reporter));
+    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)

@@ -56,7 +56,7 @@ impl Metrics {
         metrics
     }
 
-    /// Names every counter and gauge.
+    /// Puts the services' own counters into the registry.
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(

@@ -33,7 +33,7 @@ pub(super) async fn append(
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
-/// Submits one entry and waits for its receipt.
+/// Submits the entry and makes the answer.
 async fn answer_append(
     desk: &Desk,
     request: proto::AppendRequest,

@@ -35,7 +35,7 @@ pub(super) async fn append_batch(
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
-/// Submits a batch and waits for its receipt.
+/// Submits the entries and makes the answer.
 async fn answer_batch(
     desk: &Desk,
     request: proto::AppendBatchRequest,
@@ -119,7 +119,7 @@ struct Places {
 }
 
 impl Places {
-    /// Sorts the outcomes of a batch into its range and its duplicates.
+    /// Sorts the outcomes of an atomic submission.
     fn of(receipted: &Receipted) -> Self {
         let mut duplicates = Vec::new();
         let mut new: Option<(u64, u64)> = None;

@@ -150,7 +150,7 @@ impl Appends {
         Poll::Ready(())
     }
 
-    /// Submits a group of entries, none of which depends on another.
+    /// Submits the entries of a group.
     fn submit(&self, entries: Vec<NewEntry>) -> Submitted {
         if entries.is_empty() {
             return Submitted::Waiting(None);
@@ -235,7 +235,7 @@ impl Places {
         }
     }
 
-    /// Returns the answer to the next entry of the group.
+    /// Returns the answer of the next submitted entry.
     fn next(
         &mut self,
         desk: &Desk,
