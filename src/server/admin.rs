@@ -37,7 +37,12 @@ pub(super) struct Host {
 
 impl Host {
     /// Takes what the calls need of a running server.
-    pub(super) fn new(config: &Config, pipeline: Pipeline, clock: Arc<dyn Clock>, random: Random) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        pipeline: Pipeline,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Self {
         Self { data: config.data.clone(), pipeline, clock, random: Mutex::new(random) }
     }
 }
@@ -48,7 +53,8 @@ impl Operator for Host {
         let number = next_log(self.pipeline.store(), &origin)?;
         let key = init::new_key(&origin, random.key_seed()).map_err(OperatorError::from_files)?;
         let key = files::keep_key(&self.data, number, key).map_err(OperatorError::from_files)?;
-        let row = init::row(number, origin, identity, &key, self.clock.now()).map_err(OperatorError::from_files)?;
+        let row = init::row(number, origin, identity, &key, self.clock.now())
+            .map_err(OperatorError::from_files)?;
         let log = self.pipeline.create_log(&row, key)?;
         tracing::info!(origin = log.origin(), "a log was created");
         Ok(log)

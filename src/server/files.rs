@@ -126,7 +126,11 @@ pub(super) fn keep_key(data: &Path, log: LogNumber, key: SigningKey) -> anyhow::
             let kept = read_key(data, log)?;
             let name = |key: &SigningKey| key.verifier_key().name().as_str().to_owned();
             if name(&kept) != name(&key) {
-                bail!("{} is the key of {}, which is no log here: move it away", path.display(), name(&kept));
+                bail!(
+                    "{} is the key of {}, which is no log here: move it away",
+                    path.display(),
+                    name(&kept)
+                );
             }
             Ok(kept)
         }

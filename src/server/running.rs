@@ -116,7 +116,11 @@ async fn open_sockets(
 
     let front = Front::new(desk);
     watch::look(&desk.pipeline, &desk.ready, &config.data);
-    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
+    tasks.spawn(
+        desk.closing
+            .clone()
+            .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
+    );
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)

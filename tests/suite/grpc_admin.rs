@@ -165,7 +165,13 @@ async fn a_backup_of_a_serving_log_opens_with_everything_acknowledged() {
 /// Makes a log, or returns why it was refused.
 fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
     let origin = Origin::parse(origin).unwrap();
-    let init = Init { data: data.to_owned(), watermark: None, origin, identity: LogIdentity::None, key: None };
+    let init = Init {
+        data: data.to_owned(),
+        watermark: None,
+        origin,
+        identity: LogIdentity::None,
+        key: None,
+    };
     server::init(init, &mut Random::from_seed([1; 32])).map_err(|error| format!("{error:#}"))
 }
 
@@ -234,7 +240,13 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
     assert!(refusal(&data).contains("0.skey"));
     let other = dir.path().join("other");
     let origin = Origin::parse("log.example/a").unwrap();
-    let another = Init { data: other.clone(), watermark: None, origin, identity: LogIdentity::None, key: None };
+    let another = Init {
+        data: other.clone(),
+        watermark: None,
+        origin,
+        identity: LogIdentity::None,
+        key: None,
+    };
     server::init(another, &mut Random::from_seed([9; 32])).unwrap();
     fs::copy(other.join("signing/0.skey"), &key).unwrap();
     assert!(refusal(&data).contains("not the one in its row"));

@@ -108,7 +108,8 @@ impl Denial {
 
     /// The health of a service that there is not was asked for.
     pub fn unknown_service() -> Self {
-        let message = "there is no such service; ask for attestree.v1.LogService, or for the empty name";
+        let message =
+            "there is no such service; ask for attestree.v1.LogService, or for the empty name";
         Self::new(Code::NotFound, "UNKNOWN_SERVICE", message).with_field("service")
     }
 
