@@ -18,10 +18,13 @@ use super::{
     commit::Committer,
     open::{check_log, next_log},
     pool::Usage,
-    sequence::{Event, Sequencer},
+    sequence::{Event, Opened, Sequencer},
 };
 use crate::{
-    core::note::SigningKey,
+    core::{
+        note::SigningKey,
+        number::{LogNumber, UnixMillis},
+    },
     store::{LogRow, Store, TileReader, Watermark},
 };
 
@@ -77,31 +80,7 @@ impl Pipeline {
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
         let Parts { store, ledger, watermark, reader, keys, clock, limits, meter } = parts;
         let watermark = Arc::new(watermark);
-        let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
-        let mut logs = Logs::default();
-        let mut checked = Vec::new();
-        for row in store.logs()? {
-            if let Some(reason) = store.halted(row.number)? {
-                tracing::error!(
-                    origin = row.origin.as_str(),
-                    error = reason,
-                    "the log is halted and stays so"
-                );
-                logs.halted.push(row);
-                continue;
-            }
-            let key = keys
-                .remove(&row.number)
-                .ok_or_else(|| OpenError::KeyMissing { origin: row.origin.to_string() })?;
-            checked.push(check_log(&row, key, &store, &watermark, clock.now())?);
-        }
-        // Only when every log has passed is the first head signed: what is refused is refused whole.
-        let mut opened = Vec::with_capacity(checked.len());
-        for log in checked {
-            let log = log.sign(&watermark)?;
-            logs.add(Arc::clone(&log.log));
-            opened.push(log);
-        }
+        let (logs, opened) = open_logs(&store, &watermark, keys, clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
 
@@ -305,6 +284,39 @@ impl Logs {
         self.by_origin.insert(log.origin().to_owned(), Arc::clone(&log));
         self.in_order.push(log);
     }
+}
+
+/// Opens every log that is not halted.
+///
+/// Only when each has passed its checks is the first head signed: what is refused for one log is
+/// refused whole.
+fn open_logs(
+    store: &Store,
+    watermark: &Watermark,
+    keys: Vec<(LogNumber, SigningKey)>,
+    now: UnixMillis,
+) -> Result<(Logs, Vec<Opened>), OpenError> {
+    let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
+    let mut logs = Logs::default();
+    let mut checked = Vec::new();
+    for row in store.logs()? {
+        if let Some(reason) = store.halted(row.number)? {
+            let origin = row.origin.as_str();
+            tracing::error!(origin, error = reason, "the log is halted and stays so");
+            logs.halted.push(row);
+            continue;
+        }
+        let missing = || OpenError::KeyMissing { origin: row.origin.to_string() };
+        let key = keys.remove(&row.number).ok_or_else(missing)?;
+        checked.push(check_log(&row, key, store, watermark, now)?);
+    }
+    let mut opened = Vec::with_capacity(checked.len());
+    for log in checked {
+        let log = log.sign(watermark)?;
+        logs.add(Arc::clone(&log.log));
+        opened.push(log);
+    }
+    Ok((logs, opened))
 }
 
 /// Starts a named thread whose panic is as fatal as a failed write.
