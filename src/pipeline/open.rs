@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Clock, Ledger, Limits, Meter,
+    Answerer, Clock, Ledger, Limits, Meter,
     head::{CommittedHead, RootMismatch, Signer},
     log::{Log, LogStatus, Published},
     sequence::Opened,
@@ -16,7 +16,8 @@ use crate::{
         tree::TreeHead,
     },
     store::{
-        LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader, Watermark, WatermarkError,
+        LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader, Watermark,
+        WatermarkError,
     },
 };
 
@@ -44,6 +45,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Counts and times.
     pub meter: Meter,
+    /// Who wakes the submitters.
+    pub answerer: Answerer,
 }
 
 /// Why a log is not opened. Nothing was signed.

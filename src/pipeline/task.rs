@@ -28,7 +28,7 @@ use crate::{
     store::{LogRow, Store, TileReader, Watermark},
 };
 
-/// How often the watermark is made durable, in milliseconds (DESIGN: at least each second).
+/// How often the watermark is made durable, in milliseconds: a copy that could be restored is older.
 const WATERMARK_SYNC_MILLIS: u64 = 500;
 
 /// The write path of a server. Clones share it.
@@ -37,6 +37,7 @@ pub struct Pipeline {
     shared: Arc<Shared>,
 }
 
+/// What the handles of one write path share.
 struct Shared {
     store: Store,
     watermark: Arc<Watermark>,
@@ -56,6 +57,7 @@ struct Shared {
     ticking: Mutex<Option<mpsc::Sender<()>>>,
 }
 
+/// The logs of a server, found by name or in order.
 #[derive(Default)]
 struct Logs {
     by_origin: BTreeMap<String, Arc<Log>>,
@@ -78,7 +80,8 @@ impl Pipeline {
     ///
     /// A log with a halt marker is left out: its readers and writers are told so.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
-        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter } = parts;
+        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } =
+            parts;
         let watermark = Arc::new(watermark);
         let (logs, opened) = open_logs(&store, &watermark, keys, clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
@@ -106,6 +109,7 @@ impl Pipeline {
             events: events.clone(),
             fatal: fatal_sender.clone(),
             signers: BTreeMap::new(),
+            answerer,
         };
         let (ticking, ticks) = mpsc::channel();
         let marks = Arc::clone(&watermark);

@@ -27,6 +27,7 @@ pub(super) struct Patient<S> {
     waiting: Option<Waiting>,
 }
 
+/// The bytes that are still awaited, and until when.
 struct Waiting {
     missing: usize,
     deadline: Pin<Box<Sleep>>,

@@ -121,7 +121,9 @@ impl Disk {
     pub(crate) fn apply(&mut self, call: &Call, moment: Moment) {
         let begin = moment == Moment::Begin;
         match call.name.as_str() {
-            "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => self.begin_write(call),
+            "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => {
+                self.begin_write(call)
+            }
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => self.end_write(call),
             "fsync" | "fdatasync" if begin => self.begin_sync(call),
             "fsync" | "fdatasync" => self.end_sync(call),
@@ -251,7 +253,8 @@ impl Disk {
         if call.flag(flags, "O_TRUNC") {
             self.edit(node, Edit::Length(0));
         }
-        let wal = names.last().is_some_and(|name| Path::new(name).extension() == Some("log".as_ref()));
+        let wal =
+            names.last().is_some_and(|name| Path::new(name).extension() == Some("log".as_ref()));
         self.open.push(Open {
             wal,
             node,
@@ -329,10 +332,15 @@ impl Disk {
             return;
         }
         let numbers = match &self.nodes[node] {
-            Node::File(file) => {
-                file.pending.iter().filter(|change| change.done).map(|change| change.number).collect()
+            Node::File(file) => file
+                .pending
+                .iter()
+                .filter(|change| change.done)
+                .map(|change| change.number)
+                .collect(),
+            Node::Directory(directory) => {
+                directory.pending.iter().map(|(number, _)| *number).collect()
             }
-            Node::Directory(directory) => directory.pending.iter().map(|(number, _)| *number).collect(),
         };
         self.begun.insert(call.thread, Begun::Sync { node, numbers });
     }

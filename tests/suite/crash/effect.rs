@@ -45,7 +45,10 @@ struct Faulty {
 }
 
 impl Faulty {
-    fn new(store: &Store, commit: impl Fn(&Store, &[&LogRows]) -> Result<Vec<Durable>, StoreError> + Send + Sync + 'static) -> Self {
+    fn new(
+        store: &Store,
+        commit: impl Fn(&Store, &[&LogRows]) -> Result<Vec<Durable>, StoreError> + Send + Sync + 'static,
+    ) -> Self {
         let armed = Arc::new(AtomicBool::new(false));
         Self { store: store.clone(), armed, commit: Arc::new(commit), halt_fails: false }
     }
@@ -53,7 +56,11 @@ impl Faulty {
 
 impl Ledger for Faulty {
     fn commit(&self, rows: &[&LogRows]) -> Result<Vec<Durable>, StoreError> {
-        if self.armed.load(Ordering::Acquire) { (self.commit)(&self.store, rows) } else { self.store.commit(rows) }
+        if self.armed.load(Ordering::Acquire) {
+            (self.commit)(&self.store, rows)
+        } else {
+            self.store.commit(rows)
+        }
     }
 
     fn halt(&self, log: LogNumber, reason: &str) -> Result<(), StoreError> {
@@ -97,7 +104,8 @@ impl Armed {
 /// Appends to the default log and returns the outcome of the first entry.
 fn append(pipeline: &Pipeline, key: &str, entry: &str) -> Result<Outcome, Failure> {
     let log = pipeline.log("").unwrap();
-    block_on(pipeline.submit(&log, keyed(&[(key, entry)])).unwrap()).map(|answer| answer.outcomes[0])
+    block_on(pipeline.submit(&log, keyed(&[(key, entry)])).unwrap())
+        .map(|answer| answer.outcomes[0])
 }
 
 /// Fills a tile and a bit, so that the next batches touch stored tiles as well.
@@ -143,8 +151,14 @@ fn flipped(rows: &LogRows, what: &str) -> LogRows {
 }
 
 /// The places where a bit may flip between the entries and the head.
-const PLACES: [&str; 6] =
-    ["an entry's byte", "an entry's length", "a leaf hash", "a node of a tile", "a tile's root", "the root"];
+const PLACES: [&str; 6] = [
+    "an entry's byte",
+    "an entry's length",
+    "a leaf hash",
+    "a node of a tile",
+    "a tile's root",
+    "the root",
+];
 
 #[test]
 fn a_commit_that_fails_is_not_there() {
@@ -177,14 +191,22 @@ fn a_commit_that_fails_may_be_there() {
         fill(&armed.pipeline, 300);
         armed.arm();
         assert_eq!(append(&armed.pipeline, "key", "there"), Err(Failure::Uncertain));
-        assert_eq!(armed.pipeline.log("").unwrap().published().head().size.get(), 300, "not published");
+        assert_eq!(
+            armed.pipeline.log("").unwrap().published().head().size.get(),
+            300,
+            "not published"
+        );
         armed.end();
         if raised {
             raise_to_head(&world);
         }
 
         let pipeline = world.open();
-        assert_eq!(pipeline.log("").unwrap().published().head().size.get(), 301, "taken up and signed");
+        assert_eq!(
+            pipeline.log("").unwrap().published().head().size.get(),
+            301,
+            "taken up and signed"
+        );
         let again = append(&pipeline, "key", "there").unwrap();
         assert!(matches!(again, Outcome::Duplicate { index } if index.get() == 300), "{again:?}");
         check_and_stop(pipeline, 301);
@@ -222,7 +244,8 @@ fn a_head_that_is_not_raised_is_not_signed() {
 
     // A file in memory can be sealed against writes while it is open.
     let before = watermark(&world);
-    let memory = memfd_create("watermark", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    let memory =
+        memfd_create("watermark", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
     let mut memory = File::from(memory);
     memory.write_all(&before).unwrap();
     fs::remove_file(&path).unwrap();
@@ -355,7 +378,8 @@ fn the_second_computation_sees_every_flipped_bit() {
     let claimed = integration.edge.head();
     let entries = texts.iter().map(String::as_bytes);
     let now = attestree::core::number::UnixMillis(1);
-    let rows = LogRows::encode(LogNumber(0), now, TreeHead::empty(), entries, &integration, Vec::new());
+    let rows =
+        LogRows::encode(LogNumber(0), now, TreeHead::empty(), entries, &integration, Vec::new());
     let check = |rows: &LogRows| {
         let segments = rows.segments.iter().map(|(_, bytes)| bytes.as_slice());
         let tiles = rows.tiles.iter().map(|(id, bytes)| (*id, bytes.as_slice()));

@@ -50,7 +50,9 @@ impl Start {
         let mut finished = false;
         if listened {
             finished = runtime().block_on(async {
-                let Ok(mut client) = Client::connect(&server.url(), &book).await else { return false };
+                let Ok(mut client) = Client::connect(&server.url(), &book).await else {
+                    return false;
+                };
                 let ended = tokio::time::timeout(PATIENCE, script(&mut client, random)).await;
                 let ended = ended.expect("a submission is answered, or its connection ends");
                 ended.inspect_err(assert_gone).is_ok()
@@ -89,14 +91,16 @@ impl Run {
     /// with a failure, the sync is not tried again, and nothing is signed any more. The watermark is
     /// written before each signature, so where it is not written nothing was signed.
     fn assert_poisoned(&self, failed: usize) {
-        let file = path_on(&self.site, &self.trace.calls[failed]).expect("a fault on the site's files");
+        let file =
+            path_on(&self.site, &self.trace.calls[failed]).expect("a fault on the site's files");
         assert!(!self.status.success(), "a failed sync of {} ends the process", file.display());
         for later in &self.trace.calls[failed + 1..] {
             let path = path_on(&self.site, later);
             let synced = matches!(later.name.as_str(), "fsync" | "fdatasync");
             assert!(
                 !(synced && path.as_ref() == Some(&file)),
-                "a failed sync of {} is tried again", file.display(),
+                "a failed sync of {} is tried again",
+                file.display(),
             );
             let raised = later.name.contains("write") && path == Some(self.site.watermark());
             assert!(!raised, "something was signed after a sync of {} failed", file.display());
@@ -111,15 +115,19 @@ fn inject(start: &Start, plan: &Plan, instance: &Instance, random: &mut Random) 
     let killed = was_killed(run.status);
     let happened = failed.is_some() || killed;
     assert_eq!(
-        killed, instance.fault == Fault::Kill && happened,
-        "nothing else kills the server: {}", run.stderr,
+        killed,
+        instance.fault == Fault::Kill && happened,
+        "nothing else kills the server: {}",
+        run.stderr,
     );
     assert!(
         run.listened || !run.status.success(),
         "a server that does not start says so by its exit code",
     );
     assert!(run.finished || !run.status.success(), "a server that stops in the middle has failed");
-    if let Some(failed) = failed.filter(|_| ["fsync", "fdatasync"].contains(&instance.call.as_str())) {
+    if let Some(failed) =
+        failed.filter(|_| ["fsync", "fdatasync"].contains(&instance.call.as_str()))
+    {
         let file = path_on(&run.site, &run.trace.calls[failed]);
         if guards_promises(&run.site, &file.expect("a fault on the site's files")) {
             run.assert_poisoned(failed);

@@ -85,5 +85,9 @@ fn an_interrupted_init_is_no_dead_end() {
         eprintln!("{instance}");
         happened += usize::from(inject(&plan, instance, random));
     }
-    assert!(happened * 2 > plan.instances.len(), "most faults happen: {happened} of {}", plan.instances.len());
+    assert!(
+        happened * 2 > plan.instances.len(),
+        "most faults happen: {happened} of {}",
+        plan.instances.len()
+    );
 }

@@ -17,9 +17,27 @@ use super::{
 
 /// The calls by which a server changes files.
 const WRITE_SIDE: [&str; 21] = [
-    "write", "pwrite64", "writev", "pwritev", "pwritev2", "fdatasync", "fsync", "sync_file_range",
-    "openat", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
-    "unlink", "unlinkat", "link", "linkat", "fchmod",
+    "write",
+    "pwrite64",
+    "writev",
+    "pwritev",
+    "pwritev2",
+    "fdatasync",
+    "fsync",
+    "sync_file_range",
+    "openat",
+    "ftruncate",
+    "fallocate",
+    "rename",
+    "renameat",
+    "renameat2",
+    "mkdir",
+    "mkdirat",
+    "unlink",
+    "unlinkat",
+    "link",
+    "linkat",
+    "fchmod",
 ];
 
 /// What happens to a call.

@@ -110,7 +110,8 @@ impl Life {
     fn choose(&self, count: u64, random: &mut Random) -> Vec<u64> {
         let (any, syncs) = (self.recording.moments(), self.recording.sync_moments());
         let accounts = self.ledger.values();
-        let acks: Vec<u64> = accounts.flat_map(|account| account.acks.iter().map(|ack| ack.at)).collect();
+        let acks: Vec<u64> =
+            accounts.flat_map(|account| account.acks.iter().map(|ack| ack.at)).collect();
         let mut choose = |number: u64| match number % 3 {
             0 => any[random.position(any.len())],
             1 => syncs[random.position(syncs.len())],
