@@ -21,7 +21,10 @@ use super::{
     sequence::{Event, Opened, Sequencer},
 };
 use crate::{
-    core::{note::SigningKey, number::LogNumber},
+    core::{
+        note::SigningKey,
+        number::{LogNumber, UnixMillis},
+    },
     store::{LogRow, Store, TileReader, Watermark},
 };
 
@@ -80,7 +83,9 @@ impl Pipeline {
         let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } =
             parts;
         let watermark = Arc::new(watermark);
-        let (logs, opened) = open_logs(&store, keys, &watermark, &*clock)?;
+        let (logs, opened) = open_logs(&store, &watermark, keys, clock.now())?;
+        // What was signed above is covered by a durable watermark before anyone can read it.
+        watermark.sync()?;
 
         let (events, event_queue) = mpsc::channel();
         let (orders, order_queue) = mpsc::channel();
@@ -285,30 +290,29 @@ impl Logs {
     }
 }
 
-/// Checks every log and then signs every head, so that what is refused is refused whole.
+/// Opens every log that is not halted.
+///
+/// Only when each has passed its checks is the first head signed: what is refused for one log is
+/// refused whole.
 fn open_logs(
     store: &Store,
-    keys: Vec<(LogNumber, SigningKey)>,
     watermark: &Watermark,
-    clock: &dyn Clock,
+    keys: Vec<(LogNumber, SigningKey)>,
+    now: UnixMillis,
 ) -> Result<(Logs, Vec<Opened>), OpenError> {
     let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
     let mut logs = Logs::default();
     let mut checked = Vec::new();
     for row in store.logs()? {
         if let Some(reason) = store.halted(row.number)? {
-            tracing::error!(
-                origin = row.origin.as_str(),
-                error = reason,
-                "the log is halted and stays so"
-            );
+            let origin = row.origin.as_str();
+            tracing::error!(origin, error = reason, "the log is halted and stays so");
             logs.halted.push(row);
             continue;
         }
-        let key = keys
-            .remove(&row.number)
-            .ok_or_else(|| OpenError::KeyMissing { origin: row.origin.to_string() })?;
-        checked.push(check_log(&row, key, store, watermark, clock.now())?);
+        let missing = || OpenError::KeyMissing { origin: row.origin.to_string() };
+        let key = keys.remove(&row.number).ok_or_else(missing)?;
+        checked.push(check_log(&row, key, store, watermark, now)?);
     }
     let mut opened = Vec::with_capacity(checked.len());
     for log in checked {
@@ -316,8 +320,6 @@ fn open_logs(
         logs.add(Arc::clone(&log.log));
         opened.push(log);
     }
-    // What was signed above is covered by a durable watermark before anyone can read it.
-    watermark.sync()?;
     Ok((logs, opened))
 }
 
