@@ -94,7 +94,12 @@ impl Listener {
     }
 
     /// Serves connections until `closing`, then lets them finish.
-    pub(super) async fn serve(self, front: Front, metrics: Arc<Metrics>, closing: CancellationToken) {
+    pub(super) async fn serve(
+        self,
+        front: Front,
+        metrics: Arc<Metrics>,
+        closing: CancellationToken,
+    ) {
         let connections = Connections::new(closing);
         loop {
             let permit = tokio::select! {
@@ -170,7 +175,9 @@ impl Connections {
     pub(super) async fn run<S, H>(&self, stream: S, service: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
         H::Future: Send,
     {
         let stream = TokioIo::new(Patient::new(stream, HELLO_TIMEOUT));

@@ -12,12 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::{
-    Config, admin,
-    clock::SystemClock,
-    cpu, files,
-    listener::Listener,
-    random::Random,
-    watch,
+    Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
 };
 use crate::{
     pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
@@ -81,7 +76,11 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Resul
             keys.push((row.number, files::read_key(&config.data, row.number)?));
         }
     }
-    ensure!(!store.logs()?.is_empty(), "there is no log in {}; create one with `attestree init`", config.data.display());
+    ensure!(
+        !store.logs()?.is_empty(),
+        "there is no log in {}; create one with `attestree init`",
+        config.data.display()
+    );
     let pipeline = Pipeline::open(Parts {
         ledger: Box::new(store.clone()),
         reader: TileReader::new(store.clone(), config.tile_cache_bytes),
@@ -112,7 +111,11 @@ async fn open_sockets(
     let health = HealthService::from_health_reporter(reporter.clone());
     let front = Front::new(desk, grpc::HealthService::new(health));
     watch::look(&desk.pipeline, &desk.ready, &config.data);
-    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
+    tasks.spawn(
+        desk.closing
+            .clone()
+            .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
+    );
     tasks.spawn(grpc::report(desk.ready.clone(), reporter));
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));

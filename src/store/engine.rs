@@ -58,9 +58,8 @@ impl Engine {
                 DB::open_cf_descriptors(&database, dir, families).map_err(failed)?
             }
             Access::Write => DB::open_cf_descriptors(&database, dir, families).map_err(failed)?,
-            Access::Read => {
-                DB::open_cf_descriptors_read_only(&database, dir, families, false).map_err(failed)?
-            }
+            Access::Read => DB::open_cf_descriptors_read_only(&database, dir, families, false)
+                .map_err(failed)?,
         };
         Ok(Self { db, write_options: options::write(config), access })
     }
@@ -95,11 +94,7 @@ impl Engine {
     }
 
     /// Returns the last row whose key is at or before `key`.
-    pub(super) fn last_up_to(
-        &self,
-        family: Family,
-        key: &[u8],
-    ) -> Result<Option<Row>, StoreError> {
+    pub(super) fn last_up_to(&self, family: Family, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let mut rows = self.db.raw_iterator_cf(self.family(family));
         rows.seek_for_prev(key);
         let found = rows.item().map(|(key, row)| (key.into(), Bytes::copy_from_slice(row)));
@@ -170,7 +165,8 @@ fn check_families(dir: &Path) -> Result<(), OpenError> {
         DB::list_cf(&Options::default(), dir).map_err(|error| open_error(dir, error))?;
     found.retain(|name| name != FAMILY_UNUSED);
     let expected = Family::ALL.map(Family::name);
-    if found.len() != expected.len() || !expected.iter().all(|name| found.iter().any(|f| f == name)) {
+    if found.len() != expected.len() || !expected.iter().all(|name| found.iter().any(|f| f == name))
+    {
         return Err(OpenError::Foreign {
             dir: dir.to_owned(),
             found: ForeignFormat::Families(found),

@@ -131,7 +131,8 @@ impl LogRow {
         let origin = Origin::parse(fields.text::<1>()?).map_err(|_not_an_origin| Fault::Content)?;
         let mut vkeys = Vec::new();
         for _ in 0..fields.number::<2>()? {
-            let vkey = VerifierKey::parse(fields.text::<2>()?).map_err(|_not_a_key| Fault::Content)?;
+            let vkey =
+                VerifierKey::parse(fields.text::<2>()?).map_err(|_not_a_key| Fault::Content)?;
             vkeys.push(vkey);
         }
         fields.end()?;

@@ -163,7 +163,13 @@ impl Watermark {
         let made = Path::new(&name);
 
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(made).map_err(failed)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(made)
+            .map_err(failed)?;
         file.write_all(&header()).and_then(|()| file.sync_all()).map_err(failed)?;
         // A link, unlike a rename, never replaces what is there.
         let linked = std::fs::hard_link(made, path);

@@ -99,7 +99,10 @@ impl Stage {
         let mut path = vec![binary.parent().unwrap().to_owned()];
         path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
         let mut command = Command::new(program);
-        command.current_dir(self.dir.path()).env_clear().env("PATH", env::join_paths(path).unwrap());
+        command
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", env::join_paths(path).unwrap());
         if let Some((_, url)) = &self.server {
             command.env("ATTESTREE_SERVER", url);
         }
@@ -116,7 +119,8 @@ impl Stage {
             .unwrap();
         let mut first = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        let url = first.trim_end().strip_prefix("listening on ").expect("the server says where it is");
+        let url =
+            first.trim_end().strip_prefix("listening on ").expect("the server says where it is");
         self.server = Some((server, url.to_owned()));
     }
 

@@ -146,7 +146,10 @@ async fn stream_answers_in_order_and_goes_on_after_a_refusal() {
         match answer.unwrap() {
             Ok(appended) => {
                 assert_eq!(appended.index, leaf(next));
-                assert_eq!(appended.leaf_hash, TreeHash::leaf(format!("entry {number}").as_bytes()));
+                assert_eq!(
+                    appended.leaf_hash,
+                    TreeHash::leaf(format!("entry {number}").as_bytes())
+                );
                 next += 1;
             }
             Err(refused) => assert_eq!((number, refused.code), (500, Code::InvalidArgument)),
@@ -178,7 +181,8 @@ async fn entries_are_read_back_proved() {
         .read(leaf(100), leaf(4_900), |index, bytes| read.push((index, bytes.to_vec())))
         .await
         .unwrap();
-    let expected = (100..4_900).map(|number| (leaf(number), format!("entry {number}").into_bytes()));
+    let expected =
+        (100..4_900).map(|number| (leaf(number), format!("entry {number}").into_bytes()));
     assert!(read.into_iter().eq(expected));
     assert_eq!(client.entry(leaf(77)).await.unwrap().bytes, "entry 77");
     let refused = client.entry(leaf(5_000)).await.unwrap_err();
@@ -203,7 +207,11 @@ async fn tiles_give_the_same_proofs_as_grpc() {
         for index in indices.into_iter().filter(|index| *index < size) {
             let (hash, receipt) = tree.receipt(leaf(index)).await.unwrap();
             let inclusion = client.prove_inclusion_at(leaf(index), &checkpoint).await.unwrap();
-            assert_eq!((hash, receipt), (inclusion.leaf_hash, inclusion.receipt()), "{index} of {size}");
+            assert_eq!(
+                (hash, receipt),
+                (inclusion.leaf_hash, inclusion.receipt()),
+                "{index} of {size}"
+            );
             let bytes = tree.entry(leaf(index)).await.unwrap();
             assert_eq!(bytes, format!("entry {index}"), "{index} of {size}");
         }
@@ -214,7 +222,11 @@ async fn tiles_give_the_same_proofs_as_grpc() {
             let old = TreeSize::new(old).unwrap();
             let head = TreeHead { size: old, root: tree.root_at(old).await.unwrap() };
             let proof = tree.consistency(old).await.unwrap();
-            assert_eq!(proof, client.prove_consistency(&head).await.unwrap().proof, "{old} to {size}");
+            assert_eq!(
+                proof,
+                client.prove_consistency(&head).await.unwrap().proof,
+                "{old} to {size}"
+            );
         }
         assert!(matches!(tree.receipt(leaf(size)).await, Err(ClientError::Ask(_))));
     }

@@ -7,7 +7,9 @@ use attestree::{
     core::{
         hash::TreeHash,
         number::{LeafIndex, TreeSize},
-        tree::{NodeId, NodeReader, TreeHead, prove_inclusion, prove_range, root_at, verify_inclusion},
+        tree::{
+            NodeId, NodeReader, TreeHead, prove_inclusion, prove_range, root_at, verify_inclusion,
+        },
     },
 };
 
@@ -18,7 +20,9 @@ impl Naive {
     fn node(&self, level: u8, index: u64) -> TreeHash {
         match level.checked_sub(1) {
             None => self.0[usize::try_from(index).unwrap()],
-            Some(below) => TreeHash::node(&self.node(below, 2 * index), &self.node(below, 2 * index + 1)),
+            Some(below) => {
+                TreeHash::node(&self.node(below, 2 * index), &self.node(below, 2 * index + 1))
+            }
         }
     }
 }

@@ -66,18 +66,23 @@ fn write(data: &Path, identity: LogIdentity, damage: impl Fn(&mut LogRows)) {
     let mut edge = Edge::empty();
     for (from, to) in [(0, 100), (100, ENTRIES)] {
         let entries = entries(from, to);
-        let leaves: Vec<TreeHash> = entries.iter().map(|entry| TreeHash::leaf(entry.as_bytes())).collect();
+        let leaves: Vec<TreeHash> =
+            entries.iter().map(|entry| TreeHash::leaf(entry.as_bytes())).collect();
         let integration = edge.append(&leaves);
         let identities = match identity {
             LogIdentity::None => Vec::new(),
-            LogIdentity::EntryHash => (from..).zip(&leaves).map(|(index, tag)| {
-                let key = IdentityKey::entry_hash(LogNumber(0), tag);
-                (key, IdentityRow { index: leaf(index), tag: *tag })
-            }).collect(),
+            LogIdentity::EntryHash => (from..)
+                .zip(&leaves)
+                .map(|(index, tag)| {
+                    let key = IdentityKey::entry_hash(LogNumber(0), tag);
+                    (key, IdentityRow { index: leaf(index), tag: *tag })
+                })
+                .collect(),
         };
         let bytes = entries.iter().map(String::as_bytes);
         let at = UnixMillis(1);
-        let mut rows = LogRows::encode(LogNumber(0), at, edge.head(), bytes, &integration, identities);
+        let mut rows =
+            LogRows::encode(LogNumber(0), at, edge.head(), bytes, &integration, identities);
         if from > 0 {
             damage(&mut rows);
         }
@@ -139,7 +144,10 @@ fn missing_and_cut_segments_name_the_first_entry_without_one() {
     let found = check(LogIdentity::None, |rows| {
         rows.segments[2].1.pop();
     });
-    assert!(matches!(found, Err(Finding::Segment { index, .. }) if index == leaf(599)), "{found:?}");
+    assert!(
+        matches!(found, Err(Finding::Segment { index, .. }) if index == leaf(599)),
+        "{found:?}"
+    );
     let found = check(LogIdentity::None, |rows| {
         let one = segment(&["one too many"]);
         rows.segments[2].1.extend(one);
@@ -167,9 +175,14 @@ fn every_hash_of_a_tile_is_compared() {
     for (height, count) in [(0, 256), (4, 16), (5, 8), (6, 4), (7, 2), (8, 1)] {
         let found = check(LogIdentity::None, |rows| rows.tiles[1].1[(at + count - 1) * 32] ^= 1);
         let found = found.unwrap_err();
-        let Finding::Node { index, tile, height: named, position, .. } = found else { panic!("{found}") };
+        let Finding::Node { index, tile, height: named, position, .. } = found else {
+            panic!("{found}")
+        };
         assert_eq!((tile, named, position), (TileId { level: 0, index: 1 }, height, count - 1));
-        assert_eq!(index, leaf(256 + (u64::try_from(count).unwrap() - 1) * (256 / u64::try_from(count).unwrap())));
+        assert_eq!(
+            index,
+            leaf(256 + (u64::try_from(count).unwrap() - 1) * (256 / u64::try_from(count).unwrap()))
+        );
         at += count;
     }
     assert_eq!(at * 32, Tile::ENCODED_BYTES);
@@ -178,7 +191,10 @@ fn every_hash_of_a_tile_is_compared() {
 #[test]
 fn missing_and_extra_tiles_are_found() {
     let found = check(LogIdentity::None, |rows| drop(rows.tiles.remove(1)));
-    assert_eq!(found, Err(Finding::NoTile { index: leaf(256), tile: TileId { level: 0, index: 1 } }));
+    assert_eq!(
+        found,
+        Err(Finding::NoTile { index: leaf(256), tile: TileId { level: 0, index: 1 } })
+    );
     let found = check(LogIdentity::None, |rows| {
         let tile = rows.tiles[1].1.clone();
         rows.tiles.push((TileId { level: 0, index: 2 }, tile));
@@ -256,10 +272,9 @@ async fn audited(lies: &[Lie]) -> Vec<Result<audit::Progress, audit::Finding>> {
     let url = served.url("");
     let server = Server::parse(&url).unwrap();
     let client = attestree::client::Client::connect(&server, None, None).await.unwrap();
-    let batch = entries(0, ENTRIES).into_iter().map(|entry| attestree::client::NewEntry {
-        bytes: entry.into(),
-        key: bytes::Bytes::new(),
-    });
+    let batch = entries(0, ENTRIES)
+        .into_iter()
+        .map(|entry| attestree::client::NewEntry { bytes: entry.into(), key: bytes::Bytes::new() });
     client.append_batch(batch.collect()).await.unwrap();
 
     let http = server.http().unwrap();
@@ -297,14 +312,44 @@ async fn each_lie_of_a_web_server_is_found_where_it_is() {
         Lie::Cut("tile/entries/001"),
     ])
     .await;
-    assert!(matches!(&found[0], Ok(done) if (done.entries, done.tiles) == (ENTRIES, 4)), "{:?}", found[0]);
-    assert!(matches!(&found[1], Err(audit::Finding::Leaf { index, .. }) if *index == leaf(300)), "{:?}", found[1]);
-    assert!(matches!(&found[2], Err(audit::Finding::Leaf { index, .. }) if *index == leaf(300)), "{:?}", found[2]);
-    assert!(matches!(&found[3], Err(audit::Finding::Node { index, position: 1, .. }) if *index == leaf(256)), "{:?}", found[3]);
-    assert!(matches!(&found[4], Err(audit::Finding::Bundle { index, .. }) if *index >= leaf(512)), "{:?}", found[4]);
-    let missing = |index, resource| Err(audit::Finding::Missing { index: leaf(index), resource, status: 404 });
+    assert!(
+        matches!(&found[0], Ok(done) if (done.entries, done.tiles) == (ENTRIES, 4)),
+        "{:?}",
+        found[0]
+    );
+    assert!(
+        matches!(&found[1], Err(audit::Finding::Leaf { index, .. }) if *index == leaf(300)),
+        "{:?}",
+        found[1]
+    );
+    assert!(
+        matches!(&found[2], Err(audit::Finding::Leaf { index, .. }) if *index == leaf(300)),
+        "{:?}",
+        found[2]
+    );
+    assert!(
+        matches!(&found[3], Err(audit::Finding::Node { index, position: 1, .. }) if *index == leaf(256)),
+        "{:?}",
+        found[3]
+    );
+    assert!(
+        matches!(&found[4], Err(audit::Finding::Bundle { index, .. }) if *index >= leaf(512)),
+        "{:?}",
+        found[4]
+    );
+    let missing = |index, resource| {
+        Err(audit::Finding::Missing { index: leaf(index), resource, status: 404 })
+    };
     assert_eq!(found[5], missing(0, Resource::Entries { index: 0, width: 256 }));
     assert_eq!(found[6], missing(512, Resource::Tile { level: 0, index: 2, width: 88 }));
-    assert!(matches!(&found[7], Err(audit::Finding::Length { index, .. }) if *index == leaf(256)), "{:?}", found[7]);
-    assert!(matches!(&found[8], Err(audit::Finding::Bundle { index, .. }) if *index == leaf(511)), "{:?}", found[8]);
+    assert!(
+        matches!(&found[7], Err(audit::Finding::Length { index, .. }) if *index == leaf(256)),
+        "{:?}",
+        found[7]
+    );
+    assert!(
+        matches!(&found[8], Err(audit::Finding::Bundle { index, .. }) if *index == leaf(511)),
+        "{:?}",
+        found[8]
+    );
 }

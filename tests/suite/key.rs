@@ -67,8 +67,18 @@ pub(super) fn probes() -> Vec<Probe> {
         bad("no-key", "name and id alone", "PeterNeumann+c74f20a3", form),
         bad("empty-key", "no bytes of key", "PeterNeumann+c74f20a3+", form),
         bad("line-feed", "a line feed at the end", &format!("{PETER_VKEY}\n"), form),
-        bad("id-upper-case", "upper-case digits", &PETER_VKEY.replace("c74f20a3", "C74F20A3"), form),
-        bad("id-sign", "a sign among the digits", &PETER_VKEY.replace("c74f20a3", "+74f20a3"), form),
+        bad(
+            "id-upper-case",
+            "upper-case digits",
+            &PETER_VKEY.replace("c74f20a3", "C74F20A3"),
+            form,
+        ),
+        bad(
+            "id-sign",
+            "a sign among the digits",
+            &PETER_VKEY.replace("c74f20a3", "+74f20a3"),
+            form,
+        ),
         bad("id-short", "seven digits", &PETER_VKEY.replace("c74f20a3", "c74f20a"), form),
         bad("id-of-another", "another key's id", &PETER_VKEY.replace("c74f20a3", "af0cfe78"), id),
         bad("renamed", "another key's name", &PETER_VKEY.replace("Peter", "Paul"), id),
@@ -269,7 +279,8 @@ fn a_key_name_has_1_to_255_bytes() {
     for name in ["a", &"a".repeat(255), "example.com/\u{65e5}\u{672c}", "a:b;c,d\"'"] {
         assert_eq!(KeyName::parse(name).unwrap().as_str(), name);
     }
-    let refused = [' ', '\t', '\n', '\r', '+', '\0', '\x1f', '\u{85}', '\u{a0}', '\u{2028}', '\u{3000}'];
+    let refused =
+        [' ', '\t', '\n', '\r', '+', '\0', '\x1f', '\u{85}', '\u{a0}', '\u{2028}', '\u{3000}'];
     for character in refused {
         let error = KeyNameError::Character { character };
         assert_eq!(KeyName::parse(&format!("a{character}b")), Err(error));

@@ -41,7 +41,8 @@ fn every_mode_appends_and_verifies_every_entry() {
         &["--mode", "unary", "--rate", "5000"],
         &["--mode", "stream", "--rate", "5000"],
     ] {
-        let all = [&["--entries", "500", "--size", "40", "--verify-sample", "1"], arguments].concat();
+        let all =
+            [&["--entries", "500", "--size", "40", "--verify-sample", "1"], arguments].concat();
         let report = load(&served, &all);
         expected += 500;
         assert_eq!(report["entries"], 500, "{arguments:?}");

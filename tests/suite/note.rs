@@ -2,8 +2,8 @@
 
 use attestree::core::hash::TreeHash;
 use attestree::core::note::{
-    Algorithm, KeyName, NOTE_BYTES_MAX, NoteError, NoteSignature, SIGNATURES_MAX, SignedNote, VerifierKey,
-    VerifyError,
+    Algorithm, KeyName, NOTE_BYTES_MAX, NoteError, NoteSignature, SIGNATURES_MAX, SignedNote,
+    VerifierKey, VerifyError,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -84,7 +84,12 @@ fn bad_syntax_probes() -> Vec<Probe> {
         bad("no-empty-line", "no line between", &[PROVERB, PETER_LINE].concat(), no_signatures),
         bad("empty-line-after", "an empty line at the end", &then("\n"), no_signatures),
         bad("unterminated", "no final line feed", proverb(PETER_LINE).trim_end(), unterminated),
-        bad("control", "a control character", &then("\x01"), "byte 210 of the note is a control character"),
+        bad(
+            "control",
+            "a control character",
+            &then("\x01"),
+            "byte 210 of the note is a control character",
+        ),
         bad(
             "carriage-return",
             "lines end as on Windows",
@@ -122,7 +127,13 @@ fn bad_signature_probes() -> Vec<Probe> {
     let changed = PETER_LINE.replace("ZJku", "ZJkv");
     vec![
         bad("no-known-keys", "no key is known", &proverb(PETER_LINE), &[], unsigned),
-        bad("other-key", "only another key is known", &proverb(PETER_LINE), &[ENOCH_VKEY], unsigned),
+        bad(
+            "other-key",
+            "only another key is known",
+            &proverb(PETER_LINE),
+            &[ENOCH_VKEY],
+            unsigned,
+        ),
         bad("changed", "one bit of the signature", &proverb(&changed), &[PETER_VKEY], forged),
         bad(
             "changed-text",
@@ -159,11 +170,19 @@ fn bad_signature_probes() -> Vec<Probe> {
             &[PETER_VKEY],
             forged,
         ),
-        bad("signature-too-short", "one byte", &proverb(&line_of("x08goww=")), &[PETER_VKEY], forged),
+        bad(
+            "signature-too-short",
+            "one byte",
+            &proverb(&line_of("x08goww=")),
+            &[PETER_VKEY],
+            forged,
+        ),
         bad(
             "cosignature-by-log-key",
             "time and signature, as a witness makes them",
-            &proverb(&line_of(&SKYLIGHT_LINE.trim_end().rsplit_once(' ').unwrap().1.replace("uKLPIA", "x08gow"))),
+            &proverb(&line_of(
+                &SKYLIGHT_LINE.trim_end().rsplit_once(' ').unwrap().1.replace("uKLPIA", "x08gow"),
+            )),
             &[PETER_VKEY],
             forged,
         ),
@@ -177,8 +196,12 @@ pub(super) fn probes() -> Vec<Probe> {
 #[test]
 fn probes_of_notes_get_their_answers() {
     probes::check("signed-note", &probes(), |probe| {
-        let keys: Vec<&str> =
-            probe.input["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+        let keys: Vec<&str> = probe.input["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key.as_str().unwrap())
+            .collect();
         open(probe.text("note").as_bytes(), &keys).err()
     });
 }

@@ -91,7 +91,9 @@ impl Disk {
     pub(crate) fn apply(&mut self, call: &Call, moment: Moment) {
         let begin = moment == Moment::Begin;
         match call.name.as_str() {
-            "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => self.begin_write(call),
+            "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => {
+                self.begin_write(call)
+            }
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => self.end_write(call),
             "fsync" | "fdatasync" if begin => self.begin_sync(call),
             "fsync" | "fdatasync" => self.end_sync(call),
@@ -293,10 +295,15 @@ impl Disk {
     fn begin_sync(&mut self, call: &Call) {
         let Some(node) = self.node_of(call.number(0)) else { return };
         let numbers = match &self.nodes[node] {
-            Node::File(file) => {
-                file.pending.iter().filter(|change| change.done).map(|change| change.number).collect()
+            Node::File(file) => file
+                .pending
+                .iter()
+                .filter(|change| change.done)
+                .map(|change| change.number)
+                .collect(),
+            Node::Directory(directory) => {
+                directory.pending.iter().map(|(number, _)| *number).collect()
             }
-            Node::Directory(directory) => directory.pending.iter().map(|(number, _)| *number).collect(),
         };
         self.begun.insert(call.thread, Begun::Sync { node, numbers });
     }

@@ -28,9 +28,27 @@ const INSTANCES: u64 = 4;
 
 /// The calls by which a server changes files.
 const WRITE_SIDE: [&str; 21] = [
-    "write", "pwrite64", "writev", "pwritev", "pwritev2", "fdatasync", "fsync", "sync_file_range",
-    "openat", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
-    "unlink", "unlinkat", "link", "linkat", "fchmod",
+    "write",
+    "pwrite64",
+    "writev",
+    "pwritev",
+    "pwritev2",
+    "fdatasync",
+    "fsync",
+    "sync_file_range",
+    "openat",
+    "ftruncate",
+    "fallocate",
+    "rename",
+    "renameat",
+    "renameat2",
+    "mkdir",
+    "mkdirat",
+    "unlink",
+    "unlinkat",
+    "link",
+    "linkat",
+    "fchmod",
 ];
 
 /// What happens to a call.
@@ -88,7 +106,9 @@ impl Start {
         let mut finished = false;
         if listened {
             finished = runtime().block_on(async {
-                let Ok(mut client) = Client::connect(&server.url(), &book).await else { return false };
+                let Ok(mut client) = Client::connect(&server.url(), &book).await else {
+                    return false;
+                };
                 let ended = tokio::time::timeout(PATIENCE, script(&mut client, random)).await;
                 let ended = ended.expect("a submission is answered, or its connection ends");
                 ended.inspect_err(assert_gone).is_ok()
@@ -150,7 +170,8 @@ impl Run {
             let synced = matches!(later.name.as_str(), "fsync" | "fdatasync");
             assert!(
                 !(synced && path.as_ref() == Some(&file)),
-                "a failed sync of {} is tried again", file.display(),
+                "a failed sync of {} is tried again",
+                file.display(),
             );
             let raised = later.name.contains("write") && path == Some(self.site.watermark());
             assert!(!raised, "something was signed after a sync of {} failed", file.display());
@@ -190,7 +211,12 @@ fn plan(dry: &Run, count: usize) -> (Vec<Instance>, BTreeSet<PathBuf>) {
 }
 
 /// Makes one instance fail and asserts what holds after. Returns whether the fault happened.
-fn inject(start: &Start, instance: &Instance, paths: &BTreeSet<PathBuf>, random: &mut Random) -> bool {
+fn inject(
+    start: &Start,
+    instance: &Instance,
+    paths: &BTreeSet<PathBuf>,
+    random: &mut Random,
+) -> bool {
     let Instance { call, ordinal, fault } = instance;
     let mut options = Vec::new();
     for path in paths {
@@ -209,8 +235,10 @@ fn inject(start: &Start, instance: &Instance, paths: &BTreeSet<PathBuf>, random:
     let failed = run.trace.calls.iter().position(|call| call.injected);
     let happened = failed.is_some() || was_killed(run.status);
     assert_eq!(
-        was_killed(run.status), *fault == Fault::Kill && happened,
-        "nothing else kills the server: {}", run.stderr,
+        was_killed(run.status),
+        *fault == Fault::Kill && happened,
+        "nothing else kills the server: {}",
+        run.stderr,
     );
     assert!(
         run.listened || !run.status.success(),

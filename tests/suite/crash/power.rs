@@ -93,8 +93,11 @@ impl Life {
     /// Builds images of a disk at moments of which half follow an acknowledgement at once.
     fn cases(&self, disk: Disk, count: u64, random: &mut Random) -> Vec<Case> {
         let moments = self.recording.moments();
-        let acks: Vec<u64> =
-            self.ledger.values().flat_map(|account| account.acks.iter().map(|ack| ack.at)).collect();
+        let acks: Vec<u64> = self
+            .ledger
+            .values()
+            .flat_map(|account| account.acks.iter().map(|ack| ack.at))
+            .collect();
         let mut choose = |number: u64| {
             if number.is_multiple_of(2) {
                 return moments[random.position(moments.len())];
@@ -170,5 +173,8 @@ fn nothing_acknowledged_is_lost_at_power_loss() {
     // The test of the test: were it not for the syncs, it would have found a loss.
     let cases = life.cases(disk().without_sync(), LYING_IMAGES, random);
     let failed = failures(&cases, random);
-    assert!(!failed.is_empty(), "a disk that never syncs loses something, or this test sees nothing");
+    assert!(
+        !failed.is_empty(),
+        "a disk that never syncs loses something, or this test sees nothing"
+    );
 }

@@ -101,7 +101,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `attestree` with these arguments, under strace if asked to.
-    pub(crate) fn spawn(arguments: &[&str], environment: &[(&str, &str)], strace: Option<&Strace>, stderr: PathBuf) -> Self {
+    pub(crate) fn spawn(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        strace: Option<&Strace>,
+        stderr: PathBuf,
+    ) -> Self {
         let binary = env!("CARGO_BIN_EXE_attestree");
         let mut command = match strace {
             None => Command::new(binary),
@@ -122,7 +127,8 @@ impl Server {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => {
                 let address = line.strip_prefix("listening on http://");
-                let address = address.unwrap_or_else(|| panic!("the first line is the address: {line}"));
+                let address =
+                    address.unwrap_or_else(|| panic!("the first line is the address: {line}"));
                 self.address = Some(address.parse().unwrap());
                 true
             }
@@ -151,7 +157,8 @@ impl Server {
     fn pid(&self) -> Option<Pid> {
         let Some(trace) = &self.strace else { return Some(self.process.pid) };
         let text = fs::read(trace).ok()?;
-        let digits: String = text.iter().map(|&byte| char::from(byte)).take_while(char::is_ascii_digit).collect();
+        let digits: String =
+            text.iter().map(|&byte| char::from(byte)).take_while(char::is_ascii_digit).collect();
         Pid::from_raw(digits.parse().ok()?)
     }
 
@@ -215,7 +222,10 @@ pub(crate) fn strace_attaches(test: &str, site: &Site) -> bool {
     match probe {
         Ok(done) if done.status.success() => true,
         Ok(done) => {
-            eprintln!("SKIPPED {test}: strace can't attach: {}", String::from_utf8_lossy(&done.stderr));
+            eprintln!(
+                "SKIPPED {test}: strace can't attach: {}",
+                String::from_utf8_lossy(&done.stderr)
+            );
             false
         }
         Err(error) => {

@@ -171,10 +171,15 @@ fn a_recording_knows_every_byte_and_what_is_durable() {
         let named = disk.image(Style { data: Fate::Lost, names: Fate::Kept }, random);
         assert_eq!(named.file("unnamed"), Some(&b"nameless"[..]), "the bytes were synced");
         assert_eq!(named.file("moved"), Some(&b""[..]), "neither was synced");
-        assert_eq!(named.file("a/zeros").map(<[u8]>::len), Some(2_100), "synced before the second write");
+        assert_eq!(
+            named.file("a/zeros").map(<[u8]>::len),
+            Some(2_100),
+            "synced before the second write"
+        );
         let liar = Disk::new(&site.disk()).without_sync();
         recording.play(liar, &[], |disk, _| {
-            let lost = disk.image(Style { data: Fate::Lost, names: Fate::Kept }, &mut Random::new(0));
+            let lost =
+                disk.image(Style { data: Fate::Lost, names: Fate::Kept }, &mut Random::new(0));
             assert_eq!(lost.file("kept"), Some(&b""[..]), "a lying disk keeps nothing");
         });
     });
