@@ -33,6 +33,7 @@ const RULES: &[Rule] = &[
     length::functions,
     word::banned_words,
     word::banned_calls,
+    word::allowances,
     word::ignored_tests,
     word::type_names,
     word::file_names,
