@@ -42,8 +42,18 @@ mod probes;
 mod published;
 mod receipt;
 #[cfg(feature = "server")]
+mod recovery;
+#[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+#[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
+mod store_damage;
+#[cfg(feature = "server")]
+mod store_rows;
+#[cfg(feature = "server")]
+mod store_world;
 mod tile_path;
 #[cfg(feature = "server")]
 mod tls;
@@ -52,5 +62,7 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+#[cfg(feature = "server")]
+mod watermark;
 #[cfg(feature = "server")]
 mod world;
