@@ -66,9 +66,12 @@ fn pipeline(criterion: &mut Criterion) {
     let log = pipeline.log("").expect("the default log");
     let mut source = Source(0);
     let mut group = criterion.benchmark_group("pipeline");
-    for (name, entries, width, rounds) in
-        [("unary/1", 1, 1, 64), ("unary/64", 1, 64, 2_048), ("batch/100", 100, 16, 64), ("batch/1000", 1_000, 8, 32)]
-    {
+    for (name, entries, width, rounds) in [
+        ("unary/1", 1, 1, 64),
+        ("unary/64", 1, 64, 2_048),
+        ("batch/100", 100, 16, 64),
+        ("batch/1000", 1_000, 8, 32),
+    ] {
         group.throughput(Throughput::Elements((entries * rounds) as u64));
         group.sample_size(20);
         group.bench_function(name, |bencher| {

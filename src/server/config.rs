@@ -164,7 +164,9 @@ pub enum ConfigError {
         address: SocketAddr,
     },
     /// The watermark would be restored together with what it guards.
-    #[error("the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out")]
+    #[error(
+        "the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out"
+    )]
     WatermarkInside {
         /// The file.
         path: PathBuf,
@@ -260,7 +262,8 @@ impl RawConfig {
             value: listen,
             allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
         })?;
-        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false) {
+        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false)
+        {
             return Err(ConfigError::Plaintext { address });
         }
         // 65,536 file descriptors are what a service manager usually grants at most.
@@ -274,13 +277,31 @@ impl RawConfig {
                 tls,
                 connections_max: usize::try_from(connections_max).expect("at most 65,536"),
                 // Sixteen of the largest requests.
-                receive_bytes_max: range("receive_bytes_max", self.receive_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                receive_bytes_max: range(
+                    "receive_bytes_max",
+                    self.receive_bytes_max,
+                    256 * MIB,
+                    32 * MIB,
+                    TIB,
+                )?,
                 // As much again; sixteen of the largest bundles.
-                send_bytes_max: range("send_bytes_max", self.send_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                send_bytes_max: range(
+                    "send_bytes_max",
+                    self.send_bytes_max,
+                    256 * MIB,
+                    32 * MIB,
+                    TIB,
+                )?,
                 shutdown: Duration::from_secs(shutdown),
             },
             limits: Limits {
-                pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
+                pool_entries: range(
+                    "pool_entries_max",
+                    self.pool_entries_max,
+                    65_536,
+                    1,
+                    16_777_216,
+                )?,
                 pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
                 log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
                 free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
@@ -297,22 +318,41 @@ impl RawConfig {
             tile_cache_bytes: bytes("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB)?,
             worker_threads: worker_threads(self.worker_threads)?,
             telemetry: telemetry::Config {
-                level: word("log_level", self.log_level, "info", "off, error, warn, info, debug or trace")?,
+                level: word(
+                    "log_level",
+                    self.log_level,
+                    "info",
+                    "off, error, warn, info, debug or trace",
+                )?,
                 form: word("log_format", self.log_format, "text", "text or json")?,
             },
         })
     }
 }
 
+/// 1,024 bytes.
 const KIB: u64 = 1 << 10;
+/// 1,024 KiB.
 const MIB: u64 = 1 << 20;
+/// 1,024 MiB.
 const GIB: u64 = 1 << 30;
+/// 1,024 GiB.
 const TIB: u64 = 1 << 40;
 
 /// Checks a number, or takes its default.
-fn range(key: &'static str, given: Option<u64>, default: u64, min: u64, max: u64) -> Result<u64, ConfigError> {
+fn range(
+    key: &'static str,
+    given: Option<u64>,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> Result<u64, ConfigError> {
     let value = given.unwrap_or(default);
-    if (min..=max).contains(&value) { Ok(value) } else { Err(ConfigError::Range { key, value, min, max }) }
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigError::Range { key, value, min, max })
+    }
 }
 
 /// Checks the size of a cache, or takes its default.
@@ -344,7 +384,16 @@ impl fmt::Display for Config {
     /// Writes the effective configuration, one key a line, as the file would have it. It holds paths
     /// of secrets, never their content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data, watermark, listener, limits, store, tile_cache_bytes, worker_threads, telemetry } = self;
+        let Self {
+            data,
+            watermark,
+            listener,
+            limits,
+            store,
+            tile_cache_bytes,
+            worker_threads,
+            telemetry,
+        } = self;
         writeln!(f, "data = {data:?}")?;
         writeln!(f, "watermark = {watermark:?}")?;
         writeln!(f, "listen = \"{}\"", listener.address)?;

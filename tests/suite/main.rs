@@ -9,15 +9,21 @@
 )]
 
 mod checkpoint;
+mod cli_transcript;
+#[cfg(feature = "server")]
+mod client;
+mod client_batch;
 #[cfg(feature = "server")]
 mod config;
 mod cosignature;
 #[cfg(feature = "server")]
 mod crash;
+#[cfg(feature = "server")]
+mod demo;
 mod descriptors;
+#[cfg(feature = "server")]
+mod fsck;
 mod fuzz;
-#[path = "../fuzz/targets.rs"]
-mod fuzz_targets;
 #[cfg(feature = "server")]
 mod grpc_admin;
 #[cfg(feature = "server")]
@@ -34,6 +40,8 @@ mod http_tiles;
 #[cfg(feature = "server")]
 mod interop;
 mod key;
+#[cfg(feature = "server")]
+mod load;
 mod note;
 mod origin;
 #[cfg(feature = "server")]
