@@ -92,6 +92,7 @@ fn policy(logs: &[Listed]) -> String {
     text
 }
 
+/// Describes a log to a person.
 fn text(log: &Listed) -> String {
     let mut text = format!(
         "{}: {}, {}, {}, identity {}, served under {}",

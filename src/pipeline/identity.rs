@@ -119,6 +119,7 @@ impl Identities {
         Ok(outcomes)
     }
 
+    /// Decides what becomes of one entry of a group.
     fn resolve_one(
         &mut self,
         group: &Admitted,

@@ -131,6 +131,7 @@ impl Sequencer {
         self.poisoned || (self.stopping && self.queue.is_empty() && self.sent == self.done)
     }
 
+    /// Changes the state by one event.
     fn apply(&mut self, event: Event) {
         match event {
             Event::Submit(group) => self.queue.push(group),

@@ -34,9 +34,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an HTTP/1 client may take for a request's head, and stay idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer:
-/// a dead one is noticed within a minute.
+/// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(40);
+
+/// How long it may take to answer that: a dead client is noticed within a minute.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Requests that one HTTP/2 connection may have open. A client with more callers waits or opens
@@ -142,14 +143,16 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    /// Serves connections until `closing`.
     pub(super) fn new(closing: CancellationToken) -> Self {
         let http = Arc::new(builder());
         Self { closing, dropping: CancellationToken::new(), tasks: TaskTracker::new(), http }
     }
 
+    /// Serves one TCP connection to its end, over TLS where it is configured.
     async fn run_tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, front: Front) {
         // Without it the answer to a small request waits for the client's delayed acknowledgement:
-        // 11 requests a second instead of 9,000 (`limits.md`, section 5).
+        // one caller gets 11 answers a second instead of thousands.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was gone before it began");
             return;

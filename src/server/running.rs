@@ -9,14 +9,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic_health::server::{HealthReporter, HealthService};
 
 use super::{
     Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
 };
 use crate::{
-    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
-    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending, grpc},
+    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
+    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };
 
@@ -36,8 +35,6 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let meter = Meter::default();
-    let pipeline = open(&config, &clock, &meter)?;
-
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("service")
@@ -45,6 +42,10 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         .enable_all()
         .build()
         .context("start the runtime")?;
+    let handle = runtime.handle().clone();
+    // On the runtime itself, so that answers to one connection share its writes.
+    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(async { answers.send() })));
+    let pipeline = open(&config, &clock, &meter, answerer)?;
     let desk = Desk {
         metrics: Arc::new(Metrics::new(&meter)),
         pipeline,
@@ -66,7 +67,12 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
 }
 
 /// Opens the database, the watermark, the keys and with them the write path.
-fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Result<Pipeline> {
+fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    meter: &Meter,
+    answerer: Answerer,
+) -> anyhow::Result<Pipeline> {
     let store = Store::open(&files::database(&config.data), &config.store)?;
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
@@ -90,6 +96,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Resul
         clock: Arc::clone(clock),
         limits: config.limits,
         meter: meter.clone(),
+        answerer,
     })?;
     Ok(pipeline)
 }
@@ -107,9 +114,7 @@ async fn open_sockets(
     let host = admin::Host::new(config, desk.pipeline.clone(), Arc::clone(clock), random);
     let socket = admin::Socket::bind(&config.data)?;
 
-    let reporter = HealthReporter::new();
-    let health = HealthService::from_health_reporter(reporter.clone());
-    let front = Front::new(desk, grpc::HealthService::new(health));
+    let front = Front::new(desk);
     watch::look(&desk.pipeline, &desk.ready, &config.data);
     tasks.spawn(
         desk.closing

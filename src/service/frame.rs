@@ -34,6 +34,7 @@ impl Frames {
         self.arrived
     }
 
+    /// Takes one byte of a prefix and returns what follows it.
     fn take_prefix<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
         let Some((first, rest)) = chunk.split_first() else { return chunk };
         if let Some(slot) = self.prefix.get_mut(self.prefix_bytes) {

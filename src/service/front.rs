@@ -38,11 +38,11 @@ pub struct Front {
 
 impl Front {
     /// Joins both protocols over one desk.
-    pub fn new(desk: &Desk, health: grpc::HealthService) -> Self {
+    pub fn new(desk: &Desk) -> Self {
         Self {
             log: grpc::log_server(desk),
             streams: grpc::stream_server(desk),
-            grpc: grpc::others(health).into_axum_router(),
+            grpc: grpc::others(desk).into_axum_router(),
             http: web::router(desk.clone()),
             receiving: desk.receiving.clone(),
         }

@@ -56,6 +56,7 @@ impl Metrics {
         metrics
     }
 
+    /// Puts the services' own counters into the registry.
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(

@@ -144,6 +144,9 @@ pub enum Fault {
         /// The bytes that are left.
         bytes: usize,
     },
+    /// Its bytes are not those that were summed up when it was made.
+    #[error("its sum is wrong")]
+    Sum,
     /// A field has a value that is never written.
     #[error("it holds a value that is never written")]
     Content,

@@ -9,14 +9,10 @@ use attestree::core::{
     tree::TreeHead,
 };
 use proptest::prelude::*;
-use serde_json::json;
 
-use super::{
-    probes::{self, Probe},
-    published::{
-        CHECKPOINT_TEXT, LOG_LINE, LOG_VKEY, WITNESS_LINE, WITNESS_VKEY, checkpoint_note, log_key,
-        signing_key, vkey,
-    },
+use super::published::{
+    CHECKPOINT_ROOT, CHECKPOINT_TEXT, LOG_LINE, LOG_VKEY, WITNESS_LINE, WITNESS_VKEY,
+    checkpoint_note, log_key, signing_key, vkey,
 };
 
 const ROOT: &str = "NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=";
@@ -113,7 +109,7 @@ fn the_published_checkpoint_verifies_and_is_signed_again_alike() {
     let checkpoint = SignedCheckpoint::verify(note.as_bytes(), &vkey(LOG_VKEY)).unwrap();
     assert_eq!(checkpoint.origin().as_str(), "example.com/vector-log");
     assert_eq!(checkpoint.head().size.get(), 5);
-    assert_eq!(checkpoint.head().root.to_base64(), ROOT);
+    assert_eq!(checkpoint.head().root.to_base64(), CHECKPOINT_ROOT);
     // Every signature is kept, also that of the witness, which was not checked.
     assert_eq!(checkpoint.note(), note.as_bytes());
 

@@ -7,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
 
 use super::published::{
     CHECKPOINT_TEXT, PETER_SKEY, SUMDB_VKEY, WITNESS_VKEY, checkpoint_note, policy_text,
@@ -118,7 +120,9 @@ fn every_law_holds_on_the_corpus_and_on_what_is_derived_from_it() {
     for (name, target) in targets::TARGETS {
         let inputs = corpus(name);
         run(name, target, b"");
-        inputs.iter().for_each(|input| run(name, target, input));
+        for input in &inputs {
+            run(name, target, input);
+        }
         for _ in 0..DERIVED {
             run(name, target, &derive(&mut random, &inputs));
         }

@@ -4,11 +4,13 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    thread,
 };
 
 use attestree::{
-    core::origin::Origin,
+    core::{
+        note::{KeyName, SigningKey, VerifierKey},
+        origin::Origin,
+    },
     proto::{
         AppendRequest, BackupRequest, CreateLogRequest, GetCheckpointRequest, Identity, LogKind,
         admin_service_client::AdminServiceClient,
@@ -72,21 +74,10 @@ async fn a_log_is_created_while_the_server_runs_and_stays() {
     served.resume();
     let mut client = served.client().await;
     assert_eq!(client.append(append("b")).await.unwrap().into_inner().leaf_index, 1);
-    let vkey = log.vkeys[0].parse_vkey();
+    let vkey = VerifierKey::parse(&log.vkeys[0]).unwrap();
     let request = GetCheckpointRequest { log: "log.example/second".to_owned() };
     let checkpoint = client.get_checkpoint(request).await.unwrap().into_inner().checkpoint;
     assert_eq!(verify(checkpoint.as_ref(), &vkey).size.get(), 2);
-}
-
-/// Reads the text of a verifier key.
-trait ParseVkey {
-    fn parse_vkey(&self) -> attestree::core::note::VerifierKey;
-}
-
-impl ParseVkey for String {
-    fn parse_vkey(&self) -> attestree::core::note::VerifierKey {
-        attestree::core::note::VerifierKey::parse(self).unwrap()
-    }
 }
 
 #[tokio::test]
@@ -171,7 +162,8 @@ async fn a_backup_of_a_serving_log_opens_with_everything_acknowledged() {
     }
 }
 
-fn init(data: &Path, origin: &str) -> anyhow::Result<attestree::core::note::VerifierKey> {
+/// Makes a log, or returns why it was refused.
+fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
     let origin = Origin::parse(origin).unwrap();
     let init = Init {
         data: data.to_owned(),
@@ -210,13 +202,13 @@ fn init_adds_logs_and_never_takes_over_what_is_there() {
     let data = dir.path().join("data");
     init(&data, "log.example/a").unwrap();
     init(&data, "log.example/b").unwrap();
-    assert!(format!("{:#}", init(&data, "log.example/a").unwrap_err()).contains("exists already"));
-    assert!(format!("{:#}", init(&data, "other.example/b").unwrap_err()).contains("same path"));
+    assert!(init(&data, "log.example/a").unwrap_err().contains("exists already"));
+    assert!(init(&data, "other.example/b").unwrap_err().contains("same path"));
 
     let strange = dir.path().join("strange");
     fs::create_dir(&strange).unwrap();
     fs::write(strange.join("file"), "x").unwrap();
-    assert!(format!("{:#}", init(&strange, "log.example/c").unwrap_err()).contains("no database"));
+    assert!(init(&strange, "log.example/c").unwrap_err().contains("no database"));
 }
 
 #[test]
@@ -228,7 +220,7 @@ fn a_lost_database_never_becomes_a_new_log_under_an_old_watermark() {
     served.stop();
     let data = served.data();
     fs::remove_dir_all(&data).unwrap();
-    let message = format!("{:#}", init(&data, ORIGIN).unwrap_err());
+    let message = init(&data, ORIGIN).unwrap_err();
     assert!(message.contains("watermark"), "{message}");
 }
 
@@ -247,7 +239,6 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
     fs::rename(&key, dir.path().join("kept")).unwrap();
     assert!(refusal(&data).contains("0.skey"));
     let other = dir.path().join("other");
-    let seed = Random::from_seed([9; 32]);
     let origin = Origin::parse("log.example/a").unwrap();
     let init_other = Init {
         data: other.clone(),
@@ -268,4 +259,23 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
 
     fs::remove_file(dir.path().join("data.watermark")).unwrap();
     assert!(refusal(&data).contains("watermark"));
+}
+
+#[test]
+fn an_init_that_was_interrupted_can_be_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    // Before the database was there.
+    fs::create_dir_all(data.join("db")).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    let first = init(&data, "log.example/a").unwrap();
+    // After the key and before the row: the key that is there is taken.
+    let key = data.join("signing/1.skey");
+    let left = SigningKey::from_seed(KeyName::parse("log.example/b").unwrap(), &[5; 32]);
+    fs::write(&key, left.format().as_str()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(init(&data, "log.example/c").unwrap_err().contains("move it away"));
+    let second = init(&data, "log.example/b").unwrap();
+    assert_eq!(second.to_string(), left.verifier_key().to_string());
+    assert_ne!(first.to_string(), second.to_string());
 }

@@ -24,8 +24,6 @@ mod descriptors;
 #[cfg(feature = "server")]
 mod fsck;
 mod fuzz;
-#[path = "../fuzz/targets.rs"]
-mod fuzz_targets;
 #[cfg(feature = "server")]
 mod grpc_admin;
 #[cfg(feature = "server")]
@@ -34,6 +32,7 @@ mod grpc_append;
 mod grpc_read;
 #[cfg(feature = "server")]
 mod grpc_stream;
+#[cfg(feature = "server")]
 mod hostile;
 #[cfg(feature = "server")]
 mod http_add;
@@ -52,8 +51,18 @@ mod probes;
 mod published;
 mod receipt;
 #[cfg(feature = "server")]
+mod recovery;
+#[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+#[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
+mod store_damage;
+#[cfg(feature = "server")]
+mod store_rows;
+#[cfg(feature = "server")]
+mod store_world;
 mod tile_path;
 #[cfg(feature = "server")]
 mod tls;
@@ -62,5 +71,7 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+#[cfg(feature = "server")]
+mod watermark;
 #[cfg(feature = "server")]
 mod world;

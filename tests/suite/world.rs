@@ -132,6 +132,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             limits: self.limits,
             meter: Meter::default(),
+            answerer: Box::new(Answers::send),
             store,
         })
     }

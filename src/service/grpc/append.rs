@@ -33,6 +33,7 @@ pub(super) async fn append(
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
+/// Submits the entry and makes the answer.
 async fn answer_append(
     desk: &Desk,
     request: proto::AppendRequest,

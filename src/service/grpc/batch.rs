@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Duplicates up to this number are proved on the calling thread: about as many tiles as one
-/// hundredth of a second reads from a cold cache (`limits.md`, section 7: 15,000 a second).
+/// hundredth of a second reads from a cold cache (`benches/README.md`).
 const INLINE_PROOFS_MAX: usize = 64;
 
 /// Appends all entries or none.
@@ -35,6 +35,7 @@ pub(super) async fn append_batch(
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
+/// Submits the entries and makes the answer.
 async fn answer_batch(
     desk: &Desk,
     request: proto::AppendBatchRequest,
@@ -118,6 +119,7 @@ struct Places {
 }
 
 impl Places {
+    /// Sorts the outcomes of an atomic submission.
     fn of(receipted: &Receipted) -> Self {
         let mut duplicates = Vec::new();
         let mut new: Option<(u64, u64)> = None;

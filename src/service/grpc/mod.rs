@@ -14,11 +14,9 @@ mod status;
 mod stream;
 
 use tonic::{Request, Response, Status, Streaming, service::Routes};
-use tonic_health::pb::health_server::HealthServer;
 
 pub use self::{
     admin::{Admin, Operator, OperatorError},
-    health::report,
     status::{Denial, ERROR_DOMAIN, Fields},
 };
 use super::Desk;
@@ -46,9 +44,6 @@ type Answered<T> = Result<Response<T>, Status>;
 /// The log's own service.
 pub type LogServer = LogServiceServer<LogFace>;
 
-/// The health service.
-pub type HealthService = HealthServer<tonic_health::server::HealthService>;
-
 /// Returns the log's own service, for requests that are one message.
 pub fn log_server(desk: &Desk) -> LogServer {
     LogServiceServer::new(LogFace { desk: desk.clone() })
@@ -61,7 +56,7 @@ pub fn stream_server(desk: &Desk) -> LogServer {
 }
 
 /// Returns the routes of the other services on the network: health and reflection.
-pub fn others(health: HealthService) -> Routes {
+pub fn others(desk: &Desk) -> Routes {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -106,6 +106,13 @@ impl Denial {
         Self::new(Code::NotFound, "UNKNOWN_LOG", message).with_field("log")
     }
 
+    /// The health of a service that there is not was asked for.
+    pub fn unknown_service() -> Self {
+        let message =
+            "there is no such service; ask for attestree.v1.LogService, or for the empty name";
+        Self::new(Code::NotFound, "UNKNOWN_SERVICE", message).with_field("service")
+    }
+
     /// An index or a size lies beyond the newest published head.
     pub fn beyond_head(field: &'static str, asked: u64, head: u64) -> Self {
         let message = format!("{field} {asked} lies beyond the published tree of {head} entries");

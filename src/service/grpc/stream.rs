@@ -150,6 +150,7 @@ impl Appends {
         Poll::Ready(())
     }
 
+    /// Submits the entries of a group.
     fn submit(&self, entries: Vec<NewEntry>) -> Submitted {
         if entries.is_empty() {
             return Submitted::Waiting(None);
@@ -234,6 +235,7 @@ impl Places {
         }
     }
 
+    /// Returns the answer of the next submitted entry.
     fn next(
         &mut self,
         desk: &Desk,

@@ -35,6 +35,7 @@ pub fn router(desk: Desk) -> Router {
     Router::new().fallback(serve).layer(compression).with_state(desk)
 }
 
+/// Answers one request.
 async fn serve(State(desk): State<Desk>, request: Request) -> Response {
     let target = match route::find(&desk, request.uri().path()) {
         Ok(target) => target,

@@ -37,7 +37,9 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// A checkpoint is asked for each time; the entity tag makes that cheap.
 const REVALIDATE: &str = "no-cache";
 
+/// The type of tiles and bundles.
 const BINARY: &str = "application/octet-stream";
+/// The type of checkpoints.
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What is served at one address.

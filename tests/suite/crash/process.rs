@@ -52,20 +52,12 @@ impl Process {
 
     /// Waits for the end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let status = self.wait_for(PATIENCE);
-        status.unwrap_or_else(|| panic!("the process does not end; it said: {}", self.stderr()))
-    }
-
-    /// Waits for the end for a while.
-    pub(crate) fn wait_for(&mut self, patience: Duration) -> Option<ExitStatus> {
-        if self.status.is_none() {
-            self.status = match self.ended.recv_timeout(patience) {
-                Ok(status) => Some(status),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => panic!("the waiting thread sends once"),
-            };
-        }
-        self.status
+        let ended = || self.ended.recv_timeout(PATIENCE);
+        let status = self.status.map_or_else(ended, Ok);
+        let status = status
+            .unwrap_or_else(|_| panic!("the process does not end; it said: {}", self.stderr()));
+        self.status = Some(status);
+        status
     }
 
     /// Returns what the process wrote to standard error.
@@ -116,6 +108,8 @@ impl Server {
                 command
             }
         };
+        // A test machine may be nearly full.
+        command.env("ATTESTREE_FREE_BYTES_MIN", "0");
         command.args(arguments).envs(environment.iter().copied());
         let (process, lines) = Process::start(&mut command, stderr);
         let strace = strace.map(|strace| strace.output.clone());
@@ -186,11 +180,6 @@ impl Server {
     /// Returns the lines of standard output that nobody took, once the process has ended.
     pub(crate) fn stdout(&self) -> String {
         self.lines.iter().map(|line| line + "\n").collect()
-    }
-
-    /// Returns how the server ended, if it has within `patience`.
-    pub(crate) fn wait_for(&mut self, patience: Duration) -> Option<ExitStatus> {
-        self.process.wait_for(patience)
     }
 
     /// Returns what the server wrote to standard error.
