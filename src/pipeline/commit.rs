@@ -114,7 +114,9 @@ impl Committer {
         let Ok(Order::Verdict(verdicts)) = self.orders.recv() else { return Err(Fatal::Sequencer) };
         let entries = cycle.batches.iter().map(|batch| batch.entries).sum();
         self.publish(cycle.batches, durable, verdicts)?;
-        self.meter.committed(entries, committed - started, self.clock.monotonic() - committed);
+        let (write, rest) =
+            (committed.saturating_sub(started), self.clock.monotonic().saturating_sub(committed));
+        self.meter.committed(entries, write, rest);
         let _sequencer_gone = self.events.send(Event::Done(cycle.number));
         Ok(())
     }

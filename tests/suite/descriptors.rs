@@ -178,7 +178,7 @@ fn every_field_and_method_has_a_comment() {
         let comments = &file.source_code_info.as_ref().unwrap().location;
         for location in comments {
             // Paths: 4.m.2.f a field, 5.e.2.v an enum value, 6.s.2.m a method (descriptor.proto).
-            let named = matches!(location.path.as_slice(), [4, _, 2, _] | [5, _, 2, _] | [6, _, 2, _]);
+            let named = matches!(location.path.as_slice(), [4..=6, _, 2, _]);
             assert!(
                 !named || location.leading_comments().trim().ends_with('.'),
                 "{} {:?} has no comment of whole sentences",

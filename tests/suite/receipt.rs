@@ -121,7 +121,7 @@ fn verify_probes() -> Vec<Probe> {
         .replace(INCLUSION[1], INCLUSION[0])
         .replace('#', INCLUSION[1]);
     let extra_hash = receipt.replace(INCLUSION[2], &[INCLUSION[2]; 2].join("\n"));
-    let stranger = format!("log {}\nquorum none\n", TESSERA_VKEY);
+    let stranger = format!("log {TESSERA_VKEY}\nquorum none\n");
     let untrusted = "the receipt's checkpoint is not trusted: ";
     let quorum = "the quorum \"vector\" is not reached: 0 of the policy's 1 witnesses have cosigned";
     let good_extra = receipt.replace("index", "extra bm90aGluZyBwcm92ZXMgdGhpcw==\nindex");

@@ -66,6 +66,16 @@ pub(super) struct Turn {
     pub(super) entries: usize,
 }
 
+/// Returns a share as a threshold for 32 random bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of 2^32, rounded, is an unsigned number of 33 bits"
+)]
+fn threshold(share: f64) -> u64 {
+    (share.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64
+}
+
 impl Run {
     /// Starts the clock. `rate` is in entries a second, `batch` entries go into one request.
     pub(super) fn start(
@@ -87,8 +97,7 @@ impl Run {
         };
         Arc::new(Self {
             payload,
-            // A share of 2^32 as a threshold for 32 random bits.
-            sample: (sample.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64,
+            sample: threshold(sample),
             bound,
             interval,
             started: Instant::now(),

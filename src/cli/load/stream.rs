@@ -127,10 +127,10 @@ pub(super) async fn stream(
             let mut flow = locked(&flow);
             let sent = flow.sent.pop_front();
             // Waking the sender for every answer would have it send one message at a time.
-            if flow.sent.len() <= in_flight - in_flight / 8 {
-                if let Some(waker) = flow.waker.take() {
-                    waker.wake();
-                }
+            if flow.sent.len() <= in_flight - in_flight / 8
+                && let Some(waker) = flow.waker.take()
+            {
+                waker.wake();
             }
             sent.context("more answers came than entries were sent")?
         };
