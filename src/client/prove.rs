@@ -109,7 +109,7 @@ impl Client {
         self.prove_leaf(Leaf::LeafIndex(index.get()), Some(checkpoint)).await
     }
 
-    /// Asks for an inclusion proof and verifies it.
+    /// Proves a leaf in the newest tree, or in that of a checkpoint that is held.
     async fn prove_leaf(
         &self,
         leaf: Leaf,
@@ -191,7 +191,7 @@ impl Client {
         Ok(checked_proof(&answer, old, new)?)
     }
 
-    /// Asks for a consistency proof, unverified.
+    /// Asks for a consistency proof.
     async fn consistency(
         &self,
         old: TreeSize,
@@ -207,7 +207,7 @@ impl Client {
     }
 }
 
-/// Returns the proof of an answer after verifying it.
+/// Verifies a consistency proof between two known heads and returns it.
 fn checked_proof(
     answer: &crate::proto::ProveConsistencyResponse,
     old: &TreeHead,

@@ -240,7 +240,7 @@ struct Reader<'a> {
     step: Step<'a>,
 }
 
-/// What a read does: note the nodes that are needed, or hand out their hashes.
+/// Which run of a proof this is.
 enum Step<'a> {
     Plan(&'a RefCell<Vec<NodeId>>),
     Fold(&'a [TreeHash]),

@@ -41,7 +41,7 @@ pub fn rewrite(
     files::create_private_dir(target)?;
     let copy = Store::init(&files::database(target), &StoreConfig::default())?;
     let key = files::read_key(source, row.number)?;
-    files::write_key(target, row.number, &key)?;
+    let key = files::keep_key(target, row.number, key)?;
     copy.create_log(&row)?;
 
     let mut edge = Edge::empty();

@@ -25,7 +25,8 @@ impl Clock for SystemClock {
         // A clock before 1970 counts as 1970: every log then refuses to open, because its newest
         // entry is later.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let millis = u64::try_from(since.as_millis()).expect("2^64 milliseconds are 584 million years");
+        let millis =
+            u64::try_from(since.as_millis()).expect("2^64 milliseconds are 584 million years");
         UnixMillis(millis)
     }
 

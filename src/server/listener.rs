@@ -34,9 +34,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an HTTP/1 client may take for a request's head, and stay idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer:
-/// a dead one is noticed within a minute.
+/// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(40);
+
+/// How long it may take to answer that: a dead client is noticed within a minute.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Requests that one HTTP/2 connection may have open. A client with more callers waits or opens
@@ -94,7 +95,12 @@ impl Listener {
     }
 
     /// Serves connections until `closing`, then lets them finish.
-    pub(super) async fn serve(self, front: Front, metrics: Arc<Metrics>, closing: CancellationToken) {
+    pub(super) async fn serve(
+        self,
+        front: Front,
+        metrics: Arc<Metrics>,
+        closing: CancellationToken,
+    ) {
         let connections = Connections::new(closing);
         loop {
             let permit = tokio::select! {
@@ -137,13 +143,13 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Makes what all connections share.
+    /// Serves connections until `closing`.
     pub(super) fn new(closing: CancellationToken) -> Self {
         let http = Arc::new(builder());
         Self { closing, dropping: CancellationToken::new(), tasks: TaskTracker::new(), http }
     }
 
-    /// Serves one connection from its TLS handshake on.
+    /// Serves one TCP connection to its end, over TLS where it is configured.
     async fn run_tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, front: Front) {
         // Without it the answer to a small request waits for the client's delayed acknowledgement:
         // one caller gets 11 answers a second instead of thousands.
@@ -172,7 +178,9 @@ impl Connections {
     pub(super) async fn run<S, H>(&self, stream: S, service: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
         H::Future: Send,
     {
         let stream = TokioIo::new(Patient::new(stream, HELLO_TIMEOUT));

@@ -27,7 +27,7 @@ pub(super) struct Patient<S> {
     waiting: Option<Waiting>,
 }
 
-/// The bytes that are still awaited, and until when.
+/// What has not come yet, and until when it may.
 struct Waiting {
     missing: usize,
     deadline: Pin<Box<Sleep>>,

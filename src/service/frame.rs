@@ -34,7 +34,7 @@ impl Frames {
         self.arrived
     }
 
-    /// Takes the next byte of a message's prefix, and returns what follows it.
+    /// Takes one byte of a prefix and returns what follows it.
     fn take_prefix<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
         let Some((first, rest)) = chunk.split_first() else { return chunk };
         if let Some(slot) = self.prefix.get_mut(self.prefix_bytes) {
@@ -44,7 +44,8 @@ impl Frames {
         self.arrived += 1;
         if self.prefix_bytes == PREFIX_BYTES {
             let [_, length @ ..] = self.prefix;
-            self.missing = usize::try_from(u32::from_be_bytes(length)).expect("32 bits fit an address");
+            self.missing =
+                usize::try_from(u32::from_be_bytes(length)).expect("32 bits fit an address");
             if self.missing == 0 {
                 *self = Self::default();
             }

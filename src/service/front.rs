@@ -38,11 +38,11 @@ pub struct Front {
 
 impl Front {
     /// Joins both protocols over one desk.
-    pub fn new(desk: &Desk, health: grpc::HealthService) -> Self {
+    pub fn new(desk: &Desk) -> Self {
         Self {
             log: grpc::log_server(desk),
             streams: grpc::stream_server(desk),
-            grpc: grpc::others(health).into_axum_router(),
+            grpc: grpc::others(desk).into_axum_router(),
             http: web::router(desk.clone()),
             receiving: desk.receiving.clone(),
         }
@@ -83,7 +83,9 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
             Some(APPEND_STREAM) => {
                 let request = request.map(|body| Received::stream(body, receiving));
                 let response = streams.clone().call(request);
-                return Box::pin(async move { response.await.map(|response| response.map(Body::new)) });
+                return Box::pin(
+                    async move { response.await.map(|response| response.map(Body::new)) },
+                );
             }
             Some(_) => log.clone(),
         };

@@ -141,10 +141,7 @@ impl Store {
     }
 
     /// Returns the rows of identities, in the order of `keys`.
-    pub fn identities(
-        &self,
-        keys: &[IdentityKey],
-    ) -> Result<Vec<Option<IdentityRow>>, StoreError> {
+    pub fn identities(&self, keys: &[IdentityKey]) -> Result<Vec<Option<IdentityRow>>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }

@@ -4,11 +4,13 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    thread,
 };
 
 use attestree::{
-    core::origin::Origin,
+    core::{
+        note::{KeyName, SigningKey, VerifierKey},
+        origin::Origin,
+    },
     proto::{
         AppendRequest, BackupRequest, CreateLogRequest, GetCheckpointRequest, Identity, LogKind,
         admin_service_client::AdminServiceClient,
@@ -40,7 +42,11 @@ async fn admin(served: &Served) -> AdminServiceClient<Channel> {
 }
 
 fn create(origin: &str) -> CreateLogRequest {
-    CreateLogRequest { origin: origin.to_owned(), kind: LogKind::Opaque.into(), ..Default::default() }
+    CreateLogRequest {
+        origin: origin.to_owned(),
+        kind: LogKind::Opaque.into(),
+        ..Default::default()
+    }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -51,9 +57,13 @@ fn mode(path: &Path) -> u32 {
 async fn a_log_is_created_while_the_server_runs_and_stays() {
     let mut served = Served::start();
     let mut operator = admin(&served).await;
-    let request = CreateLogRequest { identity: Identity::EntryHash.into(), ..create("log.example/second") };
+    let request =
+        CreateLogRequest { identity: Identity::EntryHash.into(), ..create("log.example/second") };
     let log = operator.create_log(request).await.unwrap().into_inner().log.unwrap();
-    assert_eq!((log.origin.as_str(), log.prefix.as_str(), log.tree_size), ("log.example/second", "/second", 0));
+    assert_eq!(
+        (log.origin.as_str(), log.prefix.as_str(), log.tree_size),
+        ("log.example/second", "/second", 0)
+    );
     let append = |entry: &'static str| AppendRequest {
         log: "log.example/second".to_owned(),
         entry: entry.into(),
@@ -64,21 +74,10 @@ async fn a_log_is_created_while_the_server_runs_and_stays() {
     served.resume();
     let mut client = served.client().await;
     assert_eq!(client.append(append("b")).await.unwrap().into_inner().leaf_index, 1);
-    let vkey = log.vkeys[0].parse_vkey();
+    let vkey = VerifierKey::parse(&log.vkeys[0]).unwrap();
     let request = GetCheckpointRequest { log: "log.example/second".to_owned() };
     let checkpoint = client.get_checkpoint(request).await.unwrap().into_inner().checkpoint;
     assert_eq!(verify(checkpoint.as_ref(), &vkey).size.get(), 2);
-}
-
-/// Reads the text of a verifier key.
-trait ParseVkey {
-    fn parse_vkey(&self) -> attestree::core::note::VerifierKey;
-}
-
-impl ParseVkey for String {
-    fn parse_vkey(&self) -> attestree::core::note::VerifierKey {
-        attestree::core::note::VerifierKey::parse(self).unwrap()
-    }
 }
 
 #[tokio::test]
@@ -89,7 +88,14 @@ async fn logs_that_can_not_be_are_refused_by_field() {
     assert_status(&status, Code::AlreadyExists, "LOG_EXISTS", Some("origin"));
     let status = operator.create_log(create("other.example/first")).await.unwrap_err();
     assert_status(&status, Code::AlreadyExists, "PREFIX_TAKEN", Some("origin"));
-    for wrong in ["", "https://log.example/x", "log.example/", "log.example//x", "log.example/metrics", "log.example/a b"] {
+    for wrong in [
+        "",
+        "https://log.example/x",
+        "log.example/",
+        "log.example//x",
+        "log.example/metrics",
+        "log.example/a b",
+    ] {
         let status = operator.create_log(create(wrong)).await.unwrap_err();
         assert_status(&status, Code::InvalidArgument, "FIELD", Some("origin"));
     }
@@ -107,7 +113,8 @@ async fn logs_that_can_not_be_are_refused_by_field() {
 async fn the_operators_calls_are_not_on_the_network() {
     let served = Served::start();
     let channel = Endpoint::try_from(served.url("")).unwrap().connect().await.unwrap();
-    let status = AdminServiceClient::new(channel).create_log(create("log.example/x")).await.unwrap_err();
+    let status =
+        AdminServiceClient::new(channel).create_log(create("log.example/x")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
 }
 
@@ -137,7 +144,9 @@ async fn a_backup_of_a_serving_log_opens_with_everything_acknowledged() {
     }
     let mut operator = admin(&served).await;
     let destination = served.dir.path().join("copy");
-    let backup = |destination: &Path| BackupRequest { destination: destination.to_str().unwrap().to_owned() };
+    let backup = |destination: &Path| BackupRequest {
+        destination: destination.to_str().unwrap().to_owned(),
+    };
     let copied = operator.backup(backup(&destination)).await.unwrap().into_inner().logs;
     assert_eq!(copied[0].tree_size, 10);
     assert_eq!(mode(&destination), 0o700);
@@ -145,16 +154,25 @@ async fn a_backup_of_a_serving_log_opens_with_everything_acknowledged() {
     let rows = store.logs().unwrap();
     assert_eq!(store.recover(rows[0].number, None).unwrap().edge.size().get(), 10);
 
-    for wrong in [PathBuf::from("relative"), destination.clone(), served.dir.path().join("none/copy")] {
+    for wrong in
+        [PathBuf::from("relative"), destination.clone(), served.dir.path().join("none/copy")]
+    {
         let status = operator.backup(backup(&wrong)).await.unwrap_err();
         assert_status(&status, Code::InvalidArgument, "FIELD", Some("destination"));
     }
 }
 
-fn init(data: &Path, origin: &str) -> anyhow::Result<attestree::core::note::VerifierKey> {
+/// Makes a log, or returns why it was refused.
+fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
     let origin = Origin::parse(origin).unwrap();
-    let init = Init { data: data.to_owned(), watermark: None, origin, identity: LogIdentity::None, key: None };
-    server::init(init, &mut Random::from_seed([1; 32]))
+    let init = Init {
+        data: data.to_owned(),
+        watermark: None,
+        origin,
+        identity: LogIdentity::None,
+        key: None,
+    };
+    server::init(init, &mut Random::from_seed([1; 32])).map_err(|error| format!("{error:#}"))
 }
 
 /// Starts a server over a directory and returns why it refused.
@@ -184,13 +202,13 @@ fn init_adds_logs_and_never_takes_over_what_is_there() {
     let data = dir.path().join("data");
     init(&data, "log.example/a").unwrap();
     init(&data, "log.example/b").unwrap();
-    assert!(format!("{:#}", init(&data, "log.example/a").unwrap_err()).contains("exists already"));
-    assert!(format!("{:#}", init(&data, "other.example/b").unwrap_err()).contains("same path"));
+    assert!(init(&data, "log.example/a").unwrap_err().contains("exists already"));
+    assert!(init(&data, "other.example/b").unwrap_err().contains("same path"));
 
     let strange = dir.path().join("strange");
     fs::create_dir(&strange).unwrap();
     fs::write(strange.join("file"), "x").unwrap();
-    assert!(format!("{:#}", init(&strange, "log.example/c").unwrap_err()).contains("no database"));
+    assert!(init(&strange, "log.example/c").unwrap_err().contains("no database"));
 }
 
 #[test]
@@ -202,7 +220,7 @@ fn a_lost_database_never_becomes_a_new_log_under_an_old_watermark() {
     served.stop();
     let data = served.data();
     fs::remove_dir_all(&data).unwrap();
-    let message = format!("{:#}", init(&data, ORIGIN).unwrap_err());
+    let message = init(&data, ORIGIN).unwrap_err();
     assert!(message.contains("watermark"), "{message}");
 }
 
@@ -221,14 +239,38 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
     fs::rename(&key, dir.path().join("kept")).unwrap();
     assert!(refusal(&data).contains("0.skey"));
     let other = dir.path().join("other");
-    let seed = Random::from_seed([9; 32]);
     let origin = Origin::parse("log.example/a").unwrap();
-    let init_other = Init { data: other.clone(), watermark: None, origin, identity: LogIdentity::None, key: None };
-    thread::spawn(|| { let mut seed = seed; server::init(init_other, &mut seed).unwrap() }).join().unwrap();
+    let another = Init {
+        data: other.clone(),
+        watermark: None,
+        origin,
+        identity: LogIdentity::None,
+        key: None,
+    };
+    server::init(another, &mut Random::from_seed([9; 32])).unwrap();
     fs::copy(other.join("signing/0.skey"), &key).unwrap();
     assert!(refusal(&data).contains("not the one in its row"));
     fs::write(&key, text).unwrap();
 
     fs::remove_file(dir.path().join("data.watermark")).unwrap();
     assert!(refusal(&data).contains("watermark"));
+}
+
+#[test]
+fn an_init_that_was_interrupted_can_be_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    // Before the database was there.
+    fs::create_dir_all(data.join("db")).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    let first = init(&data, "log.example/a").unwrap();
+    // After the key and before the row: the key that is there is taken.
+    let key = data.join("signing/1.skey");
+    let left = SigningKey::from_seed(KeyName::parse("log.example/b").unwrap(), &[5; 32]);
+    fs::write(&key, left.format().as_str()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(init(&data, "log.example/c").unwrap_err().contains("move it away"));
+    let second = init(&data, "log.example/b").unwrap();
+    assert_eq!(second.to_string(), left.verifier_key().to_string());
+    assert_ne!(first.to_string(), second.to_string());
 }

@@ -20,12 +20,20 @@
 )]
 
 mod checkpoint;
+mod cli_transcript;
+#[cfg(feature = "server")]
+mod client;
+mod client_batch;
 #[cfg(feature = "server")]
 mod config;
 mod cosignature;
 #[cfg(feature = "server")]
 mod crash;
+#[cfg(feature = "server")]
+mod demo;
 mod descriptors;
+#[cfg(feature = "server")]
+mod fsck;
 mod fuzz;
 #[cfg(feature = "server")]
 mod grpc_admin;
@@ -43,6 +51,8 @@ mod http_tiles;
 #[cfg(feature = "server")]
 mod interop;
 mod key;
+#[cfg(feature = "server")]
+mod load;
 mod note;
 mod origin;
 #[cfg(feature = "server")]
@@ -51,8 +61,18 @@ mod probes;
 mod published;
 mod receipt;
 #[cfg(feature = "server")]
+mod recovery;
+#[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+#[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
+mod store_damage;
+#[cfg(feature = "server")]
+mod store_rows;
+#[cfg(feature = "server")]
+mod store_world;
 mod tile_path;
 #[cfg(feature = "server")]
 mod tls;
@@ -61,5 +81,7 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+#[cfg(feature = "server")]
+mod watermark;
 #[cfg(feature = "server")]
 mod world;

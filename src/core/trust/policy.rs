@@ -139,7 +139,7 @@ struct Parser {
 }
 
 impl Parser {
-    /// Reads one line: nothing, a comment, or an item.
+    /// Reads one line without its line feed.
     fn read_line(&mut self, line: &str) -> Result<(), PolicyProblem> {
         if line.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
             return Err(PolicyProblem::Control);
@@ -156,7 +156,7 @@ impl Parser {
         }
     }
 
-    /// Reads what stands after `log`.
+    /// Reads what follows `log`.
     fn read_log(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let (vkey, url) = match *words {
             [vkey] => (vkey, None),
@@ -172,7 +172,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Reads what stands after `witness`.
+    /// Reads what follows `witness`.
     fn read_witness(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let (name, vkey, url) = match *words {
             [name, vkey] => (name, vkey, None),
@@ -188,7 +188,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Reads what stands after `group`.
+    /// Reads what follows `group`.
     fn read_group(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let &[name, threshold, ref names @ ..] = words else {
             return Err(PolicyProblem::Form { form: "group <name> all|any|<k> <member>..." });
@@ -215,7 +215,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Reads what stands after `quorum`.
+    /// Reads what follows `quorum`.
     fn read_quorum(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let &[name] = words else {
             return Err(PolicyProblem::Form { form: "quorum <name>|none" });

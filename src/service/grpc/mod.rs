@@ -14,11 +14,9 @@ mod status;
 mod stream;
 
 use tonic::{Request, Response, Status, Streaming, service::Routes};
-use tonic_health::pb::health_server::HealthServer;
 
 pub use self::{
     admin::{Admin, Operator, OperatorError},
-    health::report,
     status::{Denial, ERROR_DOMAIN, Fields},
 };
 use super::Desk;
@@ -46,12 +44,10 @@ type Answered<T> = Result<Response<T>, Status>;
 /// The log's own service.
 pub type LogServer = LogServiceServer<LogFace>;
 
-/// The health service.
-pub type HealthService = HealthServer<tonic_health::server::HealthService>;
-
 /// Returns the log's own service, for requests that are one message.
 pub fn log_server(desk: &Desk) -> LogServer {
-    LogServiceServer::new(LogFace { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    LogServiceServer::new(LogFace { desk: desk.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// Returns the log's own service, for streams of requests.
@@ -60,7 +56,7 @@ pub fn stream_server(desk: &Desk) -> LogServer {
 }
 
 /// Returns the routes of the other services on the network: health and reflection.
-pub fn others(health: HealthService) -> Routes {
+pub fn others(desk: &Desk) -> Routes {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -69,7 +65,9 @@ pub fn others(health: HealthService) -> Routes {
         .build_v1()
         .expect("the built descriptor sets decode")
         .max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX);
-    Routes::new(health.max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX)).add_service(reflection).prepare()
+    Routes::new(health::server(desk).max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX))
+        .add_service(reflection)
+        .prepare()
 }
 
 /// `LogService`, method by method.
@@ -84,7 +82,10 @@ impl proto::log_service_server::LogService for LogFace {
     type WatchCheckpointsStream = checkpoint::Checkpoints;
     type ReadEntriesStream = read::Entries;
 
-    async fn append(&self, request: Request<proto::AppendRequest>) -> Answered<proto::AppendResponse> {
+    async fn append(
+        &self,
+        request: Request<proto::AppendRequest>,
+    ) -> Answered<proto::AppendResponse> {
         append::append(&self.desk, request).await
     }
 

@@ -58,8 +58,13 @@ async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Denial> {
     Ok(entry.freeze())
 }
 
-/// Submits one entry and waits until a published checkpoint covers it.
-async fn append(desk: &Desk, log: &Arc<Log>, bytes: Bytes, principal: Bytes) -> Result<u64, Denial> {
+/// Submits the entry and returns its index.
+async fn append(
+    desk: &Desk,
+    log: &Arc<Log>,
+    bytes: Bytes,
+    principal: Bytes,
+) -> Result<u64, Denial> {
     let entries = vec![NewEntry { bytes, key: None }];
     let submission = Submission { entries, principal, atomic: false };
     let ticket = desk

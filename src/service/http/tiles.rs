@@ -39,8 +39,9 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// A checkpoint is asked for each time; the entity tag makes that cheap.
 const REVALIDATE: &str = "no-cache";
 
-/// Media types of what is served.
+/// The type of tiles and bundles.
 const BINARY: &str = "application/octet-stream";
+/// The type of checkpoints.
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What is served at one address.
@@ -63,7 +64,13 @@ pub(super) async fn serve(desk: &Desk, log: &Log, resource: Resource) -> Result<
         }
         Resource::Tile { level, index, width } => {
             let bytes = tile(desk, log, &published, TileId { level, index }, u64::from(width))?;
-            Ok(File { bytes, media_type: BINARY, cache: IMMUTABLE, compressible: false, share: None })
+            Ok(File {
+                bytes,
+                media_type: BINARY,
+                cache: IMMUTABLE,
+                compressible: false,
+                share: None,
+            })
         }
         Resource::Entries { index, width } => {
             let width = u64::from(width);
@@ -96,7 +103,13 @@ fn within(size: TreeSize, tile: TileId, width: u64) -> Result<u64, Denial> {
 }
 
 /// Returns the first `width` hashes of a tile.
-fn tile(desk: &Desk, log: &Log, published: &Published, id: TileId, width: u64) -> Result<Bytes, Denial> {
+fn tile(
+    desk: &Desk,
+    log: &Log,
+    published: &Published,
+    id: TileId,
+    width: u64,
+) -> Result<Bytes, Denial> {
     let size = published.head().size;
     let available = within(size, id, width)?;
     let bytes = usize::try_from(width).expect("a tile has 256 hashes") * HASH_BYTES;
@@ -107,8 +120,11 @@ fn tile(desk: &Desk, log: &Log, published: &Published, id: TileId, width: u64) -
         partial.truncate(bytes);
         return Ok(partial.into());
     }
-    let tile = desk.pipeline.reader().tile(log.number(), id).map_err(|error| look::unreadable(&error))?;
-    Ok(Bytes::copy_from_slice(tile.hashes_bytes().get(..bytes).expect("a full tile has 256 hashes")))
+    let tile =
+        desk.pipeline.reader().tile(log.number(), id).map_err(|error| look::unreadable(&error))?;
+    Ok(Bytes::copy_from_slice(
+        tile.hashes_bytes().get(..bytes).expect("a full tile has 256 hashes"),
+    ))
 }
 
 impl File {

@@ -98,7 +98,18 @@ impl Site {
     /// Creates a log.
     pub(crate) fn init(&self, origin: &str, hashed: bool) -> NewLog {
         let output = self.run(&self.init_arguments(origin, hashed));
-        assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "init failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        NewLog::printed(origin, &String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// Returns a log that was made before, from its key file.
+    pub(crate) fn shown(&self, origin: &str) -> NewLog {
+        let key = self.data().join("signing/0.skey");
+        let output = self.run(&["key", "show", key.to_str().unwrap()]);
         NewLog::printed(origin, &String::from_utf8_lossy(&output.stdout))
     }
 
