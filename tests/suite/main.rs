@@ -43,6 +43,7 @@ mod grpc_append;
 mod grpc_read;
 #[cfg(feature = "server")]
 mod grpc_stream;
+#[cfg(feature = "server")]
 mod hostile;
 #[cfg(feature = "server")]
 mod http_add;

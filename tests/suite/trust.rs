@@ -1,5 +1,7 @@
 //! Trust policies: every rule of the file, and which checkpoints they believe.
 
+use std::fmt::Write as _;
+
 use attestree::core::{
     note::{CosignatureTime, CosigningKey, NoteSignature, SignedNote},
     trust::{POLICY_BYTES_MAX, PolicyError, TrustError, TrustPolicy, Verified},
@@ -42,10 +44,10 @@ fn hundreds_of_logs_witnesses_and_groups_are_read() {
     for number in 0..300 {
         let log = signing_key(&format!("log.example/{number}"), &format!("log {number}"));
         let witness = cosigning_key("witness.example", &format!("witness {number}"));
-        text += &format!("log {}\n", log.verifier_key());
-        text += &format!("witness w{number} {}\n", witness.verifier_key());
+        writeln!(text, "log {}", log.verifier_key()).unwrap();
+        writeln!(text, "witness w{number} {}", witness.verifier_key()).unwrap();
         if number > 0 {
-            text += &format!("group g{number} all {last} w{number}\n");
+            writeln!(text, "group g{number} all {last} w{number}").unwrap();
             last = format!("g{number}");
         }
     }
@@ -76,6 +78,9 @@ fn the_published_checkpoint_is_trusted() {
     assert_eq!(witnesses[0].1.get(), COSIGNATURE_SECONDS);
 }
 
+/// Whether a quorum is reached by these of the three X and of the three Y witnesses.
+type Rule = fn(u32, u32) -> bool;
+
 #[test]
 fn the_example_of_the_specification_holds_for_every_set_of_witnesses() {
     let witnesses: Vec<CosigningKey> = ["X1", "X2", "X3", "Y1", "Y2", "Y3"]
@@ -83,11 +88,10 @@ fn the_example_of_the_specification_holds_for_every_set_of_witnesses() {
         .into();
     let mut text = format!("log {LOG_VKEY}\n");
     for (name, key) in ["X1", "X2", "X3", "Y1", "Y2", "Y3"].iter().zip(&witnesses) {
-        text += &format!("witness {name} {}\n", key.verifier_key());
+        writeln!(text, "witness {name} {}", key.verifier_key()).unwrap();
     }
     text += "group X-witnesses 2 X1 X2 X3\ngroup Y-witnesses any Y1 Y2 Y3\n";
     let text = text + "group X-and-Y all X-witnesses Y-witnesses\n";
-    type Rule = fn(u32, u32) -> bool;
     let rules: [(&str, Rule); 6] = [
         ("X-and-Y", |x, y| x.count_ones() >= 2 && y != 0),
         ("X-witnesses", |x, _| x.count_ones() >= 2),
@@ -183,7 +187,7 @@ fn any_policy() -> impl Strategy<Value = String> {
         let mut free: Vec<String> = Vec::new();
         for name in ["a", "b", "c", "d", "e", "f"] {
             let key = cosigning_key("w.example", name);
-            text += &format!("witness {name} {}\n", key.verifier_key());
+            writeln!(text, "witness {name} {}", key.verifier_key()).unwrap();
             free.push(name.to_owned());
         }
         let mut quorum = "none".to_owned();
@@ -196,7 +200,7 @@ fn any_policy() -> impl Strategy<Value = String> {
                 continue;
             }
             let threshold = threshold % members.len() + 1;
-            text += &format!("group g{number} {threshold} {}\n", members.join(" "));
+            writeln!(text, "group g{number} {threshold} {}", members.join(" ")).unwrap();
             free.push(format!("g{number}"));
             if is_quorum {
                 quorum = format!("g{number}");
