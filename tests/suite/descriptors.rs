@@ -77,7 +77,7 @@ fn breaks(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
         match new.methods.get(name) {
             None => broken.push(format!("method {name} was removed")),
             Some(now) if shape(now) != shape(method) => {
-                broken.push(format!("method {name} was retyped"))
+                broken.push(format!("method {name} was retyped"));
             }
             Some(_) => {}
         }
@@ -244,7 +244,7 @@ fn the_comparison_notices_each_kind_of_break() {
     let renumbered = spoilt(|message| message.field[1].number = Some(9));
     assert_eq!(renumbered, ["AppendRequest.entry = 2 was removed without reserving both"]);
     let retyped = spoilt(|message| {
-        message.field[1].set_type(prost_types::field_descriptor_proto::Type::String)
+        message.field[1].set_type(prost_types::field_descriptor_proto::Type::String);
     });
     assert_eq!(retyped.len(), 1);
     let removed = spoilt(|message| drop(message.field.remove(2)));
