@@ -146,6 +146,7 @@ impl Client {
         self.trust.origin().to_string()
     }
 
+    /// Says what a status of this server means.
     pub(super) fn failed(&self, status: tonic::Status) -> ClientError {
         ClientError::from_status(self.server.url(), status)
     }

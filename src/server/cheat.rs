@@ -87,7 +87,7 @@ fn write(
     }
     let leaves: Vec<TreeHash> = entries.iter().map(|entry| TreeHash::leaf(entry)).collect();
     let integration = edge.append(&leaves);
-    let bytes = entries.iter().map(|entry| entry.as_ref());
+    let bytes = entries.iter().map(AsRef::as_ref);
     let rows = LogRows::encode(row.number, at, edge.head(), bytes, &integration, Vec::new());
     store.commit(&[&rows])?;
     Ok(integration.edge)

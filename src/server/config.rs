@@ -164,7 +164,9 @@ pub enum ConfigError {
         address: SocketAddr,
     },
     /// The watermark would be restored together with what it guards.
-    #[error("the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out")]
+    #[error(
+        "the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out"
+    )]
     WatermarkInside {
         /// The file.
         path: PathBuf,
@@ -260,12 +262,23 @@ impl RawConfig {
             value: listen,
             allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
         })?;
-        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false) {
+        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false)
+        {
             return Err(ConfigError::Plaintext { address });
         }
         // 65,536 file descriptors are what a service manager usually grants at most.
         let connections_max = range("connections_max", self.connections_max, 1_024, 1, 65_536)?;
         let shutdown = range("shutdown_seconds", self.shutdown_seconds, 10, 1, 3_600)?;
+        let limits = Limits {
+            pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
+            pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
+            log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
+            free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
+            identity_window: self
+                .identity_window
+                .map(|window| range("identity_window", Some(window), 1, 1, u64::MAX))
+                .transpose()?,
+        };
         Ok(Config {
             watermark,
             data,
@@ -274,13 +287,31 @@ impl RawConfig {
                 tls,
                 connections_max: usize::try_from(connections_max).expect("at most 65,536"),
                 // Sixteen of the largest requests.
-                receive_bytes_max: range("receive_bytes_max", self.receive_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                receive_bytes_max: range(
+                    "receive_bytes_max",
+                    self.receive_bytes_max,
+                    256 * MIB,
+                    32 * MIB,
+                    TIB,
+                )?,
                 // As much again; sixteen of the largest bundles.
-                send_bytes_max: range("send_bytes_max", self.send_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                send_bytes_max: range(
+                    "send_bytes_max",
+                    self.send_bytes_max,
+                    256 * MIB,
+                    32 * MIB,
+                    TIB,
+                )?,
                 shutdown: Duration::from_secs(shutdown),
             },
             limits: Limits {
-                pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
+                pool_entries: range(
+                    "pool_entries_max",
+                    self.pool_entries_max,
+                    65_536,
+                    1,
+                    16_777_216,
+                )?,
                 pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
                 log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
                 free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
@@ -297,10 +328,42 @@ impl RawConfig {
             tile_cache_bytes: bytes("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB)?,
             worker_threads: worker_threads(self.worker_threads)?,
             telemetry: telemetry::Config {
-                level: word("log_level", self.log_level, "info", "off, error, warn, info, debug or trace")?,
+                level: word(
+                    "log_level",
+                    self.log_level,
+                    "info",
+                    "off, error, warn, info, debug or trace",
+                )?,
                 form: word("log_format", self.log_format, "text", "text or json")?,
             },
         })
+    }
+}
+
+/// Reads the address to listen on.
+fn parse_address(listen: Option<String>) -> Result<SocketAddr, ConfigError> {
+    // The port is the number of the RFC; on loopback, so that nothing is exposed by default.
+    let listen = listen.unwrap_or_else(|| "127.0.0.1:6962".to_owned());
+    listen.parse().map_err(|_| ConfigError::Word {
+        key: "listen",
+        value: listen,
+        allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
+    })
+}
+
+/// Checks that the files of TLS come together.
+fn parse_tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+) -> Result<Option<tls::Config>, ConfigError> {
+    let needs = |key, needs| Err(ConfigError::Needs { key, needs });
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(tls::Config { certificate, key, client_ca })),
+        (Some(_), None) => needs("tls_certificate", "tls_key"),
+        (None, Some(_)) => needs("tls_key", "tls_certificate"),
+        (None, None) if client_ca.is_some() => needs("tls_client_ca", "tls_certificate"),
+        (None, None) => Ok(None),
     }
 }
 
@@ -314,9 +377,19 @@ const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
 /// Checks a number, or takes its default.
-fn range(key: &'static str, given: Option<u64>, default: u64, min: u64, max: u64) -> Result<u64, ConfigError> {
+fn range(
+    key: &'static str,
+    given: Option<u64>,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> Result<u64, ConfigError> {
     let value = given.unwrap_or(default);
-    if (min..=max).contains(&value) { Ok(value) } else { Err(ConfigError::Range { key, value, min, max }) }
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigError::Range { key, value, min, max })
+    }
 }
 
 /// Checks the size of a cache, or takes its default.
@@ -348,7 +421,16 @@ impl fmt::Display for Config {
     /// Writes the effective configuration, one key a line, as the file would have it. It holds paths
     /// of secrets, never their content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data, watermark, listener, limits, store, tile_cache_bytes, worker_threads, telemetry } = self;
+        let Self {
+            data,
+            watermark,
+            listener,
+            limits,
+            store,
+            tile_cache_bytes,
+            worker_threads,
+            telemetry,
+        } = self;
         writeln!(f, "data = {data:?}")?;
         writeln!(f, "watermark = {watermark:?}")?;
         writeln!(f, "listen = \"{}\"", listener.address)?;

@@ -82,6 +82,7 @@ struct Canned {
 }
 
 impl Canned {
+    /// Makes answers that hold as much as was asked for.
     fn new(answer: Answer) -> Self {
         let hash = Bytes::from_static(&[0x5A; 32]);
         let checkpoint = (answer != Answer::Index).then(|| proto::Checkpoint {

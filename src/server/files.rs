@@ -56,7 +56,8 @@ pub(super) fn create_private_dir(path: &Path) -> anyhow::Result<()> {
 /// Makes the creation of a file or directory durable.
 fn sync_parent(path: &Path) -> anyhow::Result<()> {
     // The parent of a bare name is the working directory.
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)
         .and_then(|parent| parent.sync_all())
         .with_context(|| format!("sync {}", parent.display()))
@@ -81,9 +82,11 @@ pub(super) fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey
     let path = signing_key(data, log);
     check_secret(&path)?;
     let text = Zeroizing::new(
-        fs::read_to_string(&path).with_context(|| format!("read the signing key {}", path.display()))?,
+        fs::read_to_string(&path)
+            .with_context(|| format!("read the signing key {}", path.display()))?,
     );
-    SigningKey::parse(text.trim_end()).with_context(|| format!("parse the signing key {}", path.display()))
+    SigningKey::parse(text.trim_end())
+        .with_context(|| format!("parse the signing key {}", path.display()))
 }
 
 /// Writes a new log's signing key durably, and returns the key that the log has.
@@ -123,7 +126,11 @@ pub(super) fn keep_key(data: &Path, log: LogNumber, key: SigningKey) -> anyhow::
             let kept = read_key(data, log)?;
             let name = |key: &SigningKey| key.verifier_key().name().as_str().to_owned();
             if name(&kept) != name(&key) {
-                bail!("{} is the key of {}, which is no log here: move it away", path.display(), name(&kept));
+                bail!(
+                    "{} is the key of {}, which is no log here: move it away",
+                    path.display(),
+                    name(&kept)
+                );
             }
             Ok(kept)
         }

@@ -47,7 +47,9 @@ pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
         let watermark = match fs::metadata(&watermark_path) {
             // Left from an init that was interrupted, or from a directory that is gone.
             Ok(_) => Watermark::open(&watermark_path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Watermark::create(&watermark_path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Watermark::create(&watermark_path)?
+            }
             Err(error) => {
                 return Err(error).with_context(|| format!("read {}", watermark_path.display()));
             }

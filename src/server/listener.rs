@@ -95,7 +95,12 @@ impl Listener {
     }
 
     /// Serves connections until `closing`, then lets them finish.
-    pub(super) async fn serve(self, front: Front, metrics: Arc<Metrics>, closing: CancellationToken) {
+    pub(super) async fn serve(
+        self,
+        front: Front,
+        metrics: Arc<Metrics>,
+        closing: CancellationToken,
+    ) {
         let connections = Connections::new(closing);
         loop {
             let permit = tokio::select! {
@@ -147,7 +152,7 @@ impl Connections {
     /// Serves one TCP connection to its end, over TLS where it is configured.
     async fn run_tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, front: Front) {
         // Without it the answer to a small request waits for the client's delayed acknowledgement:
-        // 11 requests a second instead of 9,000 (`limits.md`, section 5).
+        // one caller gets 11 answers a second instead of thousands.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was gone before it began");
             return;
@@ -173,7 +178,9 @@ impl Connections {
     pub(super) async fn run<S, H>(&self, stream: S, service: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
         H::Future: Send,
     {
         let stream = TokioIo::new(Patient::new(stream, HELLO_TIMEOUT));

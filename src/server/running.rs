@@ -11,15 +11,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Config, admin,
-    clock::SystemClock,
-    cpu, files,
-    listener::Listener,
-    random::Random,
-    watch,
+    Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
 };
 use crate::{
-    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
+    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };
@@ -40,8 +35,6 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let meter = Meter::default();
-    let pipeline = open(&config, &clock, &meter)?;
-
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("service")
@@ -49,6 +42,10 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         .enable_all()
         .build()
         .context("start the runtime")?;
+    let handle = runtime.handle().clone();
+    // On the runtime itself, so that answers to one connection share its writes.
+    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(async { answers.send() })));
+    let pipeline = open(&config, &clock, &meter, answerer)?;
     let desk = Desk {
         metrics: Arc::new(Metrics::new(&meter)),
         pipeline,
@@ -70,7 +67,12 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
 }
 
 /// Opens the database, the watermark, the keys and with them the write path.
-fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Result<Pipeline> {
+fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    meter: &Meter,
+    answerer: Answerer,
+) -> anyhow::Result<Pipeline> {
     let store = Store::open(&files::database(&config.data), &config.store)?;
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
@@ -80,7 +82,11 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Resul
             keys.push((row.number, files::read_key(&config.data, row.number)?));
         }
     }
-    ensure!(!store.logs()?.is_empty(), "there is no log in {}; create one with `attestree init`", config.data.display());
+    ensure!(
+        !store.logs()?.is_empty(),
+        "there is no log in {}; create one with `attestree init`",
+        config.data.display()
+    );
     let pipeline = Pipeline::open(Parts {
         ledger: Box::new(store.clone()),
         reader: TileReader::new(store.clone(), config.tile_cache_bytes),
@@ -90,6 +96,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Resul
         clock: Arc::clone(clock),
         limits: config.limits,
         meter: meter.clone(),
+        answerer,
     })?;
     Ok(pipeline)
 }
@@ -109,7 +116,12 @@ async fn open_sockets(
 
     let front = Front::new(desk);
     watch::look(&desk.pipeline, &desk.ready, &config.data);
-    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
+    tasks.spawn(
+        desk.closing
+            .clone()
+            .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
+    );
+    tasks.spawn(grpc::report(desk.ready.clone(), reporter));
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)

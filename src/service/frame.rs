@@ -44,7 +44,8 @@ impl Frames {
         self.arrived += 1;
         if self.prefix_bytes == PREFIX_BYTES {
             let [_, length @ ..] = self.prefix;
-            self.missing = usize::try_from(u32::from_be_bytes(length)).expect("32 bits fit an address");
+            self.missing =
+                usize::try_from(u32::from_be_bytes(length)).expect("32 bits fit an address");
             if self.missing == 0 {
                 *self = Self::default();
             }

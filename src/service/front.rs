@@ -83,7 +83,9 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
             Some(APPEND_STREAM) => {
                 let request = request.map(|body| Received::stream(body, receiving));
                 let response = streams.clone().call(request);
-                return Box::pin(async move { response.await.map(|response| response.map(Body::new)) });
+                return Box::pin(
+                    async move { response.await.map(|response| response.map(Body::new)) },
+                );
             }
             Some(_) => log.clone(),
         };

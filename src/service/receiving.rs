@@ -128,11 +128,14 @@ impl Body for Received {
             // Between two messages a stream may rest for as long as it likes.
             Poll::Pending if self.frames.is_some() && self.waiting == 0 => Poll::Pending,
             Poll::Pending => {
-                let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(RECEIVE_TIMEOUT)));
+                let deadline =
+                    self.deadline.get_or_insert_with(|| Box::pin(sleep(RECEIVE_TIMEOUT)));
                 deadline.as_mut().poll(context).map(|()| Some(Err(Denial::too_slow().into())))
             }
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Err(gone))) => Poll::Ready(Some(Err(Status::from_error(Box::new(gone))))),
+            Poll::Ready(Some(Err(gone))) => {
+                Poll::Ready(Some(Err(Status::from_error(Box::new(gone)))))
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 let taken = self.take(frame.data_ref().map_or(&[], |chunk| chunk));
                 Poll::Ready(Some(taken.map(|()| frame).map_err(Status::from)))

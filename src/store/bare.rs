@@ -41,7 +41,9 @@ impl Bare {
             let (part, after) = rest.split_at(room.min(rest.len()));
             let bytes = part.iter().map(|entry| bundle::encoded_bytes(entry.len()));
             let mut segment = Vec::with_capacity(bytes.sum());
-            part.iter().for_each(|entry| bundle::encode_entry(&mut segment, entry));
+            for entry in part {
+                bundle::encode_entry(&mut segment, entry);
+            }
             let first = LeafIndex::new(self.next).expect("a measurement ends before 2^62 entries");
             let row = key::segment(LogNumber(0), first);
             batch.put_cf(self.engine.family(Family::Entry), row, segment);

@@ -9,14 +9,10 @@ use attestree::core::{
     tree::TreeHead,
 };
 use proptest::prelude::*;
-use serde_json::json;
 
-use super::{
-    probes::{self, Probe},
-    published::{
-        CHECKPOINT_TEXT, LOG_LINE, LOG_VKEY, WITNESS_LINE, WITNESS_VKEY, checkpoint_note, log_key,
-        signing_key, vkey,
-    },
+use super::published::{
+    CHECKPOINT_ROOT, CHECKPOINT_TEXT, LOG_LINE, LOG_VKEY, WITNESS_LINE, WITNESS_VKEY,
+    checkpoint_note, log_key, signing_key, vkey,
 };
 
 const ROOT: &str = "NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=";
@@ -25,9 +21,8 @@ pub(super) fn probes() -> Vec<Probe> {
     let size = "the second line of the checkpoint is no tree size: it must be a decimal up to 2^62 \
                 without leading zeros";
     let root = "the third line of the checkpoint is no root: it must be the base64 of 32 bytes";
-    let lines = |count: usize| {
-        format!("the text of a checkpoint has three lines, this one has {count}")
-    };
+    let lines =
+        |count: usize| format!("the text of a checkpoint has three lines, this one has {count}");
     let good = |name, desc, text: String| Probe::good(name, desc, json!({ "text": text }));
     let bad = |name, desc, text: String, error: &str| {
         Probe::bad(name, desc, json!({ "text": text }), error)
@@ -72,9 +67,24 @@ pub(super) fn probes() -> Vec<Probe> {
         bad("size-beyond-64-bits", "a number of 65 bits", sized("18446744073709551616"), size),
         bad("root-empty", "an empty third line", rooted(""), root),
         bad("root-no-padding", "padding left out", rooted(ROOT.trim_end_matches('=')), root),
-        bad("root-trailing-bits", "unused bits that are not zero", rooted(&ROOT.replace("E=", "F=")), root),
-        bad("root-too-short", "31 bytes", rooted("NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWww=="), root),
-        bad("root-too-long", "33 bytes", rooted("NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwEA"), root),
+        bad(
+            "root-trailing-bits",
+            "unused bits that are not zero",
+            rooted(&ROOT.replace("E=", "F=")),
+            root,
+        ),
+        bad(
+            "root-too-short",
+            "31 bytes",
+            rooted("NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWww=="),
+            root,
+        ),
+        bad(
+            "root-too-long",
+            "33 bytes",
+            rooted("NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwEA"),
+            root,
+        ),
         bad("root-hexadecimal", "hexadecimal digits", rooted(&"34".repeat(32)), root),
         bad("root-space", "a space before the root", rooted(&format!(" {ROOT}")), root),
         bad(
@@ -99,7 +109,7 @@ fn the_published_checkpoint_verifies_and_is_signed_again_alike() {
     let checkpoint = SignedCheckpoint::verify(note.as_bytes(), &vkey(LOG_VKEY)).unwrap();
     assert_eq!(checkpoint.origin().as_str(), "example.com/vector-log");
     assert_eq!(checkpoint.head().size.get(), 5);
-    assert_eq!(checkpoint.head().root.to_base64(), ROOT);
+    assert_eq!(checkpoint.head().root.to_base64(), CHECKPOINT_ROOT);
     // Every signature is kept, also that of the witness, which was not checked.
     assert_eq!(checkpoint.note(), note.as_bytes());
 
@@ -110,7 +120,8 @@ fn the_published_checkpoint_verifies_and_is_signed_again_alike() {
 
 #[test]
 fn a_checkpoint_needs_the_signature_of_its_log() {
-    let verify = |note: &str, vkey_text| SignedCheckpoint::verify(note.as_bytes(), &vkey(vkey_text));
+    let verify =
+        |note: &str, vkey_text| SignedCheckpoint::verify(note.as_bytes(), &vkey(vkey_text));
     let only_witness = [CHECKPOINT_TEXT, "\n", WITNESS_LINE].concat();
     let unsigned = CheckpointError::Signature(VerifyError::Unsigned);
     assert_eq!(verify(&only_witness, LOG_VKEY).unwrap_err(), unsigned);
@@ -122,7 +133,8 @@ fn a_checkpoint_needs_the_signature_of_its_log() {
 
     // A key of another name or kind never signs for the log, whatever it has signed.
     let other = signing_key("example.com/other-log", "other");
-    let note = SignedNote::new(CHECKPOINT_TEXT.to_owned(), vec![other.sign(CHECKPOINT_TEXT)]).unwrap();
+    let note =
+        SignedNote::new(CHECKPOINT_TEXT.to_owned(), vec![other.sign(CHECKPOINT_TEXT)]).unwrap();
     let error = SignedCheckpoint::verify(note.to_string().as_bytes(), other.verifier_key());
     assert!(matches!(error, Err(CheckpointError::Key { .. })));
     let error = verify(&checkpoint_note(), WITNESS_VKEY).unwrap_err().to_string();

@@ -17,7 +17,11 @@ fn the_example_holds_every_key_with_its_default() {
     // Keys that are commented out have to exist as well.
     let all: String = EXAMPLE
         .lines()
-        .map(|line| line.strip_prefix('#').filter(|rest| rest.contains(" = ") && !rest.starts_with(' ')).unwrap_or(line))
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| rest.contains(" = ") && !rest.starts_with(' '))
+                .unwrap_or(line)
+        })
         .map(|line| format!("{line}\n"))
         .collect();
     let raw = RawConfig::from_toml(&all).unwrap();

@@ -4,8 +4,8 @@ use attestree::core::note::{CosignatureTime, NoteSignature, SignedNote, Verifier
 use proptest::prelude::*;
 
 use super::published::{
-    CHECKPOINT_TEXT, COSIGNATURE_SECONDS, SKYLIGHT_LINE, SKYLIGHT_TEXT, SKYLIGHT_VKEY, WITNESS_LINE,
-    WITNESS_VKEY, cosignature_time, cosigning_key, vkey, witness_key,
+    CHECKPOINT_TEXT, COSIGNATURE_SECONDS, SKYLIGHT_LINE, SKYLIGHT_TEXT, SKYLIGHT_VKEY,
+    WITNESS_LINE, WITNESS_VKEY, cosignature_time, cosigning_key, vkey, witness_key,
 };
 
 /// Verifies a note with one key; returns the stated time.
@@ -74,7 +74,8 @@ fn a_time_has_63_bits() {
 
 #[test]
 fn of_two_cosignatures_of_one_witness_the_later_counts() {
-    let line = |seconds| witness_key().sign(CHECKPOINT_TEXT, CosignatureTime::new(seconds).unwrap());
+    let line =
+        |seconds| witness_key().sign(CHECKPOINT_TEXT, CosignatureTime::new(seconds).unwrap());
     for order in [[7, 9, 8], [9, 8, 7], [8, 7, 9]] {
         let lines: String = order.map(|seconds| format!("{}\n", line(seconds))).concat();
         assert_eq!(time_of(CHECKPOINT_TEXT, &lines, &vkey(WITNESS_VKEY)), Ok(Some(9)));

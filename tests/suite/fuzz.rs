@@ -7,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
 
 use super::published::{
     CHECKPOINT_TEXT, PETER_SKEY, SUMDB_VKEY, WITNESS_VKEY, checkpoint_note, policy_text,
@@ -47,7 +49,9 @@ fn folder() -> PathBuf {
 
 fn names_in(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    entries
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -96,7 +100,8 @@ fn derive(random: &mut ChaCha8Rng, inputs: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn every_target_has_a_fuzzer_and_a_corpus() {
-    let names: BTreeSet<String> = targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let names: BTreeSet<String> =
+        targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names.len(), targets::TARGETS.len());
     assert_eq!(names_in(&folder().join("fuzz_targets")), names);
     assert_eq!(names_in(&folder().join("corpus")), names);
@@ -115,7 +120,9 @@ fn every_law_holds_on_the_corpus_and_on_what_is_derived_from_it() {
     for (name, target) in targets::TARGETS {
         let inputs = corpus(name);
         run(name, target, b"");
-        inputs.iter().for_each(|input| run(name, target, input));
+        for input in &inputs {
+            run(name, target, input);
+        }
         for _ in 0..DERIVED {
             run(name, target, &derive(&mut random, &inputs));
         }
@@ -143,7 +150,11 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         text("origin", "host", "log.example"),
         text("origin", "path", "log.example/audit/2026"),
         text("policy", "quorum", &policy_text()),
-        text("policy", "group", &format!("# any\n{}", policy_text().replace("quorum", "group g any vector\nquorum"))),
+        text(
+            "policy",
+            "group",
+            &format!("# any\n{}", policy_text().replace("quorum", "group g any vector\nquorum")),
+        ),
         text("policy", "none", "quorum none"),
         text("receipt", "plain", &receipt_text()),
         text("receipt", "extra", &extra),

@@ -42,7 +42,11 @@ async fn admin(served: &Served) -> AdminServiceClient<Channel> {
 }
 
 fn create(origin: &str) -> CreateLogRequest {
-    CreateLogRequest { origin: origin.to_owned(), kind: LogKind::Opaque.into(), ..Default::default() }
+    CreateLogRequest {
+        origin: origin.to_owned(),
+        kind: LogKind::Opaque.into(),
+        ..Default::default()
+    }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -53,9 +57,13 @@ fn mode(path: &Path) -> u32 {
 async fn a_log_is_created_while_the_server_runs_and_stays() {
     let mut served = Served::start();
     let mut operator = admin(&served).await;
-    let request = CreateLogRequest { identity: Identity::EntryHash.into(), ..create("log.example/second") };
+    let request =
+        CreateLogRequest { identity: Identity::EntryHash.into(), ..create("log.example/second") };
     let log = operator.create_log(request).await.unwrap().into_inner().log.unwrap();
-    assert_eq!((log.origin.as_str(), log.prefix.as_str(), log.tree_size), ("log.example/second", "/second", 0));
+    assert_eq!(
+        (log.origin.as_str(), log.prefix.as_str(), log.tree_size),
+        ("log.example/second", "/second", 0)
+    );
     let append = |entry: &'static str| AppendRequest {
         log: "log.example/second".to_owned(),
         entry: entry.into(),
@@ -80,7 +88,14 @@ async fn logs_that_can_not_be_are_refused_by_field() {
     assert_status(&status, Code::AlreadyExists, "LOG_EXISTS", Some("origin"));
     let status = operator.create_log(create("other.example/first")).await.unwrap_err();
     assert_status(&status, Code::AlreadyExists, "PREFIX_TAKEN", Some("origin"));
-    for wrong in ["", "https://log.example/x", "log.example/", "log.example//x", "log.example/metrics", "log.example/a b"] {
+    for wrong in [
+        "",
+        "https://log.example/x",
+        "log.example/",
+        "log.example//x",
+        "log.example/metrics",
+        "log.example/a b",
+    ] {
         let status = operator.create_log(create(wrong)).await.unwrap_err();
         assert_status(&status, Code::InvalidArgument, "FIELD", Some("origin"));
     }
@@ -98,7 +113,8 @@ async fn logs_that_can_not_be_are_refused_by_field() {
 async fn the_operators_calls_are_not_on_the_network() {
     let served = Served::start();
     let channel = Endpoint::try_from(served.url("")).unwrap().connect().await.unwrap();
-    let status = AdminServiceClient::new(channel).create_log(create("log.example/x")).await.unwrap_err();
+    let status =
+        AdminServiceClient::new(channel).create_log(create("log.example/x")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
 }
 
@@ -128,7 +144,9 @@ async fn a_backup_of_a_serving_log_opens_with_everything_acknowledged() {
     }
     let mut operator = admin(&served).await;
     let destination = served.dir.path().join("copy");
-    let backup = |destination: &Path| BackupRequest { destination: destination.to_str().unwrap().to_owned() };
+    let backup = |destination: &Path| BackupRequest {
+        destination: destination.to_str().unwrap().to_owned(),
+    };
     let copied = operator.backup(backup(&destination)).await.unwrap().into_inner().logs;
     assert_eq!(copied[0].tree_size, 10);
     assert_eq!(mode(&destination), 0o700);
@@ -136,7 +154,9 @@ async fn a_backup_of_a_serving_log_opens_with_everything_acknowledged() {
     let rows = store.logs().unwrap();
     assert_eq!(store.recover(rows[0].number, None).unwrap().edge.size().get(), 10);
 
-    for wrong in [PathBuf::from("relative"), destination.clone(), served.dir.path().join("none/copy")] {
+    for wrong in
+        [PathBuf::from("relative"), destination.clone(), served.dir.path().join("none/copy")]
+    {
         let status = operator.backup(backup(&wrong)).await.unwrap_err();
         assert_status(&status, Code::InvalidArgument, "FIELD", Some("destination"));
     }
@@ -145,8 +165,14 @@ async fn a_backup_of_a_serving_log_opens_with_everything_acknowledged() {
 /// Makes a log, or returns why it was refused.
 fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
     let origin = Origin::parse(origin).unwrap();
-    let init = Init { data: data.to_owned(), watermark: None, origin, identity: LogIdentity::None, key: None };
-    server::init(init, &mut Random::from_seed([1; 32])).map_err(|error| format!("{error:#}"))
+    let init = Init {
+        data: data.to_owned(),
+        watermark: None,
+        origin,
+        identity: LogIdentity::None,
+        key: None,
+    };
+    server::init(init, &mut Random::from_seed([1; 32]))
 }
 
 /// Starts a server over a directory and returns why it refused.
@@ -214,8 +240,19 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
     assert!(refusal(&data).contains("0.skey"));
     let other = dir.path().join("other");
     let origin = Origin::parse("log.example/a").unwrap();
-    let another = Init { data: other.clone(), watermark: None, origin, identity: LogIdentity::None, key: None };
-    server::init(another, &mut Random::from_seed([9; 32])).unwrap();
+    let init_other = Init {
+        data: other.clone(),
+        watermark: None,
+        origin,
+        identity: LogIdentity::None,
+        key: None,
+    };
+    thread::spawn(|| {
+        let mut seed = seed;
+        server::init(init_other, &mut seed).unwrap()
+    })
+    .join()
+    .unwrap();
     fs::copy(other.join("signing/0.skey"), &key).unwrap();
     assert!(refusal(&data).contains("not the one in its row"));
     fs::write(&key, text).unwrap();

@@ -3,9 +3,10 @@
 use attestree::{
     core::{hash::TreeHash, tree},
     proto::{
-        self, AppendBatchRequest, AppendRequest, GetCheckpointRequest, GetEntryRequest, ListLogsRequest,
-        ProveConsistencyRequest, ProveInclusionBatchRequest, ProveInclusionRequest, ReadEntriesRequest,
-        WatchCheckpointsRequest, log_service_client::LogServiceClient, prove_inclusion_request::Leaf,
+        self, AppendBatchRequest, AppendRequest, GetCheckpointRequest, GetEntryRequest,
+        ListLogsRequest, ProveConsistencyRequest, ProveInclusionBatchRequest,
+        ProveInclusionRequest, ReadEntriesRequest, WatchCheckpointsRequest,
+        log_service_client::LogServiceClient, prove_inclusion_request::Leaf,
     },
     server::config::RawConfig,
     store::LogIdentity,
@@ -13,7 +14,9 @@ use attestree::{
 use bytes::Bytes;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -47,7 +50,11 @@ fn leaf(index: u64) -> TreeHash {
 }
 
 fn by_index(leaf_index: u64, tree_size: Option<u64>) -> ProveInclusionRequest {
-    ProveInclusionRequest { leaf: Some(Leaf::LeafIndex(leaf_index)), tree_size, ..Default::default() }
+    ProveInclusionRequest {
+        leaf: Some(Leaf::LeafIndex(leaf_index)),
+        tree_size,
+        ..Default::default()
+    }
 }
 
 #[tokio::test]
@@ -57,12 +64,17 @@ async fn every_proof_of_a_small_log_verifies() {
     let mut heads = Vec::new();
     for n in 0..20 {
         fill(&mut client, n, n + 1).await;
-        let answer = client.get_checkpoint(GetCheckpointRequest::default()).await.unwrap().into_inner();
+        let answer =
+            client.get_checkpoint(GetCheckpointRequest::default()).await.unwrap().into_inner();
         heads.push(verify(answer.checkpoint.as_ref(), &served.vkeys[0]));
     }
     for head in &heads {
         for at in 0..head.size.get() {
-            let answer = client.prove_inclusion(by_index(at, Some(head.size.get()))).await.unwrap().into_inner();
+            let answer = client
+                .prove_inclusion(by_index(at, Some(head.size.get())))
+                .await
+                .unwrap()
+                .into_inner();
             let proof = answer.proof.unwrap();
             assert_eq!((proof.leaf_index, proof.tree_size), (at, head.size.get()));
             assert_eq!(&answer.leaf_hash[..], leaf(at).as_bytes());
@@ -98,10 +110,14 @@ async fn proofs_of_a_log_of_two_tile_levels_verify_also_after_a_restart() {
     assert_eq!((answer.old_size, answer.new_size), (65_537, 70_000));
 
     let leaf_indices: Vec<u64> = (0..4_096).map(|n| n * 17).collect();
-    let request = ProveInclusionBatchRequest { leaf_indices: leaf_indices.clone(), ..Default::default() };
+    let request =
+        ProveInclusionBatchRequest { leaf_indices: leaf_indices.clone(), ..Default::default() };
     let answer = client.prove_inclusion_batch(request).await.unwrap().into_inner();
     let leaves: Vec<_> = leaf_indices.iter().map(|at| (index(*at), leaf(*at))).collect();
-    assert_eq!(hashes(&answer.leaf_hashes), leaves.iter().map(|(_, leaf)| *leaf).collect::<Vec<_>>());
+    assert_eq!(
+        hashes(&answer.leaf_hashes),
+        leaves.iter().map(|(_, leaf)| *leaf).collect::<Vec<_>>()
+    );
     tree::verify_batch(&leaves, &head, &hashes(&answer.hashes)).unwrap();
 }
 
@@ -112,7 +128,12 @@ async fn proofs_beyond_the_head_are_out_of_range() {
     let status = client.prove_inclusion(by_index(0, None)).await.unwrap_err();
     assert_status(&status, Code::OutOfRange, "BEYOND_HEAD", Some("leaf_index"));
     fill(&mut client, 0, 10).await;
-    for (at, size, field) in [(10, None, "leaf_index"), (5, Some(5), "leaf_index"), (5, Some(11), "tree_size"), (5, Some(u64::MAX), "tree_size")] {
+    for (at, size, field) in [
+        (10, None, "leaf_index"),
+        (5, Some(5), "leaf_index"),
+        (5, Some(11), "tree_size"),
+        (5, Some(u64::MAX), "tree_size"),
+    ] {
         let status = client.prove_inclusion(by_index(at, size)).await.unwrap_err();
         assert_status(&status, Code::OutOfRange, "BEYOND_HEAD", Some(field));
     }
@@ -124,9 +145,19 @@ async fn proofs_beyond_the_head_are_out_of_range() {
         client.prove_consistency(request).await.unwrap_err()
     };
     assert_status(&consistency(0, None).await, Code::InvalidArgument, "FIELD", Some("old_size"));
-    assert_status(&consistency(6, Some(5)).await, Code::InvalidArgument, "REVERSED", Some("old_size"));
+    assert_status(
+        &consistency(6, Some(5)).await,
+        Code::InvalidArgument,
+        "REVERSED",
+        Some("old_size"),
+    );
     assert_status(&consistency(11, None).await, Code::OutOfRange, "BEYOND_HEAD", Some("old_size"));
-    assert_status(&consistency(1, Some(11)).await, Code::OutOfRange, "BEYOND_HEAD", Some("new_size"));
+    assert_status(
+        &consistency(1, Some(11)).await,
+        Code::OutOfRange,
+        "BEYOND_HEAD",
+        Some("new_size"),
+    );
 
     let mut batch = async |leaf_indices: Vec<u64>| {
         let request = ProveInclusionBatchRequest { leaf_indices, ..Default::default() };
@@ -149,15 +180,20 @@ async fn an_entry_is_found_by_its_hash_where_the_log_keeps_that_index() {
         leaf: Some(Leaf::LeafHash(Bytes::copy_from_slice(hash))),
         tree_size,
     };
-    let found = client.prove_inclusion(by_hash("", leaf(7).as_bytes(), None)).await.unwrap().into_inner();
+    let found =
+        client.prove_inclusion(by_hash("", leaf(7).as_bytes(), None)).await.unwrap().into_inner();
     assert_eq!(found.proof.unwrap().leaf_index, 7);
-    let status = client.prove_inclusion(by_hash("", leaf(7).as_bytes(), Some(7))).await.unwrap_err();
+    let status =
+        client.prove_inclusion(by_hash("", leaf(7).as_bytes(), Some(7))).await.unwrap_err();
     assert_status(&status, Code::OutOfRange, "BEYOND_HEAD", Some("leaf_hash"));
     let status = client.prove_inclusion(by_hash("", leaf(99).as_bytes(), None)).await.unwrap_err();
     assert_status(&status, Code::NotFound, "UNKNOWN_HASH", Some("leaf_hash"));
     let status = client.prove_inclusion(by_hash("", b"short", None)).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "FIELD", Some("leaf_hash"));
-    let status = client.prove_inclusion(by_hash("log.example/second", leaf(7).as_bytes(), None)).await.unwrap_err();
+    let status = client
+        .prove_inclusion(by_hash("log.example/second", leaf(7).as_bytes(), None))
+        .await
+        .unwrap_err();
     assert_status(&status, Code::FailedPrecondition, "NO_HASH_INDEX", Some("leaf_hash"));
 }
 
@@ -165,7 +201,8 @@ async fn an_entry_is_found_by_its_hash_where_the_log_keeps_that_index() {
 async fn checkpoints_are_watched_and_a_slow_reader_skips() {
     let served = Served::start();
     let mut client = served.client().await;
-    let mut watched = client.watch_checkpoints(WatchCheckpointsRequest::default()).await.unwrap().into_inner();
+    let mut watched =
+        client.watch_checkpoints(WatchCheckpointsRequest::default()).await.unwrap().into_inner();
     let first = watched.next().await.unwrap().unwrap();
     assert_eq!(verify(first.checkpoint.as_ref(), &served.vkeys[0]).size, size(0));
     fill(&mut client, 0, 1).await;
@@ -178,7 +215,8 @@ async fn checkpoints_are_watched_and_a_slow_reader_skips() {
     let mut seen = 0;
     let mut last = 1;
     while last < 3_000 {
-        let head = verify(watched.next().await.unwrap().unwrap().checkpoint.as_ref(), &served.vkeys[0]);
+        let head =
+            verify(watched.next().await.unwrap().unwrap().checkpoint.as_ref(), &served.vkeys[0]);
         assert!(head.size.get() > last);
         last = head.size.get();
         seen += 1;
@@ -193,7 +231,8 @@ async fn checkpoints_are_watched_and_a_slow_reader_skips() {
 async fn a_stop_ends_watchers_and_streams_with_unavailable() {
     let mut served = Served::start();
     let mut client = served.client().await;
-    let mut watched = client.watch_checkpoints(WatchCheckpointsRequest::default()).await.unwrap().into_inner();
+    let mut watched =
+        client.watch_checkpoints(WatchCheckpointsRequest::default()).await.unwrap().into_inner();
     watched.next().await.unwrap().unwrap();
     let mut appends = client.append_stream(tokio_stream::pending()).await.unwrap().into_inner();
     served.stop();
@@ -208,7 +247,11 @@ async fn logs_are_listed_and_kept_apart() {
     let logs = [(ORIGIN, LogIdentity::None), ("log.example/deep/second", LogIdentity::EntryHash)];
     let served = Served::with(&logs, RawConfig::default());
     let mut client = served.client().await;
-    let append = AppendRequest { log: "log.example/deep/second".to_owned(), entry: "x".into(), ..Default::default() };
+    let append = AppendRequest {
+        log: "log.example/deep/second".to_owned(),
+        entry: "x".into(),
+        ..Default::default()
+    };
     assert_eq!(client.append(append).await.unwrap().into_inner().leaf_index, 0);
     let listed = client.list_logs(ListLogsRequest::default()).await.unwrap().into_inner().logs;
     let outline: Vec<_> = listed
@@ -237,12 +280,22 @@ async fn entries_are_read_back_one_by_one_and_as_ranges() {
     let one = |leaf_index| GetEntryRequest { leaf_index, ..Default::default() };
     for at in [0, 255, 256, 999, 1_000, 1_499] {
         let answer = client.get_entry(one(at)).await.unwrap().into_inner();
-        assert_eq!((answer.entry, &answer.leaf_hash[..]), (entry(at), leaf(at).as_bytes().as_slice()));
+        assert_eq!(
+            (answer.entry, &answer.leaf_hash[..]),
+            (entry(at), leaf(at).as_bytes().as_slice())
+        );
     }
     let status = client.get_entry(one(1_500)).await.unwrap_err();
     assert_status(&status, Code::OutOfRange, "BEYOND_HEAD", Some("leaf_index"));
 
-    for (from, to) in [(0, None), (0, Some(0)), (3, Some(4)), (100, Some(700)), (1_499, Some(1_500)), (1_500, None)] {
+    for (from, to) in [
+        (0, None),
+        (0, Some(0)),
+        (3, Some(4)),
+        (100, Some(700)),
+        (1_499, Some(1_500)),
+        (1_500, None),
+    ] {
         let request = ReadEntriesRequest { from, to, ..Default::default() };
         let mut stream = client.read_entries(request).await.unwrap().into_inner();
         let mut next = from;
@@ -271,7 +324,10 @@ async fn large_entries_are_read_in_messages_that_every_client_takes() {
     let served = Served::start();
     let mut client = served.client().await;
     let entries: Vec<Bytes> = (0..100).map(|n| Bytes::from(vec![n; 65_535])).collect();
-    client.append_batch(AppendBatchRequest { entries: entries.clone(), ..Default::default() }).await.unwrap();
+    client
+        .append_batch(AppendBatchRequest { entries: entries.clone(), ..Default::default() })
+        .await
+        .unwrap();
     let mut stream = client.read_entries(ReadEntriesRequest::default()).await.unwrap().into_inner();
     let mut read = Vec::new();
     while let Some(message) = stream.next().await {
@@ -285,7 +341,8 @@ async fn large_entries_are_read_in_messages_that_every_client_takes() {
 #[tokio::test]
 async fn health_and_reflection_are_served() {
     let served = Served::start();
-    let channel = tonic::transport::Endpoint::try_from(served.url("")).unwrap().connect().await.unwrap();
+    let channel =
+        tonic::transport::Endpoint::try_from(served.url("")).unwrap().connect().await.unwrap();
     let mut health = HealthClient::new(channel.clone());
     for service in ["", "attestree.v1.LogService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
@@ -299,8 +356,16 @@ async fn health_and_reflection_are_served() {
     let mut reflection = ServerReflectionClient::new(channel);
     let answers = reflection.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
     let answer = answers.into_inner().next().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(listed)) = answer.message_response else { panic!() };
+    let Some(MessageResponse::ListServicesResponse(listed)) = answer.message_response else {
+        panic!()
+    };
     let names: Vec<_> = listed.service.iter().map(|service| service.name.as_str()).collect();
-    assert!(names.contains(&"attestree.v1.LogService") && names.contains(&"grpc.health.v1.Health"), "{names:?}");
-    assert!(!names.contains(&"attestree.v1.AdminService"), "the operator's calls are not on the network");
+    assert!(
+        names.contains(&"attestree.v1.LogService") && names.contains(&"grpc.health.v1.Health"),
+        "{names:?}"
+    );
+    assert!(
+        !names.contains(&"attestree.v1.AdminService"),
+        "the operator's calls are not on the network"
+    );
 }

@@ -1,7 +1,8 @@
 //! `AppendStream` over a real socket.
 
 use attestree::proto::{
-    Answer, AppendRequest, AppendResponse, AppendStreamRequest, AppendStreamResponse, append_stream_response::Outcome,
+    Answer, AppendRequest, AppendResponse, AppendStreamRequest, AppendStreamResponse,
+    append_stream_response::Outcome,
 };
 use attestree::{
     core::{hash::TreeHash, tree},
@@ -24,16 +25,25 @@ fn entry(entry: impl Into<Vec<u8>>) -> AppendStreamRequest {
 
 /// Makes a first message without an entry.
 fn header(log: &str, answer: Answer) -> AppendStreamRequest {
-    AppendStreamRequest { log: log.to_owned(), answer: answer.into(), ..AppendStreamRequest::default() }
+    AppendStreamRequest {
+        log: log.to_owned(),
+        answer: answer.into(),
+        ..AppendStreamRequest::default()
+    }
 }
 
 /// Sends all of `requests` and returns the stream of answers.
-async fn send(served: &Served, requests: Vec<AppendStreamRequest>) -> Streaming<AppendStreamResponse> {
+async fn send(
+    served: &Served,
+    requests: Vec<AppendStreamRequest>,
+) -> Streaming<AppendStreamResponse> {
     served.client().await.append_stream(tokio_stream::iter(requests)).await.unwrap().into_inner()
 }
 
 /// Takes the answers until the end of the stream.
-async fn all(answers: Streaming<AppendStreamResponse>) -> Vec<Result<AppendResponse, (Code, String)>> {
+async fn all(
+    answers: Streaming<AppendStreamResponse>,
+) -> Vec<Result<AppendResponse, (Code, String)>> {
     let outcome = |answer: AppendStreamResponse| match answer.outcome.unwrap() {
         Outcome::Appended(appended) => Ok(appended),
         Outcome::Refused(refusal) => Err((Code::from_i32(refusal.code), refusal.message)),
@@ -50,7 +60,10 @@ async fn answers_come_in_the_order_of_the_requests() {
     for (n, answer) in answers.into_iter().enumerate() {
         let answer = answer.unwrap();
         assert_eq!(answer.leaf_index, u64::try_from(n).unwrap());
-        assert_eq!(&answer.leaf_hash[..], TreeHash::leaf(format!("entry {n}").as_bytes()).as_bytes());
+        assert_eq!(
+            &answer.leaf_hash[..],
+            TreeHash::leaf(format!("entry {n}").as_bytes()).as_bytes()
+        );
     }
 }
 
@@ -72,7 +85,10 @@ async fn a_stream_answers_with_receipts_that_verify() {
 #[tokio::test]
 async fn a_refusal_stands_in_its_place_and_the_stream_goes_on() {
     let served = Served::start();
-    let keyed = |bytes: &str, key: &'static str| AppendStreamRequest { idempotency_key: key.into(), ..entry(bytes) };
+    let keyed = |bytes: &str, key: &'static str| AppendStreamRequest {
+        idempotency_key: key.into(),
+        ..entry(bytes)
+    };
     let requests = vec![
         keyed("a", "key"),
         entry(""),
@@ -87,11 +103,19 @@ async fn a_refusal_stands_in_its_place_and_the_stream_goes_on() {
     let answers = all(send(&served, requests).await).await;
     let outline: Vec<_> = answers
         .iter()
-        .map(|answer| answer.as_ref().map(|found| (found.leaf_index, found.duplicate)).map_err(|refused| refused.0))
+        .map(|answer| {
+            answer
+                .as_ref()
+                .map(|found| (found.leaf_index, found.duplicate))
+                .map_err(|refused| refused.0)
+        })
         .collect();
     let bad = Err(Code::InvalidArgument);
     let taken = Err(Code::AlreadyExists);
-    assert_eq!(outline, [Ok((0, false)), bad, Ok((1, false)), bad, taken, bad, Ok((0, true)), bad, Ok((2, false))]);
+    assert_eq!(
+        outline,
+        [Ok((0, false)), bad, Ok((1, false)), bad, taken, bad, Ok((0, true)), bad, Ok((2, false))]
+    );
 }
 
 #[tokio::test]
@@ -103,14 +127,21 @@ async fn a_conflict_names_the_first_index() {
     while let Some(answer) = answers.next().await {
         last = answer.unwrap().outcome;
     }
-    let Some(Outcome::Refused(refusal)) = last else { panic!("the last entry was appended: {last:?}") };
+    let Some(Outcome::Refused(refusal)) = last else {
+        panic!("the last entry was appended: {last:?}")
+    };
     assert_eq!(refusal.first_index, Some(1));
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_the_first_message_ends_the_stream() {
     let served = Served::start();
-    let status = send(&served, vec![header("log.example/none", Answer::Index)]).await.next().await.unwrap().unwrap_err();
+    let status = send(&served, vec![header("log.example/none", Answer::Index)])
+        .await
+        .next()
+        .await
+        .unwrap()
+        .unwrap_err();
     assert_status(&status, Code::NotFound, "UNKNOWN_LOG", Some("log"));
     let wrong = AppendStreamRequest { answer: 77, ..entry("a") };
     let status = send(&served, vec![wrong]).await.next().await.unwrap().unwrap_err();
@@ -135,7 +166,9 @@ async fn each_answer_comes_without_waiting_for_more_requests() {
     let mut answers = client.append_stream(ReceiverStream::new(queue)).await.unwrap().into_inner();
     for n in 0..20_u64 {
         requests.send(entry(format!("{n}"))).await.unwrap();
-        let Some(Outcome::Appended(answer)) = answers.next().await.unwrap().unwrap().outcome else { panic!() };
+        let Some(Outcome::Appended(answer)) = answers.next().await.unwrap().unwrap().outcome else {
+            panic!()
+        };
         assert_eq!(answer.leaf_index, n);
     }
 }
@@ -146,7 +179,8 @@ async fn a_client_that_vanishes_disturbs_nothing() {
     for round in 0..5 {
         let (requests, queue) = mpsc::channel(1);
         let mut client = served.client().await;
-        let mut answers = client.append_stream(ReceiverStream::new(queue)).await.unwrap().into_inner();
+        let mut answers =
+            client.append_stream(ReceiverStream::new(queue)).await.unwrap().into_inner();
         requests.send(entry(format!("{round}"))).await.unwrap();
         if round % 2 == 0 {
             answers.next().await.unwrap().unwrap();
@@ -172,7 +206,10 @@ async fn a_client_that_does_not_read_its_answers_is_not_read_from() {
     // Another client is served meanwhile.
     let mut other = served.client().await;
     for _ in 0..10 {
-        other.append(AppendRequest { entry: "other".into(), ..AppendRequest::default() }).await.unwrap();
+        other
+            .append(AppendRequest { entry: "other".into(), ..AppendRequest::default() })
+            .await
+            .unwrap();
     }
     let mut answered = 0;
     while let Some(answer) = answers.next().await {
@@ -180,12 +217,19 @@ async fn a_client_that_does_not_read_its_answers_is_not_read_from() {
         answered += 1;
     }
     sent.await.unwrap();
-    assert_eq!(answered, 60_000, "flow control holds the client up instead of refusing its entries");
+    assert_eq!(
+        answered, 60_000,
+        "flow control holds the client up instead of refusing its entries"
+    );
 }
 
 #[tokio::test]
 async fn a_full_pool_refuses_in_place_and_says_when_to_come_back() {
-    let raw = RawConfig { pool_entries_max: Some(8), pool_log_percent: Some(100), ..RawConfig::default() };
+    let raw = RawConfig {
+        pool_entries_max: Some(8),
+        pool_log_percent: Some(100),
+        ..RawConfig::default()
+    };
     let served = Served::with(&[(ORIGIN, LogIdentity::None)], raw);
     let mut answers = send(&served, (0..3_000).map(|n| entry(format!("{n}"))).collect()).await;
     let (mut appended, mut refused) = (0, 0);

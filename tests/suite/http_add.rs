@@ -24,7 +24,8 @@ async fn an_entry_is_answered_with_its_index_once_it_is_published() {
         let response = add(&served, path, format!("entry {index}")).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.text().await.unwrap(), index.to_string());
-        let note = client().get(served.url("/checkpoint")).send().await.unwrap().text().await.unwrap();
+        let note =
+            client().get(served.url("/checkpoint")).send().await.unwrap().text().await.unwrap();
         let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
         assert!(size > index, "the checkpoint covers what was acknowledged");
     }
@@ -35,14 +36,18 @@ async fn bad_entries_are_refused_with_a_sentence() {
     let served = Served::start();
     let longest = add(&served, "/add", vec![7; 65_535]).await;
     assert_eq!(longest.status(), StatusCode::OK);
-    for (entry, status) in [(vec![], StatusCode::BAD_REQUEST), (vec![7; 65_536], StatusCode::PAYLOAD_TOO_LARGE)] {
+    for (entry, status) in
+        [(vec![], StatusCode::BAD_REQUEST), (vec![7; 65_536], StatusCode::PAYLOAD_TOO_LARGE)]
+    {
         let response = add(&served, "/add", entry).await;
         assert_eq!(response.status(), status);
         assert!(response.text().await.unwrap().contains("the entry"));
     }
     // Without a length the body is counted as it comes.
     let mut socket = TcpStream::connect(served.address()).unwrap();
-    socket.write_all(b"POST /add HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    socket
+        .write_all(b"POST /add HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
     for _ in 0..17 {
         socket.write_all(b"fa0\r\n").unwrap();
         socket.write_all(&[b'7'; 4_000]).unwrap();
@@ -69,7 +74,11 @@ async fn a_body_that_is_cut_off_is_no_entry() {
 
 #[tokio::test]
 async fn a_full_pool_says_when_to_come_back() {
-    let raw = RawConfig { pool_entries_max: Some(1), pool_log_percent: Some(100), ..RawConfig::default() };
+    let raw = RawConfig {
+        pool_entries_max: Some(1),
+        pool_log_percent: Some(100),
+        ..RawConfig::default()
+    };
     let served = Served::with(&[(ORIGIN, LogIdentity::None)], raw);
     let client = client();
     let url = served.url("/add");

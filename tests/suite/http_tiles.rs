@@ -18,7 +18,8 @@ use bytes::Bytes;
 use reqwest::{
     Client, Method, Response, StatusCode,
     header::{
-        ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+        ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+        ETAG, IF_NONE_MATCH, VARY,
     },
 };
 
@@ -57,7 +58,9 @@ async fn get(served: &Served, path: &str) -> Response {
 #[tokio::test]
 async fn the_checkpoint_is_served_at_the_root_and_under_its_prefix() {
     let served = Served::start();
-    for (size, paths) in [(0, ["/checkpoint", "/first/checkpoint"]), (3, ["/checkpoint", "/first/checkpoint"])] {
+    for (size, paths) in
+        [(0, ["/checkpoint", "/first/checkpoint"]), (3, ["/checkpoint", "/first/checkpoint"])]
+    {
         fill(&served, 0, size).await;
         for path in paths {
             let response = get(&served, path).await;
@@ -66,7 +69,10 @@ async fn the_checkpoint_is_served_at_the_root_and_under_its_prefix() {
             assert_eq!(header(&response, CACHE_CONTROL), "no-cache");
             let note = response.bytes().await.unwrap();
             let checkpoint = SignedCheckpoint::verify(&note, &served.vkeys[0]).unwrap();
-            assert_eq!((checkpoint.origin().as_str(), checkpoint.head().size.get()), (ORIGIN, size));
+            assert_eq!(
+                (checkpoint.origin().as_str(), checkpoint.head().size.get()),
+                (ORIGIN, size)
+            );
         }
     }
 }
@@ -100,7 +106,10 @@ fn expected(size: u64) -> Vec<(Resource, Vec<u8>)> {
         let end = size.min(first + 256);
         let mut bytes = Vec::new();
         (first..end).for_each(|index| bundle::encode_entry(&mut bytes, &entry(index)));
-        all.push((Resource::Entries { index: first / 256, width: u16::try_from(end - first).unwrap() }, bytes));
+        all.push((
+            Resource::Entries { index: first / 256, width: u16::try_from(end - first).unwrap() },
+            bytes,
+        ));
         first = end;
     }
     for level in 0..3 {
@@ -131,7 +140,8 @@ async fn every_tile_and_bundle_is_served_as_the_tree_has_it() {
         fill(&served, filled, size).await;
         filled = size;
         for (resource, bytes) in expected(size) {
-            let response = client.get(served.url(&format!("/first/{resource}"))).send().await.unwrap();
+            let response =
+                client.get(served.url(&format!("/first/{resource}"))).send().await.unwrap();
             assert_eq!(response.status(), StatusCode::OK, "{resource} at {size}");
             assert_eq!(header(&response, CONTENT_TYPE), "application/octet-stream");
             assert!(header(&response, CACHE_CONTROL).contains("immutable"));
@@ -145,11 +155,24 @@ async fn partial_tiles_of_every_published_width_stay_until_and_after_the_tile_is
     let served = Served::start();
     let client = client();
     fill(&served, 0, 300).await;
-    for (path, width) in [("tile/0/000", 256), ("tile/0/001", 44), ("tile/entries/000", 256), ("tile/entries/001", 44)] {
+    for (path, width) in [
+        ("tile/0/000", 256),
+        ("tile/0/001", 44),
+        ("tile/entries/000", 256),
+        ("tile/entries/001", 44),
+    ] {
         let full = if width == 256 { String::new() } else { format!(".p/{width}") };
-        let whole = client.get(served.url(&format!("/{path}{full}"))).send().await.unwrap().bytes().await.unwrap();
+        let whole = client
+            .get(served.url(&format!("/{path}{full}")))
+            .send()
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
         for partial in 1..width {
-            let response = client.get(served.url(&format!("/{path}.p/{partial}"))).send().await.unwrap();
+            let response =
+                client.get(served.url(&format!("/{path}.p/{partial}"))).send().await.unwrap();
             assert_eq!(response.status(), StatusCode::OK, "{path}.p/{partial}");
             assert!(whole.starts_with(&response.bytes().await.unwrap()));
         }
@@ -161,18 +184,47 @@ async fn what_is_not_published_is_not_found() {
     let served = Served::start();
     fill(&served, 0, 300).await;
     for path in [
-        "/tile/0/002", "/tile/0/001", "/tile/0/001.p/45", "/tile/1/000", "/tile/1/000.p/2", "/tile/2/000.p/1",
-        "/tile/entries/001", "/tile/entries/001.p/45", "/tile/63/000.p/1", "/tile/0/x999/x999/x999/999.p/1",
+        "/tile/0/002",
+        "/tile/0/001",
+        "/tile/0/001.p/45",
+        "/tile/1/000",
+        "/tile/1/000.p/2",
+        "/tile/2/000.p/1",
+        "/tile/entries/001",
+        "/tile/entries/001.p/45",
+        "/tile/63/000.p/1",
+        "/tile/0/x999/x999/x999/999.p/1",
     ] {
         let response = get(&served, path).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
         assert!(response.text().await.unwrap().contains("300 entries"), "{path}");
     }
     for path in [
-        "/", "/nothing", "/other/checkpoint", "/tile", "/tile/", "/tile/0/0", "/tile/00/000", "/tile/0/00", "/tile/0/1000",
-        "/tile/0/x000/000", "/tile/0/x001/00", "/tile/0/000.p/0", "/tile/0/000.p/256", "/tile/0/000.p/01",
-        "/tile/0/000.p", "/tile/0/000.p/", "/tile/64/000", "/tile/entries/0", "/tile/entries/000.p/0", "/tile/-1/000",
-        "/tile/0/000/", "//checkpoint", "/checkpoint/", "/first/first/checkpoint", "/tile/0/%30%30%30",
+        "/",
+        "/nothing",
+        "/other/checkpoint",
+        "/tile",
+        "/tile/",
+        "/tile/0/0",
+        "/tile/00/000",
+        "/tile/0/00",
+        "/tile/0/1000",
+        "/tile/0/x000/000",
+        "/tile/0/x001/00",
+        "/tile/0/000.p/0",
+        "/tile/0/000.p/256",
+        "/tile/0/000.p/01",
+        "/tile/0/000.p",
+        "/tile/0/000.p/",
+        "/tile/64/000",
+        "/tile/entries/0",
+        "/tile/entries/000.p/0",
+        "/tile/-1/000",
+        "/tile/0/000/",
+        "//checkpoint",
+        "/checkpoint/",
+        "/first/first/checkpoint",
+        "/tile/0/%30%30%30",
     ] {
         let response = get(&served, path).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
@@ -189,17 +241,23 @@ async fn bundles_are_compressed_for_those_who_ask() {
     assert_eq!(header(&plain, VARY), "accept-encoding");
     let plain = plain.bytes().await.unwrap();
     for encoding in ["gzip", "zstd"] {
-        let request = client().get(served.url("/tile/entries/000")).header(ACCEPT_ENCODING, encoding);
+        let request =
+            client().get(served.url("/tile/entries/000")).header(ACCEPT_ENCODING, encoding);
         let response = request.send().await.unwrap();
         assert_eq!(header(&response, CONTENT_ENCODING), encoding);
         let packed = response.bytes().await.unwrap();
         assert!(packed.len() < plain.len() / 2, "{encoding}");
-        let client = Client::builder().gzip(encoding == "gzip").zstd(encoding == "zstd").build().unwrap();
+        let client =
+            Client::builder().gzip(encoding == "gzip").zstd(encoding == "zstd").build().unwrap();
         let unpacked = client.get(served.url("/tile/entries/000")).send().await.unwrap();
         assert_eq!(unpacked.bytes().await.unwrap(), plain);
     }
     let request = client().get(served.url("/tile/0/000")).header(ACCEPT_ENCODING, "gzip, zstd");
-    assert_eq!(header(&request.send().await.unwrap(), CONTENT_ENCODING), "", "hashes do not compress");
+    assert_eq!(
+        header(&request.send().await.unwrap(), CONTENT_ENCODING),
+        "",
+        "hashes do not compress"
+    );
 }
 
 #[tokio::test]
@@ -218,9 +276,13 @@ async fn a_head_request_has_the_headers_and_no_body() {
 async fn another_method_is_refused_and_the_right_one_named() {
     let served = Served::start();
     for (path, method, allow) in [
-        ("/checkpoint", Method::POST, "GET, HEAD"), ("/tile/0/000", Method::PUT, "GET, HEAD"),
-        ("/metrics", Method::DELETE, "GET, HEAD"), ("/healthz", Method::POST, "GET, HEAD"),
-        ("/readyz", Method::POST, "GET, HEAD"), ("/add", Method::GET, "POST"), ("/first/add", Method::PUT, "POST"),
+        ("/checkpoint", Method::POST, "GET, HEAD"),
+        ("/tile/0/000", Method::PUT, "GET, HEAD"),
+        ("/metrics", Method::DELETE, "GET, HEAD"),
+        ("/healthz", Method::POST, "GET, HEAD"),
+        ("/readyz", Method::POST, "GET, HEAD"),
+        ("/add", Method::GET, "POST"),
+        ("/first/add", Method::PUT, "POST"),
     ] {
         let response = client().request(method, served.url(path)).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
@@ -233,9 +295,14 @@ async fn another_method_is_refused_and_the_right_one_named() {
 async fn logs_are_served_under_their_own_prefixes() {
     let logs = [(ORIGIN, LogIdentity::None), ("log.example/tile/deep", LogIdentity::None)];
     let served = Served::with(&logs, RawConfig::default());
-    let append = AppendRequest { log: "log.example/tile/deep".to_owned(), entry: "x".into(), ..Default::default() };
+    let append = AppendRequest {
+        log: "log.example/tile/deep".to_owned(),
+        entry: "x".into(),
+        ..Default::default()
+    };
     served.client().await.append(append).await.unwrap();
-    for (path, size) in [("/checkpoint", 0), ("/first/checkpoint", 0), ("/tile/deep/checkpoint", 1)] {
+    for (path, size) in [("/checkpoint", 0), ("/first/checkpoint", 0), ("/tile/deep/checkpoint", 1)]
+    {
         let note = get(&served, path).await.text().await.unwrap();
         assert_eq!(note.lines().nth(1).unwrap(), size.to_string(), "{path}");
     }

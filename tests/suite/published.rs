@@ -55,6 +55,8 @@ pub(crate) const WITNESS_VKEY: &str =
     "witness.example/vector+94cd2879+BOe3/QloEK2hfvaa6JT+0yBQZFB52pCAsESwmnLWGGfL";
 pub(crate) const CHECKPOINT_TEXT: &str =
     "example.com/vector-log\n5\nNBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=\n";
+/// The root of that checkpoint.
+pub(crate) const CHECKPOINT_ROOT: &str = "NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=";
 pub(crate) const LOG_LINE: &str = "\u{2014} example.com/vector-log WFOomFAIYi2lPazqV8OYkS8BA3STBwbv2Ciw9nSLI/fu+c1n2lBE3tTsqbzMFpxXBt46135DGvbwENefRFTtFeWtdgc=\n";
 pub(crate) const WITNESS_LINE: &str = "\u{2014} witness.example/vector lM0oeQAAAABpVGeAyQWwYS6FGu7svpHFgxcHfDz69EiOrL1pEJn3aZYQc+deqWJx5dSiCTnCyhnCRh235ndDQb347g+ai+HqQhStBw==\n";
 
@@ -67,6 +69,11 @@ pub(crate) const INCLUSION: [&str; 3] = [
     "/F9riP+FVPdbsvnm85wxsZNtRLaSdu33sSBalVuXYeM=",
     "gxFfiUeVX6/cKifn9MCFS72Nonuxs+NAXbVxya+Nvho=",
 ];
+
+/// Returns the proverb with the given signature lines.
+pub(crate) fn proverb(lines: &str) -> String {
+    format!("{PROVERB}\n{lines}")
+}
 
 /// Parses a vkey of this file.
 pub(crate) fn vkey(text: &str) -> VerifierKey {

@@ -13,13 +13,12 @@ use attestree::core::{
 };
 use bytes::Bytes;
 use proptest::prelude::*;
-use serde_json::json;
 
 use super::{
-    probes::{self, Probe},
+    probes::receipt::error_of,
     published::{
-        ENTRY, INCLUSION, LOG_VKEY, TESSERA_VKEY, WITNESS_LINE, cosignature_time, log_key,
-        policy_text, receipt_text, signing_key, vkey, witness_key,
+        ENTRY, LOG_VKEY, cosignature_time, log_key, policy_text, receipt_text, signing_key, vkey,
+        witness_key,
     },
 };
 
@@ -55,16 +54,52 @@ fn form_probes() -> Vec<Probe> {
     [
         ("empty", "nothing at all", String::new(), 1, truncated),
         ("header", "another first line", receipt_text().replace("@v1", "@v2"), 1, header),
-        ("header-space", "a space before the first line", format!(" {}", receipt_text()), 1, header),
+        (
+            "header-space",
+            "a space before the first line",
+            format!(" {}", receipt_text()),
+            1,
+            header,
+        ),
         ("header-alone", "the first line alone", HEADER.to_owned(), 2, truncated),
-        ("carriage-return", "lines end as on Windows", receipt_text().replace('\n', "\r\n"), 1, header),
-        ("no-empty-line", "no line before the checkpoint", receipt_text().replace("\n\nexample", "\nexample"), 6, hash),
-        ("no-checkpoint", "nothing after the proof", receipt_text().split_once("\n\n").unwrap().0.to_owned() + "\n\n", 7, truncated),
-        ("extra-not-base64", "extra data that is no base64", with_extra("extra !!notbase64!!"), 2, extra),
+        (
+            "carriage-return",
+            "lines end as on Windows",
+            receipt_text().replace('\n', "\r\n"),
+            1,
+            header,
+        ),
+        (
+            "no-empty-line",
+            "no line before the checkpoint",
+            receipt_text().replace("\n\nexample", "\nexample"),
+            6,
+            hash,
+        ),
+        (
+            "no-checkpoint",
+            "nothing after the proof",
+            receipt_text().split_once("\n\n").unwrap().0.to_owned() + "\n\n",
+            7,
+            truncated,
+        ),
+        (
+            "extra-not-base64",
+            "extra data that is no base64",
+            with_extra("extra !!notbase64!!"),
+            2,
+            extra,
+        ),
         ("extra-no-padding", "padding left out", with_extra("extra AA"), 2, extra),
         ("extra-no-space", "no space after the word", with_extra("extra"), 2, index),
         ("extra-twice", "two extra lines", with_extra("extra AAAA\nextra AAAA"), 3, index),
-        ("extra-after-index", "extra data after the index", with_index("index 2\nextra AAAA"), 3, hash),
+        (
+            "extra-after-index",
+            "extra data after the index",
+            with_index("index 2\nextra AAAA"),
+            3,
+            hash,
+        ),
         ("index-missing", "no index", with_index(""), 2, index),
         ("index-word", "a word for the index", with_index("index notanumber"), 2, index),
         ("index-negative", "a sign", with_index("index -5"), 2, index),
@@ -72,12 +107,30 @@ fn form_probes() -> Vec<Probe> {
         ("index-leading-zero", "a leading zero", with_index("index 02"), 2, index),
         ("index-empty", "no number", with_index("index "), 2, index),
         ("index-space", "a space after the number", with_index("index 2 "), 2, index),
-        ("index-too-large", "the first index that no tree has", with_index("index 4611686018427387904"), 2, index),
-        ("index-beyond-64-bits", "a number of 65 bits", with_index("index 18446744073709551616"), 2, index),
+        (
+            "index-too-large",
+            "the first index that no tree has",
+            with_index("index 4611686018427387904"),
+            2,
+            index,
+        ),
+        (
+            "index-beyond-64-bits",
+            "a number of 65 bits",
+            with_index("index 18446744073709551616"),
+            2,
+            index,
+        ),
         ("hash-not-base64", "a hash that is no base64", with_hash("!!notbase64!!"), 3, hash),
         ("hash-64-bytes", "a hash of 64 bytes", with_hash(&("A".repeat(86) + "==")), 3, hash),
         ("hash-31-bytes", "a hash of 31 bytes", with_hash(&("A".repeat(42) + "==")), 3, hash),
-        ("hash-trailing-bits", "unused bits that are not zero", with_hash(&first.replace("U=", "V=")), 3, hash),
+        (
+            "hash-trailing-bits",
+            "unused bits that are not zero",
+            with_hash(&first.replace("U=", "V=")),
+            3,
+            hash,
+        ),
         ("hash-not-ascii", "a letter with an accent", with_hash("\u{e9}"), 3, line),
         ("proof-too-long", "65 hashes", long_proof, 66, "an inclusion proof has at most 63 hashes"),
     ]
@@ -123,7 +176,8 @@ fn verify_probes() -> Vec<Probe> {
     let extra_hash = receipt.replace(INCLUSION[2], &[INCLUSION[2]; 2].join("\n"));
     let stranger = format!("log {}\nquorum none\n", TESSERA_VKEY);
     let untrusted = "the receipt's checkpoint is not trusted: ";
-    let quorum = "the quorum \"vector\" is not reached: 0 of the policy's 1 witnesses have cosigned";
+    let quorum =
+        "the quorum \"vector\" is not reached: 0 of the policy's 1 witnesses have cosigned";
     let good_extra = receipt.replace("index", "extra bm90aGluZyBwcm92ZXMgdGhpcw==\nindex");
     let good = |name, desc, receipt: &str| {
         let input = json!({ "receipt": receipt, "entry": "leaf 2", "policy": policy_text() });
@@ -253,7 +307,7 @@ fn the_only_entry_of_a_log_needs_no_hashes() {
     let note = SignedNote::new(text, signatures).unwrap().to_string();
     let index = LeafIndex::new(0).unwrap();
     let receipt = Receipt { extra: None, index, proof: vec![], note: note.into() };
-    assert!(receipt.verify(b"x", &policy()).is_ok());
+    assert_eq!(receipt.verify(b"x", &policy()).unwrap().index, index);
     assert_eq!(receipt.verify(b"y", &policy()), Err(ReceiptError::Inclusion { index }));
     let longest = vec![7; ENTRY_BYTES_MAX];
     assert_eq!(receipt.verify(&longest, &policy()), Err(ReceiptError::Inclusion { index }));

@@ -29,7 +29,11 @@ fn good_probes() -> Vec<Probe> {
         ("good-partial-widest", "255 hashes", "tile/0/273.p/255"),
         ("good-entries", "a full bundle", "tile/entries/x019/669"),
         ("good-entries-partial", "a partial bundle", "tile/entries/273.p/112"),
-        ("good-last-tile", "the last tile of the largest tree", "tile/0/x018/x014/x398/x509/x481/983"),
+        (
+            "good-last-tile",
+            "the last tile of the largest tree",
+            "tile/0/x018/x014/x398/x509/x481/983",
+        ),
         ("good-top", "the top of the largest tree", "tile/7/000.p/64"),
     ]
     .map(|(name, desc, path)| Probe::good(name, desc, json!({ "path": path })))
@@ -75,8 +79,18 @@ fn bad_probes() -> Vec<Probe> {
         ("width-more", "something after the width", "tile/0/000.p/1/2", WIDTH),
         ("width-twice", "two widths", "tile/0/000.p/1.p/1", WIDTH),
         ("width-no-slash", "another separator", "tile/0/000.p1", INDEX),
-        ("beyond-the-largest", "one more than the last tile", "tile/0/x018/x014/x398/x509/x481/984", BEYOND),
-        ("beyond-64-bits", "an index of 65 bits", "tile/0/x018/x446/x744/x073/x709/x551/616", BEYOND),
+        (
+            "beyond-the-largest",
+            "one more than the last tile",
+            "tile/0/x018/x014/x398/x509/x481/984",
+            BEYOND,
+        ),
+        (
+            "beyond-64-bits",
+            "an index of 65 bits",
+            "tile/0/x018/x446/x744/x073/x709/x551/616",
+            BEYOND,
+        ),
         ("beyond-the-top", "more hashes than the top has", "tile/7/000.p/65", BEYOND),
         ("beyond-top-full", "a full tile at the top", "tile/7/000", BEYOND),
         ("beyond-level", "a level that no tree reaches", "tile/8/000.p/1", BEYOND),

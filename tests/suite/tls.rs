@@ -66,16 +66,25 @@ async fn connect(
     authority: &Authority,
     identity: Option<&(String, String)>,
 ) -> Result<LogServiceClient<Channel>, tonic::transport::Error> {
-    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem())).domain_name("localhost");
+    let mut tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(authority.pem()))
+        .domain_name("localhost");
     if let Some((certificate, key)) = identity {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
-    let endpoint = Endpoint::try_from(format!("https://{}", served.address())).unwrap().tls_config(tls).unwrap();
+    let endpoint = Endpoint::try_from(format!("https://{}", served.address()))
+        .unwrap()
+        .tls_config(tls)
+        .unwrap();
     Ok(LogServiceClient::new(endpoint.connect().await?))
 }
 
-async fn append(client: &mut LogServiceClient<Channel>, entry: &'static str) -> Result<u64, Status> {
-    let request = AppendRequest { entry: entry.into(), idempotency_key: "key".into(), ..Default::default() };
+async fn append(
+    client: &mut LogServiceClient<Channel>,
+    entry: &'static str,
+) -> Result<u64, Status> {
+    let request =
+        AppendRequest { entry: entry.into(), idempotency_key: "key".into(), ..Default::default() };
     Ok(client.append(request).await?.into_inner().leaf_index)
 }
 
@@ -104,7 +113,10 @@ async fn plaintext_is_not_understood_where_tls_is_spoken() {
     let files = tempfile::tempdir().unwrap();
     let served = start(&Authority::new(), None, files.path());
     let plain = Endpoint::try_from(served.url("")).unwrap().connect_lazy();
-    assert_eq!(append(&mut LogServiceClient::new(plain), "a").await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(
+        append(&mut LogServiceClient::new(plain), "a").await.unwrap_err().code(),
+        Code::Unavailable
+    );
 }
 
 #[tokio::test]
@@ -135,7 +147,11 @@ async fn idempotency_keys_of_different_certificates_never_meet() {
     let mut as_alice = connect(&served, &authority, Some(&alice)).await.unwrap();
     let mut as_bob = connect(&served, &authority, Some(&bob)).await.unwrap();
     assert_eq!(append(&mut as_alice, "a").await.unwrap(), 0);
-    assert_eq!(append(&mut as_bob, "b").await.unwrap(), 1, "the same key of another principal is another key");
+    assert_eq!(
+        append(&mut as_bob, "b").await.unwrap(),
+        1,
+        "the same key of another principal is another key"
+    );
     assert_eq!(append(&mut as_alice, "a").await.unwrap(), 0);
     assert_eq!(append(&mut as_bob, "a").await.unwrap_err().code(), Code::AlreadyExists);
     // A new connection with the same certificate is the same principal.

@@ -35,7 +35,7 @@ const CALLS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "open_cf(",
-        &[],
+        &["tests/"],
         "write open_cf_descriptors or open_cf_with_opts: open_cf drops the options of the families",
     ),
     ("unbounded(", &[], "bound the channel: memory is bounded by configuration"),
@@ -308,7 +308,9 @@ fn has_doc(file: &Source, lines: &[&str], number: usize) -> bool {
         if line.starts_with("///") || line.starts_with("#[doc") {
             return true;
         }
-        if !attributes.iter().any(|span| span.contains(&above)) {
+        // Constants in a row share what is said about the first.
+        let shared = line.starts_with("const ") && lines[number - 1].trim().starts_with("const ");
+        if !shared && !attributes.iter().any(|span| span.contains(&above)) {
             return false;
         }
     }

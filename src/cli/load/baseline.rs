@@ -21,8 +21,8 @@ use crate::core::note::{KeyName, SigningKey};
 use crate::core::origin::Origin;
 use crate::server::{baseline, echo};
 
-/// How long each limit is measured; long enough for several flushes of the database.
-const DURATION: Duration = Duration::from_secs(5);
+/// How long each limit is measured at most; long enough for several flushes of the database.
+const DURATION_MAX: Duration = Duration::from_secs(5);
 
 /// How long hashing is measured: it has no variance to average out.
 const HASHING: Duration = Duration::from_secs(1);
@@ -46,6 +46,7 @@ pub(super) fn measure(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
     limits
 }
 
+/// Measures all limits in a directory that is there.
 fn measure_in(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
     let payload = Payload::new(args.seed, args.size);
     // As many entries at once as the log's group commit can find waiting.
@@ -55,7 +56,9 @@ fn measure_in(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
     };
     let commit = waiting.clamp(1, COMMIT_ENTRIES_MAX);
     let rocksdb =
-        baseline::synced_writes(&dir.join("rocksdb"), commit, DURATION, || payload.next().1)?;
+        baseline::synced_writes(&dir.join("rocksdb"), commit, limit_duration(args), || {
+            payload.entry(payload.reserve(1))
+        })?;
     let echo = match args.mode {
         Mode::Http => None,
         Mode::Unary | Mode::Batch | Mode::Stream => Some(measure_echo(args)?),
@@ -64,9 +67,14 @@ fn measure_in(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
         rocksdb,
         echo: echo.as_ref().map(|echo| echo.entries_per_second),
         echo_p50_us: echo.as_ref().map(Measured::p50_us),
-        sha256: hashing(&payload),
+        sha256: hashing(&payload, limit_duration(args).min(HASHING)),
         fdatasync: syncs(&dir.join("synced"))?,
     })
+}
+
+/// Returns how long a limit is measured: as long as the server was, within reason.
+fn limit_duration(args: &Args) -> Duration {
+    Duration::from_secs_f64(args.duration).min(DURATION_MAX)
 }
 
 /// Sends the same messages to a server of this process that answers at once.
@@ -76,7 +84,7 @@ fn measure_echo(args: &Args) -> anyhow::Result<Measured> {
     args.verify_sample = 0.0;
     args.rate = None;
     args.entries = None;
-    (args.duration, args.warmup) = (DURATION.as_secs_f64(), 0.5);
+    (args.duration, args.warmup) = (limit_duration(&args).as_secs_f64(), args.warmup.min(0.5));
     let measured = block_on(async {
         let server = Server::parse(&format!("http://{}", echo.address()))?;
         // Nothing is verified, so any key will do.
@@ -94,13 +102,13 @@ fn measure_echo(args: &Args) -> anyhow::Result<Measured> {
 }
 
 /// Hashes leaves on one core and returns how many a second.
-fn hashing(payload: &Payload) -> f64 {
+fn hashing(payload: &Payload, duration: Duration) -> f64 {
     let started = Instant::now();
     let mut hashed = 0_u64;
-    while started.elapsed() < HASHING {
+    while started.elapsed() < duration {
         // The clock is read after every 1,024 leaves, so that it is not what is measured.
         for _ in 0..1_024 {
-            let (_, entry) = payload.next();
+            let entry = payload.entry(payload.reserve(1));
             black_box(TreeHash::leaf(&entry));
         }
         hashed += 1_024;

@@ -12,7 +12,8 @@ use crate::client::{ClientError, Untrue, verify};
 use crate::core::hash::TreeHash;
 use crate::core::number::LeafIndex;
 use crate::proto::{
-    Answer, AppendBatchRequest, AppendRequest, BatchEntry, log_service_client::LogServiceClient,
+    Answer, AppendBatchRequest, AppendRequest, AppendResponse, BatchEntry,
+    log_service_client::LogServiceClient,
 };
 
 /// What each caller sends.
@@ -37,6 +38,17 @@ impl Caller {
         [prefix.as_ref(), &number.to_be_bytes()].concat().into()
     }
 
+    /// Checks the answer for the entry with this number.
+    pub(super) fn check(&self, number: u64, answer: &AppendResponse) -> Result<(), ClientError> {
+        let entry = self.run.payload.entry(number);
+        if self.answer != Answer::Receipt {
+            return self.check_later(answer.leaf_index, answer.checkpoint.as_ref(), &entry);
+        }
+        self.target.client.appended(TreeHash::leaf(&entry), answer)?;
+        self.run.verified(1);
+        Ok(())
+    }
+
     /// Checks an answer with an index only, or with a checkpoint, as far as it goes; the entry is
     /// looked up after the measurement.
     pub(super) fn check_later(
@@ -55,6 +67,7 @@ impl Caller {
         Ok(())
     }
 
+    /// Says what a status of the server means.
     fn failed(&self, status: tonic::Status) -> ClientError {
         ClientError::from_status(self.target.client.server().url(), status)
     }
@@ -63,36 +76,25 @@ impl Caller {
 /// Appends one entry after another.
 pub(super) async fn unary(caller: Caller, channel: Channel) -> anyhow::Result<()> {
     let mut grpc = LogServiceClient::new(channel);
+    let payload = &caller.run.payload;
     while let Some(turn) = caller.run.turn(1).await {
-        let (number, entry) = caller.run.payload.next();
-        let sample = caller.run.samples().then(|| entry.clone());
-        let request = AppendRequest {
-            log: caller.target.field.clone(),
-            entry,
-            idempotency_key: caller.key(number),
-            answer: caller.answer.into(),
-        };
+        let number = payload.reserve(1);
         // A refusal is answered with the same entry again, so that none is left out.
         let answer = loop {
-            // Cloning a request costs reference counts and, where a log is named, its name.
-            match grpc.append(request.clone()).await {
+            let request = AppendRequest {
+                log: caller.target.field.clone(),
+                entry: payload.entry(number),
+                idempotency_key: caller.key(number),
+                answer: caller.answer.into(),
+            };
+            match grpc.append(request).await {
                 Ok(answer) => break answer.into_inner(),
                 Err(status) => caller.run.refused(caller.failed(status)).await?,
             }
         };
         caller.run.answered(turn.due, 1);
-        let Some(entry) = sample else {
-            continue;
-        };
-        if caller.answer == Answer::Receipt {
-            caller
-                .target
-                .client
-                .appended(TreeHash::leaf(&entry), &answer)
-                .map_err(ClientError::from)?;
-            caller.run.verified(1);
-        } else {
-            caller.check_later(answer.leaf_index, answer.checkpoint.as_ref(), &entry)?;
+        if caller.run.samples() {
+            caller.check(number, &answer)?;
         }
     }
     Ok(())
@@ -101,50 +103,50 @@ pub(super) async fn unary(caller: Caller, channel: Channel) -> anyhow::Result<()
 /// Appends one batch after another.
 pub(super) async fn batch(caller: Caller, channel: Channel, size: usize) -> anyhow::Result<()> {
     let mut grpc = LogServiceClient::new(channel);
+    let payload = &caller.run.payload;
     while let Some(turn) = caller.run.turn(size).await {
-        let (request, sample) = batch_request(&caller, &turn);
+        let first = payload.reserve(turn.entries);
         let answer = loop {
-            match grpc.append_batch(request.clone()).await {
+            match grpc.append_batch(batch_request(&caller, &turn, first)).await {
                 Ok(answer) => break answer.into_inner(),
                 Err(status) => caller.run.refused(caller.failed(status)).await?,
             }
         };
         caller.run.answered(turn.due, turn.entries);
-        if sample.is_empty() {
+        if !caller.run.samples() {
             continue;
         }
+        let entries = (first..).take(turn.entries).map(|number| payload.entry(number));
         if caller.answer == Answer::Receipt {
-            let leaves: Vec<TreeHash> = sample.iter().map(|entry| TreeHash::leaf(entry)).collect();
+            let leaves: Vec<TreeHash> = entries.map(|entry| TreeHash::leaf(&entry)).collect();
             // What `Client::append_batch` does with an answer.
             caller.target.client.placed(&leaves, &answer).map_err(ClientError::from)?;
-            caller.run.verified(sample.len());
+            caller.run.verified(turn.entries);
         } else if answer.duplicates.is_empty() {
-            let numbers = answer.from..answer.to;
-            for (index, entry) in numbers.zip(&sample) {
-                caller.check_later(index, answer.checkpoint.as_ref(), entry)?;
+            for (index, entry) in (answer.from..answer.to).zip(entries) {
+                caller.check_later(index, answer.checkpoint.as_ref(), &entry)?;
             }
         }
     }
     Ok(())
 }
 
-/// Makes a batch; returns its entries too if its proof is to be verified.
-fn batch_request(caller: &Caller, turn: &Turn) -> (AppendBatchRequest, Vec<Bytes>) {
+/// Makes the batch of a turn from the entries numbered `first` and up.
+fn batch_request(caller: &Caller, turn: &Turn, first: u64) -> AppendBatchRequest {
     let (log, answer) = (caller.target.field.clone(), caller.answer.into());
-    let numbered: Vec<(u64, Bytes)> =
-        (0..turn.entries).map(|_| caller.run.payload.next()).collect();
-    let sample = match caller.run.samples() {
-        true => numbered.iter().map(|(_, entry)| entry.clone()).collect(),
-        false => Vec::new(),
-    };
+    let payload = &caller.run.payload;
+    let numbers = (first..).take(turn.entries);
     let (mut entries, mut keyed_entries) = (Vec::new(), Vec::new());
     if caller.keys.is_some() {
-        let keyed = |(number, entry)| BatchEntry { entry, idempotency_key: caller.key(number) };
-        keyed_entries = numbered.into_iter().map(keyed).collect();
+        let keyed = |number| BatchEntry {
+            entry: payload.entry(number),
+            idempotency_key: caller.key(number),
+        };
+        keyed_entries = numbers.map(keyed).collect();
     } else {
-        entries = numbered.into_iter().map(|(_, entry)| entry).collect();
+        entries = numbers.map(|number| payload.entry(number)).collect();
     }
-    (AppendBatchRequest { log, entries, keyed_entries, answer }, sample)
+    AppendBatchRequest { log, entries, keyed_entries, answer }
 }
 
 /// Posts one entry after another to `/add`.
@@ -152,8 +154,7 @@ pub(super) async fn http(caller: Caller, http: reqwest::Client) -> anyhow::Resul
     let url = format!("{}/add", caller.target.http_prefix);
     let prefix = || caller.target.client.server().url().to_owned();
     while let Some(turn) = caller.run.turn(1).await {
-        let (_, entry) = caller.run.payload.next();
-        let sample = caller.run.samples().then(|| entry.clone());
+        let entry = caller.run.payload.entry(caller.run.payload.reserve(1));
         let text = loop {
             let answer = http.post(&url).body(entry.clone()).send().await;
             let answer = answer.map_err(|source| ClientError::Unreachable {
@@ -173,7 +174,7 @@ pub(super) async fn http(caller: Caller, http: reqwest::Client) -> anyhow::Resul
         caller.run.answered(turn.due, 1);
         let index: u64 =
             text.trim_end().parse().context("read the index that /add answers with")?;
-        if let Some(entry) = sample {
+        if caller.run.samples() {
             caller.check_later(index, None, &entry)?;
         }
     }

@@ -249,6 +249,13 @@ async fn targets(
     Ok(targets)
 }
 
+/// A prefix of idempotency keys that no other run has.
+fn random_keys() -> anyhow::Result<Bytes> {
+    let mut prefix = [0; 16];
+    getrandom::fill(&mut prefix).context("ask the system for randomness")?;
+    Ok(Bytes::copy_from_slice(&prefix))
+}
+
 /// Runs all callers to the end and verifies what is left to verify.
 async fn measure(
     args: &Args,
@@ -260,14 +267,7 @@ async fn measure(
         channels.push(server.channel().await?);
     }
     let http = server.http()?;
-    let keys = match args.keys {
-        true => {
-            let mut prefix = [0; 16];
-            getrandom::fill(&mut prefix).context("ask the system for randomness")?;
-            Some(Bytes::copy_from_slice(&prefix))
-        }
-        false => None,
-    };
+    let keys = args.keys.then(random_keys).transpose()?;
     let payload = Payload::new(args.seed, args.size);
     let entries = args.request_entries();
     let run = Run::start(payload, args.bound(), args.rate, entries, args.verify_sample);

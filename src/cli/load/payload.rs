@@ -26,13 +26,17 @@ impl Payload {
         Self { pool: pool.into(), size, next: AtomicU64::new(0) }
     }
 
-    /// Returns the next entry, and its number.
-    pub(super) fn next(&self) -> (u64, Bytes) {
-        let number = self.next.fetch_add(1, Relaxed);
+    /// Takes the numbers of the next `count` entries; returns the first.
+    pub(super) fn reserve(&self, count: usize) -> u64 {
+        self.next.fetch_add(u64::try_from(count).expect("a usize fits in 64 bits"), Relaxed)
+    }
+
+    /// Returns the entry with a number: the same each time.
+    pub(super) fn entry(&self, number: u64) -> Bytes {
         // An odd step visits each of the 2^24 offsets once before it comes back to the first.
         let step = u64::try_from(self.size | 1).expect("an entry has 65,535 bytes at most");
         let pool = u64::try_from(POOL_BYTES).expect("the pool has 16 MiB");
         let offset = usize::try_from(number.wrapping_mul(step) % pool).expect("below the pool");
-        (number, self.pool.slice(offset..offset + self.size))
+        self.pool.slice(offset..offset + self.size)
     }
 }

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use serde::Serialize;
 
-use super::Args;
 use super::histogram::Histogram;
 use super::run::Run;
+use super::{Args, Mode};
 
 /// All that was measured.
 #[derive(Debug, Serialize)]
@@ -93,7 +93,7 @@ impl Measured {
         let rate = tally.entries as f64 / seconds;
         Self {
             mode: name(&args.mode),
-            answer: name(&args.answer),
+            answer: if args.mode == Mode::Http { "index".to_owned() } else { name(&args.answer) },
             callers: args.callers(),
             connections: args.connections,
             size: args.size,

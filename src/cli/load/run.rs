@@ -48,7 +48,7 @@ pub(super) struct Tally {
 /// What all callers share. Everything runs on one thread, so no lock is ever waited for.
 pub(super) struct Run {
     pub(super) payload: Payload,
-    sample: u64,
+    sample: f64,
     bound: Bound,
     interval: Option<Duration>,
     started: Instant,
@@ -87,8 +87,7 @@ impl Run {
         };
         Arc::new(Self {
             payload,
-            // A share of 2^32 as a threshold for 32 random bits.
-            sample: (sample.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64,
+            sample,
             bound,
             interval,
             started: Instant::now(),
@@ -138,7 +137,8 @@ impl Run {
 
     /// Returns whether this request is one whose proof is verified.
     pub(super) fn samples(&self) -> bool {
-        u64::from(self.tally().sampler.next_u32()) < self.sample
+        // 32 random bits as a number from 0 up to 1.
+        f64::from(self.tally().sampler.next_u32()) / 4_294_967_296.0 < self.sample
     }
 
     /// Counts an answer.

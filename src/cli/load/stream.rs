@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tonic::transport::Channel;
@@ -14,17 +13,15 @@ use tonic::transport::Channel;
 use super::callers::Caller;
 use super::run::Turn;
 use crate::client::{ClientError, Refused};
-use crate::core::hash::TreeHash;
 use crate::proto::{
-    Answer, AppendStreamRequest, append_stream_response::Outcome,
-    log_service_client::LogServiceClient,
+    AppendStreamRequest, append_stream_response::Outcome, log_service_client::LogServiceClient,
 };
 
 /// What the sending and the receiving side of a stream share.
 #[derive(Default)]
 struct Flow {
-    /// What was sent and is not answered: when it was due, and the entry if it is to be verified.
-    sent: VecDeque<(Instant, Option<Bytes>)>,
+    /// What was sent and is not answered: when it was due, and its number.
+    sent: VecDeque<(Instant, u64)>,
     /// Whom to wake when there is room.
     waker: Option<Waker>,
 }
@@ -39,6 +36,7 @@ struct Outgoing {
     waiting: Option<(Turn, Pin<Box<Sleep>>)>,
 }
 
+/// Everything runs on one thread, so the lock is never waited for.
 fn locked(flow: &Mutex<Flow>) -> MutexGuard<'_, Flow> {
     flow.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -46,9 +44,9 @@ fn locked(flow: &Mutex<Flow>) -> MutexGuard<'_, Flow> {
 impl Outgoing {
     /// Returns the message for a turn.
     fn message(&mut self, turn: &Turn) -> AppendStreamRequest {
-        let (number, entry) = self.caller.run.payload.next();
-        let sample = self.caller.run.samples().then(|| entry.clone());
-        locked(&self.flow).sent.push_back((turn.due, sample));
+        let number = self.caller.run.payload.reserve(1);
+        let entry = self.caller.run.payload.entry(number);
+        locked(&self.flow).sent.push_back((turn.due, number));
         let idempotency_key = self.caller.key(number);
         if core::mem::take(&mut self.first) {
             let log = self.caller.target.field.clone();
@@ -78,20 +76,17 @@ impl Stream for Outgoing {
                 return Poll::Pending;
             }
         }
-        let turn = match this.waiting.take() {
-            Some((turn, mut due)) => {
-                if due.as_mut().poll(context).is_pending() {
-                    this.waiting = Some((turn, due));
-                    return Poll::Pending;
-                }
-                turn
+        let turn = if let Some((turn, mut due)) = this.waiting.take() {
+            if due.as_mut().poll(context).is_pending() {
+                this.waiting = Some((turn, due));
+                return Poll::Pending;
             }
-            None => {
-                let Some(turn) = this.caller.run.try_turn(1) else {
-                    return Poll::Ready(None);
-                };
-                turn
-            }
+            turn
+        } else {
+            let Some(turn) = this.caller.run.try_turn(1) else {
+                return Poll::Ready(None);
+            };
+            turn
         };
         if turn.due > Instant::now() {
             let mut due = Box::pin(tokio::time::sleep_until(turn.due));
@@ -123,14 +118,14 @@ pub(super) async fn stream(
     let answers = LogServiceClient::new(channel).append_stream(outgoing).await.map_err(failed)?;
     let mut answers = answers.into_inner();
     while let Some(answer) = answers.message().await.map_err(failed)? {
-        let (due, sample) = {
+        let (due, number) = {
             let mut flow = locked(&flow);
             let sent = flow.sent.pop_front();
             // Waking the sender for every answer would have it send one message at a time.
-            if flow.sent.len() <= in_flight - in_flight / 8 {
-                if let Some(waker) = flow.waker.take() {
-                    waker.wake();
-                }
+            if flow.sent.len() <= in_flight - in_flight / 8
+                && let Some(waker) = flow.waker.take()
+            {
+                waker.wake();
             }
             sent.context("more answers came than entries were sent")?
         };
@@ -142,15 +137,8 @@ pub(super) async fn stream(
             }
         };
         caller.run.answered(due, 1);
-        let Some(entry) = sample else {
-            continue;
-        };
-        if caller.answer == Answer::Receipt {
-            let client = &caller.target.client;
-            client.appended(TreeHash::leaf(&entry), &appended).map_err(ClientError::from)?;
-            caller.run.verified(1);
-        } else {
-            caller.check_later(appended.leaf_index, appended.checkpoint.as_ref(), &entry)?;
+        if caller.run.samples() {
+            caller.check(number, &appended)?;
         }
     }
     Ok(())

@@ -30,7 +30,10 @@ pub(super) fn newest(
 }
 
 /// Starts a stream of checkpoints.
-pub(super) fn watch(desk: &Desk, request: &proto::WatchCheckpointsRequest) -> Answered<Checkpoints> {
+pub(super) fn watch(
+    desk: &Desk,
+    request: &proto::WatchCheckpointsRequest,
+) -> Answered<Checkpoints> {
     let log = desk.log(&request.log)?;
     let share = desk.receiving.open();
     share.check()?;

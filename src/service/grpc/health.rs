@@ -9,7 +9,8 @@ use tokio_stream::{Stream, wrappers::WatchStream};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::{
-    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus,
     health_server::{Health, HealthServer},
 };
 

@@ -46,7 +46,8 @@ pub type LogServer = LogServiceServer<LogFace>;
 
 /// Returns the log's own service, for requests that are one message.
 pub fn log_server(desk: &Desk) -> LogServer {
-    LogServiceServer::new(LogFace { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    LogServiceServer::new(LogFace { desk: desk.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// Returns the log's own service, for streams of requests.
@@ -64,7 +65,9 @@ pub fn others(desk: &Desk) -> Routes {
         .build_v1()
         .expect("the built descriptor sets decode")
         .max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX);
-    Routes::new(health::server(desk).max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX)).add_service(reflection).prepare()
+    Routes::new(health.max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX))
+        .add_service(reflection)
+        .prepare()
 }
 
 /// `LogService`, method by method.
@@ -79,7 +82,10 @@ impl proto::log_service_server::LogService for LogFace {
     type WatchCheckpointsStream = checkpoint::Checkpoints;
     type ReadEntriesStream = read::Entries;
 
-    async fn append(&self, request: Request<proto::AppendRequest>) -> Answered<proto::AppendResponse> {
+    async fn append(
+        &self,
+        request: Request<proto::AppendRequest>,
+    ) -> Answered<proto::AppendResponse> {
         append::append(&self.desk, request).await
     }
 

@@ -1,11 +1,11 @@
 //! `GetEntry` and `ReadEntries`.
 
+use bytes::Bytes;
 use core::{
     ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use bytes::Bytes;
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_stream::Stream;
 use tonic::{Response, Status};
@@ -30,7 +30,10 @@ const MESSAGE_ENTRIES_MAX: u64 = 256;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Returns one entry.
-pub(super) fn entry(desk: &Desk, request: &proto::GetEntryRequest) -> Answered<proto::GetEntryResponse> {
+pub(super) fn entry(
+    desk: &Desk,
+    request: &proto::GetEntryRequest,
+) -> Answered<proto::GetEntryResponse> {
     let log = desk.log(&request.log)?;
     let index = look::index(request.leaf_index, log.published().head().size, "leaf_index")?;
     let entry = desk
@@ -48,7 +51,11 @@ pub(super) fn entry(desk: &Desk, request: &proto::GetEntryRequest) -> Answered<p
 
 /// A published entry is not in the database: logged here, without details in the answer.
 fn missing(log: &Log, index: LeafIndex) -> Denial {
-    tracing::error!(origin = log.origin(), leaf_index = index.get(), "a published entry is missing");
+    tracing::error!(
+        origin = log.origin(),
+        leaf_index = index.get(),
+        "a published entry is missing"
+    );
     Denial::internal()
 }
 

@@ -58,8 +58,12 @@ async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Denial> {
     Ok(entry.freeze())
 }
 
-/// Submits the entry and returns its index.
-async fn append(desk: &Desk, log: &Arc<Log>, bytes: Bytes, principal: Bytes) -> Result<u64, Denial> {
+async fn append(
+    desk: &Desk,
+    log: &Arc<Log>,
+    bytes: Bytes,
+    principal: Bytes,
+) -> Result<u64, Denial> {
     let entries = vec![NewEntry { bytes, key: None }];
     let submission = Submission { entries, principal, atomic: false };
     let ticket = desk

@@ -1,5 +1,7 @@
 //! Checkpoints, tiles and entry bundles as static files (c2sp.org/tlog-tiles).
 
+use core::fmt::Write as _;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
@@ -62,7 +64,13 @@ pub(super) async fn serve(desk: &Desk, log: &Log, resource: Resource) -> Result<
         }
         Resource::Tile { level, index, width } => {
             let bytes = tile(desk, log, &published, TileId { level, index }, u64::from(width))?;
-            Ok(File { bytes, media_type: BINARY, cache: IMMUTABLE, compressible: false, share: None })
+            Ok(File {
+                bytes,
+                media_type: BINARY,
+                cache: IMMUTABLE,
+                compressible: false,
+                share: None,
+            })
         }
         Resource::Entries { index, width } => {
             let width = u64::from(width);
@@ -95,7 +103,13 @@ fn within(size: TreeSize, tile: TileId, width: u64) -> Result<u64, Denial> {
 }
 
 /// Returns the first `width` hashes of a tile.
-fn tile(desk: &Desk, log: &Log, published: &Published, id: TileId, width: u64) -> Result<Bytes, Denial> {
+fn tile(
+    desk: &Desk,
+    log: &Log,
+    published: &Published,
+    id: TileId,
+    width: u64,
+) -> Result<Bytes, Denial> {
     let size = published.head().size;
     let available = within(size, id, width)?;
     let bytes = usize::try_from(width).expect("a tile has 256 hashes") * HASH_BYTES;
@@ -106,8 +120,11 @@ fn tile(desk: &Desk, log: &Log, published: &Published, id: TileId, width: u64) -
         partial.truncate(bytes);
         return Ok(partial.into());
     }
-    let tile = desk.pipeline.reader().tile(log.number(), id).map_err(|error| look::unreadable(&error))?;
-    Ok(Bytes::copy_from_slice(tile.hashes_bytes().get(..bytes).expect("a full tile has 256 hashes")))
+    let tile =
+        desk.pipeline.reader().tile(log.number(), id).map_err(|error| look::unreadable(&error))?;
+    Ok(Bytes::copy_from_slice(
+        tile.hashes_bytes().get(..bytes).expect("a full tile has 256 hashes"),
+    ))
 }
 
 impl File {
@@ -150,7 +167,7 @@ fn entity_tag(bytes: &[u8]) -> HeaderValue {
     let mut tag = String::with_capacity(36);
     tag.push_str("W/\"");
     for byte in hash.as_bytes().iter().take(16) {
-        tag.push_str(&format!("{byte:02x}"));
+        write!(tag, "{byte:02x}").expect("a string takes everything");
     }
     tag.push('"');
     HeaderValue::try_from(tag).expect("hexadecimal digits are a header value")

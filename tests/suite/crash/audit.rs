@@ -99,11 +99,16 @@ fn check_heads(account: &Account, leaves: &[TreeHash], newest: TreeHead) {
         assert!(
             head.size <= newest.size,
             "{}: a checkpoint of size {} was published, and the log has shrunk to {}",
-            account.origin, head.size, newest.size,
+            account.origin,
+            head.size,
+            newest.size,
         );
         assert_eq!(
-            roots[&head.size.get()], head.root,
-            "{}: the checkpoint of size {} is of another history", account.origin, head.size,
+            roots[&head.size.get()],
+            head.root,
+            "{}: the checkpoint of size {} is of another history",
+            account.origin,
+            head.size,
         );
     }
 }
@@ -112,8 +117,11 @@ fn check_heads(account: &Account, leaves: &[TreeHash], newest: TreeHead) {
 fn check_entries(account: &Account, leaves: &[TreeHash]) {
     for ack in &account.acks {
         assert_eq!(
-            leaves.get(ack.index as usize), Some(&ack.leaf),
-            "{}: the acknowledged entry {} is lost or replaced", account.origin, ack.index,
+            leaves.get(ack.index as usize),
+            Some(&ack.leaf),
+            "{}: the acknowledged entry {} is lost or replaced",
+            account.origin,
+            ack.index,
         );
     }
     let sent = account.leaves();
@@ -136,10 +144,16 @@ fn check_entries(account: &Account, leaves: &[TreeHash]) {
 }
 
 /// Asks the log to prove that checkpoints of the past are prefixes of the newest.
-async fn prove_consistency(client: &mut Client, account: &Account, newest: TreeHead, random: &mut Random) {
+async fn prove_consistency(
+    client: &mut Client,
+    account: &Account,
+    newest: TreeHead,
+    random: &mut Random,
+) {
     let heads: BTreeMap<TreeSize, TreeHead> =
         account.seen.iter().map(|seen| (seen.head.size, seen.head)).collect();
-    let heads: Vec<TreeHead> = heads.into_values().filter(|head| head.size > TreeSize::ZERO).collect();
+    let heads: Vec<TreeHead> =
+        heads.into_values().filter(|head| head.size > TreeSize::ZERO).collect();
     for old in sample(&heads, random) {
         let request = proto::ProveConsistencyRequest {
             log: account.origin.clone(),
@@ -147,13 +161,19 @@ async fn prove_consistency(client: &mut Client, account: &Account, newest: TreeH
             new_size: Some(newest.size.get()),
         };
         let answer = client.grpc.prove_consistency(request).await.unwrap().into_inner();
-        verify_consistency(&old, &newest, &hashes(&answer.hashes))
-            .unwrap_or_else(|_| panic!("{} proves {} to {}", account.origin, old.size, newest.size));
+        verify_consistency(&old, &newest, &hashes(&answer.hashes)).unwrap_or_else(|_| {
+            panic!("{} proves {} to {}", account.origin, old.size, newest.size)
+        });
     }
 }
 
 /// Asks the log to prove that acknowledged entries are in its newest tree.
-async fn prove_inclusion(client: &mut Client, account: &Account, newest: TreeHead, random: &mut Random) {
+async fn prove_inclusion(
+    client: &mut Client,
+    account: &Account,
+    newest: TreeHead,
+    random: &mut Random,
+) {
     for ack in sample(&account.acks, random) {
         let request = proto::ProveInclusionRequest {
             log: account.origin.clone(),
@@ -184,9 +204,8 @@ pub(crate) async fn send_again(url: &str, book: &Book, hashed_origin: &str, rand
     let mut client = Client::connect(url, book).await.unwrap();
     for (origin, account) in book.ledger() {
         let all: Vec<usize> = (0..account.sent.len()).collect();
-        let repeatable = |number: &usize| {
-            !account.sent[*number].key.is_empty() || origin == hashed_origin
-        };
+        let repeatable =
+            |number: &usize| !account.sent[*number].key.is_empty() || origin == hashed_origin;
         let open = all.iter().copied().filter(|&number| account.sent[number].answered.is_none());
         let mut numbers: Vec<usize> = open.filter(repeatable).collect();
         numbers.extend(sample(&all, random).into_iter().filter(repeatable));
@@ -200,7 +219,8 @@ pub(crate) async fn send_again(url: &str, book: &Book, hashed_origin: &str, rand
             let duplicate = client.repeat(&origin, number, entry, sent.key).await.unwrap();
             assert!(
                 duplicate || sent.answered.is_none(),
-                "{origin}: what was acknowledged at {:?} is a duplicate when it comes again", sent.answered,
+                "{origin}: what was acknowledged at {:?} is a duplicate when it comes again",
+                sent.answered,
             );
         }
     }

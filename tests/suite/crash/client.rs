@@ -66,7 +66,8 @@ impl Client {
         let head = self.see(origin, answer.checkpoint.as_ref());
         let proof = answer.proof.as_ref().expect("a receipt holds a proof");
         let index = LeafIndex::new(answer.leaf_index).unwrap();
-        verify_inclusion(&leaf, index, &head, &hashes(&proof.hashes)).expect("the receipt verifies");
+        verify_inclusion(&leaf, index, &head, &hashes(&proof.hashes))
+            .expect("the receipt verifies");
         self.book.answer(origin, number, answer.leaf_index);
         Ok(answer.duplicate)
     }
@@ -95,7 +96,10 @@ impl Client {
         let head = self.see(origin, answer.checkpoint.as_ref());
         let first = answer.duplicates.first().map_or(answer.from, |duplicate| duplicate.leaf_index);
         if let Some(duplicate) = answer.duplicates.first() {
-            assert_eq!(duplicate.position, 0, "an atomic batch is a duplicate as a whole or not at all");
+            assert_eq!(
+                duplicate.position, 0,
+                "an atomic batch is a duplicate as a whole or not at all"
+            );
             assert_eq!(answer.duplicates.len() as u64, count, "as above");
             let indices = answer.duplicates.iter().map(|duplicate| duplicate.leaf_index);
             assert!(indices.eq(first..first + count), "the entries of a batch are contiguous");
@@ -139,7 +143,10 @@ impl Client {
             match answer.outcome.expect("an answer says something") {
                 Outcome::Appended(appended) => {
                     let head = self.see(origin, appended.checkpoint.as_ref());
-                    assert!(head.size.get() > appended.leaf_index, "the checkpoint covers the entry");
+                    assert!(
+                        head.size.get() > appended.leaf_index,
+                        "the checkpoint covers the entry"
+                    );
                     self.book.answer(origin, number, appended.leaf_index);
                 }
                 Outcome::Refused(refusal) => {

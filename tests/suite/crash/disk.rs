@@ -13,7 +13,8 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    os::unix::ffi::OsStringExt as _,
+    fs,
+    os::unix::{ffi::OsStringExt as _, fs::PermissionsExt as _},
     path::{Component, Path, PathBuf},
 };
 
@@ -35,6 +36,7 @@ struct Open {
     offset: u64,
     append: bool,
     synced: bool,
+    wal: bool,
 }
 
 /// A call that has begun and not ended.
@@ -57,8 +59,8 @@ pub(crate) struct Disk {
     descriptors: HashMap<i64, usize>,
     open: Vec<Open>,
     begun: HashMap<u32, Begun>,
-    /// Whether a sync does what it says.
-    honest: bool,
+    /// Whether a sync of a write-ahead log does what it says.
+    wal_synced: bool,
 }
 
 impl Disk {
@@ -71,14 +73,42 @@ impl Disk {
             descriptors: HashMap::new(),
             open: Vec::new(),
             begun: HashMap::new(),
-            honest: true,
+            wal_synced: true,
         }
     }
 
-    /// Makes every sync a lie from here on, as if the server never called it.
-    pub(crate) fn without_sync(mut self) -> Self {
-        self.honest = false;
+    /// Makes every sync of a write-ahead log a lie, as if the server committed without.
+    pub(crate) fn without_wal_sync(mut self) -> Self {
+        self.wal_synced = false;
         self
+    }
+
+    /// Starts with what a directory holds, all of it durable.
+    pub(crate) fn holding(root: &Path) -> Self {
+        let mut disk = Self::new(root);
+        disk.load(root, 0);
+        disk
+    }
+
+    /// Takes in what a directory holds.
+    fn load(&mut self, path: &Path, into: usize) {
+        for entry in fs::read_dir(path).unwrap().map(Result::unwrap) {
+            let kind = entry.file_type().unwrap();
+            let index = self.nodes.len();
+            if kind.is_dir() {
+                self.nodes.push(Node::Directory(Directory::default()));
+                self.load(&entry.path(), index);
+            } else if kind.is_file() {
+                let durable = fs::read(entry.path()).unwrap();
+                let mode = entry.metadata().unwrap().permissions().mode();
+                self.nodes.push(Node::File(File { durable, mode, pending: Vec::new() }));
+            } else {
+                continue;
+            }
+            let Node::Directory(directory) = &mut self.nodes[into] else { panic!("a directory") };
+            directory.live.insert(entry.file_name(), index);
+            directory.durable.insert(entry.file_name(), index);
+        }
     }
 
     /// Ends the process: its descriptors are gone, the page cache is not.
@@ -91,7 +121,9 @@ impl Disk {
     pub(crate) fn apply(&mut self, call: &Call, moment: Moment) {
         let begin = moment == Moment::Begin;
         match call.name.as_str() {
-            "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => self.begin_write(call),
+            "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => {
+                self.begin_write(call);
+            }
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => self.end_write(call),
             "fsync" | "fdatasync" if begin => self.begin_sync(call),
             "fsync" | "fdatasync" => self.end_sync(call),
@@ -221,7 +253,10 @@ impl Disk {
         if call.flag(flags, "O_TRUNC") {
             self.edit(node, Edit::Length(0));
         }
+        let wal =
+            names.last().is_some_and(|name| Path::new(name).extension() == Some("log".as_ref()));
         self.open.push(Open {
+            wal,
             node,
             offset: 0,
             append: call.flag(flags, "O_APPEND"),
@@ -291,12 +326,21 @@ impl Disk {
 
     /// Notes what a sync covers: what had ended when it began.
     fn begin_sync(&mut self, call: &Call) {
-        let Some(node) = self.node_of(call.number(0)) else { return };
+        let Some(&open) = self.descriptors.get(&call.number(0)) else { return };
+        let Open { node, wal, .. } = self.open[open];
+        if wal && !self.wal_synced {
+            return;
+        }
         let numbers = match &self.nodes[node] {
-            Node::File(file) => {
-                file.pending.iter().filter(|change| change.done).map(|change| change.number).collect()
+            Node::File(file) => file
+                .pending
+                .iter()
+                .filter(|change| change.done)
+                .map(|change| change.number)
+                .collect(),
+            Node::Directory(directory) => {
+                directory.pending.iter().map(|(number, _)| *number).collect()
             }
-            Node::Directory(directory) => directory.pending.iter().map(|(number, _)| *number).collect(),
         };
         self.begun.insert(call.thread, Begun::Sync { node, numbers });
     }
@@ -304,7 +348,7 @@ impl Disk {
     /// Makes durable what a sync covers, if it said so.
     fn end_sync(&mut self, call: &Call) {
         let Some(Begun::Sync { node, numbers }) = self.begun.remove(&call.thread) else { return };
-        if call.result != Some(0) || !self.honest {
+        if call.result != Some(0) {
             return;
         }
         match &mut self.nodes[node] {
@@ -343,7 +387,7 @@ impl Disk {
         }
     }
 
-    /// Moves a name, in one step.
+    /// Moves a name, in one step. A socket's was never known.
     fn rename(&mut self, call: &Call, from: usize, to: usize) {
         let (Some(source), Some(target)) = (self.place(call, from), self.place(call, to)) else {
             return assert!(
@@ -351,7 +395,7 @@ impl Disk {
                 "a rename across the root is not modelled: {call:?}",
             );
         };
-        let node = self.find(call, from).unwrap_or_else(|| panic!("no such file: {call:?}"));
+        let Some(node) = self.find(call, from) else { return };
         let number = self.tick();
         self.name(source.0, number, Naming::Take(source.1));
         self.name(target.0, number, Naming::Put(target.1, node));

@@ -1,26 +1,21 @@
-//! An error, or a kill, at the n-th call of each write-side system call.
+//! An error, or a kill, at the n-th call of each write-side system call of a server.
 //!
-//! A dry run under strace finds which threads make which calls on the site's files, and how many.
-//! Each instance is then made to fail in a run of its own, over the same short load on a copy of
-//! the same directory, which holds a WAL that has to be recovered first. strace counts by thread,
-//! so one instance may meet several threads: all the better.
+//! Each instance that [`Plan`] finds is made to fail in a run of its own, over the same short load
+//! on a copy of the same directory, which holds a WAL that has to be recovered first.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, process::ExitStatus};
 
 use super::{
     audit::check_logs,
     client::Client,
+    instance::{Fault, Instance, Plan, first_injected, guards_promises, observe, path_on},
     ledger::Book,
     load::{assert_gone, script},
     process::{PATIENCE, Strace, strace_attaches, was_killed},
     random::Random,
     runtime, setting,
     site::Site,
-    trace::{Call, Trace},
+    trace::Trace,
 };
 
 /// Instances of each call and each fault in a run without a setting: some 100 runs of a second.
@@ -28,9 +23,27 @@ const INSTANCES: u64 = 4;
 
 /// The calls by which a server changes files.
 const WRITE_SIDE: [&str; 21] = [
-    "write", "pwrite64", "writev", "pwritev", "pwritev2", "fdatasync", "fsync", "sync_file_range",
-    "openat", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
-    "unlink", "unlinkat", "link", "linkat", "fchmod",
+    "write",
+    "pwrite64",
+    "writev",
+    "pwritev",
+    "pwritev2",
+    "fdatasync",
+    "fsync",
+    "sync_file_range",
+    "openat",
+    "ftruncate",
+    "fallocate",
+    "rename",
+    "renameat",
+    "renameat2",
+    "mkdir",
+    "mkdirat",
+    "unlink",
+    "unlinkat",
+    "link",
+    "linkat",
+    "fchmod",
 ];
 
 /// What happens to a call.
@@ -77,18 +90,17 @@ impl Start {
     }
 
     /// Serves the script from a copy of the directory, and returns how that went.
-    fn run(&self, options: &[String], random: &mut Random) -> Run {
+    fn run(&self, strace: impl FnOnce(&Site) -> Strace, random: &mut Random) -> Run {
         let (site, book) = (self.site.copy(), self.book.copy());
-        let output = site.scratch("trace");
-        let mut all = ["-f", "-y", "-xx", "-s", "0", "-e"].map(str::to_owned).to_vec();
-        all.push(format!("trace={}", WRITE_SIDE.join(",")));
-        all.extend(options.iter().map(|option| self.relocate(option, &site)));
-        let mut server = site.spawn(&[], Some(&Strace { options: all, output: output.clone() }));
+        let strace = strace(&site);
+        let mut server = site.spawn(&[], Some(&strace));
         let listened = server.listens();
         let mut finished = false;
         if listened {
             finished = runtime().block_on(async {
-                let Ok(mut client) = Client::connect(&server.url(), &book).await else { return false };
+                let Ok(mut client) = Client::connect(&server.url(), &book).await else {
+                    return false;
+                };
                 let ended = tokio::time::timeout(PATIENCE, script(&mut client, random)).await;
                 let ended = ended.expect("a submission is answered, or its connection ends");
                 ended.inspect_err(assert_gone).is_ok()
@@ -96,14 +108,8 @@ impl Start {
         }
         // A server that could go on is ended in order; the others end by themselves.
         let status = if finished { server.stop() } else { server.wait() };
-        let trace = Trace::read(&output, 0);
+        let trace = Trace::read(&strace.output, 0);
         Run { site, book, trace, listened, finished, status, stderr: server.stderr() }
-    }
-
-    /// Rewrites a path of this site to one of a copy.
-    fn relocate(&self, option: &str, copy: &Site) -> String {
-        let (here, there) = (self.site.disk(), copy.disk());
-        option.replace(here.to_str().unwrap(), there.to_str().unwrap())
     }
 }
 
@@ -114,21 +120,11 @@ struct Run {
     trace: Trace,
     listened: bool,
     finished: bool,
-    status: std::process::ExitStatus,
+    status: ExitStatus,
     stderr: String,
 }
 
 impl Run {
-    /// Returns the path on the site's disk that a call is about.
-    fn path(&self, call: &Call) -> Option<PathBuf> {
-        let position = match call.name.as_str() {
-            "openat" | "renameat" | "renameat2" | "mkdirat" | "unlinkat" | "linkat" => 1,
-            _ => 0,
-        };
-        let path = call.path(position);
-        path.starts_with(self.site.disk()).then_some(path)
-    }
-
     /// Opens the directory again without faults and audits everything.
     fn audit(&self, random: &mut Random) {
         self.site.fsck();
@@ -143,14 +139,16 @@ impl Run {
     /// with a failure, the sync is not tried again, and nothing is signed any more. The watermark is
     /// written before each signature, so where it is not written nothing was signed.
     fn assert_poisoned(&self, failed: usize) {
-        let file = self.path(&self.trace.calls[failed]).expect("a fault on the site's files");
+        let file =
+            path_on(&self.site, &self.trace.calls[failed]).expect("a fault on the site's files");
         assert!(!self.status.success(), "a failed sync of {} ends the process", file.display());
         for later in &self.trace.calls[failed + 1..] {
-            let path = self.path(later);
+            let path = path_on(&self.site, later);
             let synced = matches!(later.name.as_str(), "fsync" | "fdatasync");
             assert!(
                 !(synced && path.as_ref() == Some(&file)),
-                "a failed sync of {} is tried again", file.display(),
+                "a failed sync of {} is tried again",
+                file.display(),
             );
             let raised = later.name.contains("write") && path == Some(self.site.watermark());
             assert!(!raised, "something was signed after a sync of {} failed", file.display());
@@ -158,39 +156,13 @@ impl Run {
     }
 }
 
-/// Finds the instances of each call in a dry run, evenly sampled, and the files that they concern.
-fn plan(dry: &Run, count: usize) -> (Vec<Instance>, BTreeSet<PathBuf>) {
-    let mut counted: BTreeMap<(u32, &str), usize> = BTreeMap::new();
-    let mut ordinals: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-    let mut paths = BTreeSet::new();
-    for call in &dry.trace.calls {
-        let Some(path) = dry.path(call) else { continue };
-        paths.insert(path);
-        let ordinal = counted.entry((call.thread, &call.name)).or_default();
-        *ordinal += 1;
-        // Opening what is there changes nothing.
-        if call.name != "openat" || call.flag(2, "O_CREAT") {
-            ordinals.entry(&call.name).or_default().insert(*ordinal);
-        }
-    }
-    let mut instances = Vec::new();
-    for (call, ordinals) in ordinals {
-        let ordinals: Vec<usize> = ordinals.into_iter().collect();
-        let taken = ordinals.len().min(count);
-        for step in 0..taken {
-            let ordinal = ordinals[step * ordinals.len() / taken];
-            let full = ["write", "pwrite64", "openat", "fallocate", "mkdir"].contains(&call);
-            let error = if full && step % 2 == 1 { "ENOSPC" } else { "EIO" };
-            for fault in [Fault::Error(error), Fault::Kill] {
-                instances.push(Instance { call: call.to_owned(), ordinal, fault });
-            }
-        }
-    }
-    (instances, paths)
-}
-
 /// Makes one instance fail and asserts what holds after. Returns whether the fault happened.
-fn inject(start: &Start, instance: &Instance, paths: &BTreeSet<PathBuf>, random: &mut Random) -> bool {
+fn inject(
+    start: &Start,
+    instance: &Instance,
+    paths: &BTreeSet<PathBuf>,
+    random: &mut Random,
+) -> bool {
     let Instance { call, ordinal, fault } = instance;
     let mut options = Vec::new();
     for path in paths {
@@ -209,17 +181,21 @@ fn inject(start: &Start, instance: &Instance, paths: &BTreeSet<PathBuf>, random:
     let failed = run.trace.calls.iter().position(|call| call.injected);
     let happened = failed.is_some() || was_killed(run.status);
     assert_eq!(
-        was_killed(run.status), *fault == Fault::Kill && happened,
-        "nothing else kills the server: {}", run.stderr,
+        was_killed(run.status),
+        *fault == Fault::Kill && happened,
+        "nothing else kills the server: {}",
+        run.stderr,
     );
     assert!(
         run.listened || !run.status.success(),
         "a server that does not start says so by its exit code",
     );
     assert!(run.finished || !run.status.success(), "a server that stops in the middle has failed");
-    if let Some(failed) = failed.filter(|_| matches!(call.as_str(), "fsync" | "fdatasync")) {
-        let file = run.path(&run.trace.calls[failed]).expect("a fault on the site's files");
-        if file == run.site.watermark() || file.extension().is_some_and(|kind| kind == "log") {
+    if let Some(failed) =
+        failed.filter(|_| ["fsync", "fdatasync"].contains(&instance.call.as_str()))
+    {
+        let file = path_on(&run.site, &run.trace.calls[failed]);
+        if guards_promises(&run.site, &file.expect("a fault on the site's files")) {
             run.assert_poisoned(failed);
         }
     }
@@ -229,28 +205,21 @@ fn inject(start: &Start, instance: &Instance, paths: &BTreeSet<PathBuf>, random:
 
 #[test]
 fn every_failing_write_side_call_leaves_a_log_that_holds_its_promises() {
-    let probe = Site::new();
-    if !strace_attaches("fault injection", &probe) {
+    if !strace_attaches("fault injection", &Site::new()) {
         return;
     }
     let random = &mut Random::seeded("fault injection");
     let start = Start::new(random);
-    let dry = start.run(&[], &mut random.clone());
+    let dry = start.run(observe, &mut random.clone());
     assert!(dry.finished && dry.status.success(), "without a fault all is well: {}", dry.stderr);
     let count = setting("FAULTS").unwrap_or(INSTANCES) as usize;
-    let (instances, paths) = plan(&dry, count);
-    // The paths of the dry run are those of its copy; the next runs have theirs at other places.
-    let home = |path: &PathBuf| {
-        let below = path.strip_prefix(dry.site.disk()).expect("a path on the site's disk");
-        start.site.disk().join(below)
-    };
-    let paths: BTreeSet<PathBuf> = paths.iter().map(home).collect();
+    let plan = Plan::new(&dry.trace, &dry.site, count);
 
     let mut happened: BTreeMap<(&str, Fault), usize> = BTreeMap::new();
-    for instance in &instances {
+    for instance in &plan.instances {
         eprintln!("{instance}");
         let count = happened.entry((&instance.call, instance.fault)).or_default();
-        *count += usize::from(inject(&start, instance, &paths, &mut random.clone()));
+        *count += usize::from(inject(&start, &plan, instance, &mut random.clone()));
     }
     for (case, count) in &happened {
         println!("{case:?}: {count}");

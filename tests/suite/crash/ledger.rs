@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use attestree::core::{checkpoint::SignedCheckpoint, hash::TreeHash, note::VerifierKey, tree::TreeHead};
+use attestree::core::{
+    checkpoint::SignedCheckpoint, hash::TreeHash, note::VerifierKey, tree::TreeHead,
+};
 use tokio::sync::watch;
 
 use super::site::NewLog;
@@ -69,7 +71,10 @@ impl Account {
     /// Returns the leaf hashes of everything sent, each with its submission.
     pub(crate) fn leaves(&self) -> HashMap<TreeHash, usize> {
         let leaf = |(number, sent): (usize, &Sent)| {
-            sent.entries.iter().map(move |entry| (TreeHash::leaf(entry), number)).collect::<Vec<_>>()
+            sent.entries
+                .iter()
+                .map(move |entry| (TreeHash::leaf(entry), number))
+                .collect::<Vec<_>>()
         };
         self.sent.iter().enumerate().flat_map(leaf).collect()
     }

@@ -49,7 +49,12 @@ pub(crate) async fn storm(url: &str, book: &Book, random: &mut Random) {
 }
 
 /// Does one thing until it fails.
-async fn repeat(writer: Writer, mut client: Client, origin: &'static str, mut maker: Maker) -> Status {
+async fn repeat(
+    writer: Writer,
+    mut client: Client,
+    origin: &'static str,
+    mut maker: Maker,
+) -> Status {
     loop {
         let result = match writer {
             Writer::Keyed => {

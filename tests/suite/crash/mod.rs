@@ -6,6 +6,7 @@
 //! | fault | an error or a kill at the n-th call of each write-side system call | [`fault`] |
 //! | power loss | un-synced writes and names are lost or torn at arbitrary moments | [`power`] |
 //! | restore | an older copy, damage, a foreign key or format: refused with the way out | [`restore`] |
+//! | init | the same faults while a log is made | [`init`] |
 //! | effect | each effect of a cycle fails, done or not done, in process | [`effect`] |
 //!
 //! After each the log is opened again and audited; see [`audit`] for the laws.
@@ -17,8 +18,11 @@
 mod audit;
 mod client;
 mod disk;
+mod effect;
 mod fault;
 mod image;
+mod init;
+mod instance;
 mod kill;
 mod ledger;
 mod load;

@@ -10,7 +10,7 @@ use super::{
     audit::check_logs,
     client::Client,
     disk::Disk,
-    image::{Image, Style},
+    image::{Fate, Image, Style},
     ledger::{Book, Ledger, promised_before},
     load::script,
     process::strace_attaches,
@@ -25,6 +25,10 @@ const IMAGES: u64 = 60;
 
 /// Images among which a disk that never syncs has to lose something.
 const LYING_IMAGES: u64 = 12;
+
+/// First images whose recovery is cut off again, and images of each such recovery.
+const TWICE: u64 = 12;
+const SECOND_IMAGES: u64 = 4;
 
 /// Images that are opened at the same time.
 const AT_ONCE: usize = 2;
@@ -93,8 +97,11 @@ impl Life {
     /// Builds images of a disk at moments of which half follow an acknowledgement at once.
     fn cases(&self, disk: Disk, count: u64, random: &mut Random) -> Vec<Case> {
         let moments = self.recording.moments();
-        let acks: Vec<u64> =
-            self.ledger.values().flat_map(|account| account.acks.iter().map(|ack| ack.at)).collect();
+        let acks: Vec<u64> = self
+            .ledger
+            .values()
+            .flat_map(|account| account.acks.iter().map(|ack| ack.at))
+            .collect();
         let mut choose = |number: u64| {
             if number.is_multiple_of(2) {
                 return moments[random.position(moments.len())];
@@ -107,12 +114,30 @@ impl Life {
         let mut chosen: Vec<u64> = (0..count).map(&mut choose).collect();
         chosen.sort_unstable();
         let mut cases = Vec::new();
-        self.recording.play(disk, &chosen, |disk, moment| {
+        self.recording.play(disk, &moments, |disk, moment| {
             let style = Style::ALL[random.position(Style::ALL.len())];
             let (image, promised) = (disk.image(style, random), self.promised_before(moment));
             cases.push(Case { image, promised, moment, style });
         });
         cases
+    }
+
+    /// Chooses moments: any, right after an acknowledgement, or in the middle of a sync.
+    fn choose(&self, count: u64, random: &mut Random) -> Vec<u64> {
+        let (any, syncs) = (self.recording.moments(), self.recording.sync_moments());
+        let accounts = self.ledger.values();
+        let acks: Vec<u64> =
+            accounts.flat_map(|account| account.acks.iter().map(|ack| ack.at)).collect();
+        let mut choose = |number: u64| match number % 3 {
+            0 => any[random.position(any.len())],
+            1 => syncs[random.position(syncs.len())],
+            _ => {
+                // The first event that is lost is the first that ended after the acknowledgement.
+                let ack = acks[random.position(acks.len())];
+                any.get(any.partition_point(|moment| *moment <= ack)).copied().unwrap_or(u64::MAX)
+            }
+        };
+        (0..count).map(&mut choose).collect()
     }
 }
 
@@ -153,22 +178,33 @@ fn failures(cases: &[Case], random: &mut Random) -> Vec<(u64, Style)> {
     failed.into_inner().unwrap()
 }
 
+/// Opens all images and fails if one of them fails.
+fn assert_all_open(cases: &[Case], random: &mut Random) {
+    let failed = failures(cases, random);
+    assert!(failed.is_empty(), "{} of {} images fail: {failed:?}", failed.len(), cases.len());
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_at_power_loss() {
-    let scratch = Site::new();
-    if !strace_attaches("power loss", &scratch) {
+    if !strace_attaches("power loss", &Site::new()) {
         return;
     }
     let random = &mut Random::seeded("power loss");
     let life = record(random);
     let disk = || Disk::new(&life.site.disk());
+    let moments = life.choose(setting("IMAGES").unwrap_or(IMAGES), random);
+    assert_all_open(&life.cases(disk(), moments, random), random);
 
-    let cases = life.cases(disk(), setting("IMAGES").unwrap_or(IMAGES), random);
-    let failed = failures(&cases, random);
-    assert!(failed.is_empty(), "{} of {} images fail: {failed:?}", failed.len(), cases.len());
+    // The test of the test: were it not for the syncs of the WAL, it would have found a loss.
+    let moments = life.choose(LYING_IMAGES, random);
+    let failed = failures(&life.cases(disk().without_wal_sync(), moments, random), random);
+    assert!(!failed.is_empty(), "commits without sync lose something, or this test sees nothing");
 
     // The test of the test: were it not for the syncs, it would have found a loss.
     let cases = life.cases(disk().without_sync(), LYING_IMAGES, random);
     let failed = failures(&cases, random);
-    assert!(!failed.is_empty(), "a disk that never syncs loses something, or this test sees nothing");
+    assert!(
+        !failed.is_empty(),
+        "a disk that never syncs loses something, or this test sees nothing"
+    );
 }

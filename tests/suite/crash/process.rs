@@ -52,20 +52,12 @@ impl Process {
 
     /// Waits for the end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let status = self.wait_for(PATIENCE);
-        status.unwrap_or_else(|| panic!("the process does not end; it said: {}", self.stderr()))
-    }
-
-    /// Waits for the end for a while.
-    pub(crate) fn wait_for(&mut self, patience: Duration) -> Option<ExitStatus> {
-        if self.status.is_none() {
-            self.status = match self.ended.recv_timeout(patience) {
-                Ok(status) => Some(status),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => panic!("the waiting thread sends once"),
-            };
-        }
-        self.status
+        let ended = || self.ended.recv_timeout(PATIENCE);
+        let status = self.status.map_or_else(ended, Ok);
+        let status = status
+            .unwrap_or_else(|_| panic!("the process does not end; it said: {}", self.stderr()));
+        self.status = Some(status);
+        status
     }
 
     /// Returns what the process wrote to standard error.
@@ -101,7 +93,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `attestree` with these arguments, under strace if asked to.
-    pub(crate) fn spawn(arguments: &[&str], environment: &[(&str, &str)], strace: Option<&Strace>, stderr: PathBuf) -> Self {
+    pub(crate) fn spawn(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        strace: Option<&Strace>,
+        stderr: PathBuf,
+    ) -> Self {
         let binary = env!("CARGO_BIN_EXE_attestree");
         let mut command = match strace {
             None => Command::new(binary),
@@ -111,6 +108,8 @@ impl Server {
                 command
             }
         };
+        // A test machine may be nearly full.
+        command.env("ATTESTREE_FREE_BYTES_MIN", "0");
         command.args(arguments).envs(environment.iter().copied());
         let (process, lines) = Process::start(&mut command, stderr);
         let strace = strace.map(|strace| strace.output.clone());
@@ -122,7 +121,8 @@ impl Server {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => {
                 let address = line.strip_prefix("listening on http://");
-                let address = address.unwrap_or_else(|| panic!("the first line is the address: {line}"));
+                let address =
+                    address.unwrap_or_else(|| panic!("the first line is the address: {line}"));
                 self.address = Some(address.parse().unwrap());
                 true
             }
@@ -151,7 +151,8 @@ impl Server {
     fn pid(&self) -> Option<Pid> {
         let Some(trace) = &self.strace else { return Some(self.process.pid) };
         let text = fs::read(trace).ok()?;
-        let digits: String = text.iter().map(|&byte| char::from(byte)).take_while(char::is_ascii_digit).collect();
+        let digits: String =
+            text.iter().map(|&byte| char::from(byte)).take_while(char::is_ascii_digit).collect();
         Pid::from_raw(digits.parse().ok()?)
     }
 
@@ -179,11 +180,6 @@ impl Server {
     /// Returns the lines of standard output that nobody took, once the process has ended.
     pub(crate) fn stdout(&self) -> String {
         self.lines.iter().map(|line| line + "\n").collect()
-    }
-
-    /// Returns how the server ended, if it has within `patience`.
-    pub(crate) fn wait_for(&mut self, patience: Duration) -> Option<ExitStatus> {
-        self.process.wait_for(patience)
     }
 
     /// Returns what the server wrote to standard error.
@@ -215,7 +211,10 @@ pub(crate) fn strace_attaches(test: &str, site: &Site) -> bool {
     match probe {
         Ok(done) if done.status.success() => true,
         Ok(done) => {
-            eprintln!("SKIPPED {test}: strace can't attach: {}", String::from_utf8_lossy(&done.stderr));
+            eprintln!(
+                "SKIPPED {test}: strace can't attach: {}",
+                String::from_utf8_lossy(&done.stderr)
+            );
             false
         }
         Err(error) => {

@@ -9,7 +9,7 @@ use super::{
     process::{Process, Server, Strace, strace_attaches},
     random::Random,
     site::Site,
-    trace::Trace,
+    trace::{Call, Moment, Trace},
 };
 
 /// Longest string that strace writes in full: more than the largest write of these loads, which is
@@ -73,8 +73,23 @@ fn length(path: &PathBuf) -> u64 {
 impl Recording {
     /// Returns the moments at which a power loss can be told apart: the ends of the events' lines.
     pub(crate) fn moments(&self) -> Vec<u64> {
-        let events = self.traces.iter().flat_map(|trace| &trace.events);
-        let mut moments: Vec<u64> = events.map(|event| event.at).collect();
+        self.moments_of(|_, _| true)
+    }
+
+    /// Returns the moments just before a sync ends, when most is under way.
+    pub(crate) fn sync_moments(&self) -> Vec<u64> {
+        let syncs = |call: &Call| matches!(call.name.as_str(), "fsync" | "fdatasync");
+        self.moments_of(|call, moment| moment == Moment::End && syncs(call))
+    }
+
+    fn moments_of(&self, wanted: impl Fn(&Call, Moment) -> bool) -> Vec<u64> {
+        let wanted = &wanted;
+        let of_trace = |trace: &'_ Trace| {
+            let events = trace.events.iter();
+            let events = events.filter(|event| wanted(&trace.calls[event.call], event.moment));
+            events.map(|event| event.at).collect::<Vec<u64>>()
+        };
+        let mut moments: Vec<u64> = self.traces.iter().flat_map(of_trace).collect();
         moments.dedup();
         moments
     }
@@ -123,6 +138,8 @@ const PROGRAM: &str = r#"
     mkdir "$1/a"
     printf durable > "$1/kept"
     sync "$1/kept"
+    printf record > "$1/1.log"
+    sync "$1/1.log"
     sync "$1"
     printf nameless > "$1/unnamed"
     sync "$1/unnamed"
@@ -171,10 +188,15 @@ fn a_recording_knows_every_byte_and_what_is_durable() {
         let named = disk.image(Style { data: Fate::Lost, names: Fate::Kept }, random);
         assert_eq!(named.file("unnamed"), Some(&b"nameless"[..]), "the bytes were synced");
         assert_eq!(named.file("moved"), Some(&b""[..]), "neither was synced");
-        assert_eq!(named.file("a/zeros").map(<[u8]>::len), Some(2_100), "synced before the second write");
+        assert_eq!(
+            named.file("a/zeros").map(<[u8]>::len),
+            Some(2_100),
+            "synced before the second write"
+        );
         let liar = Disk::new(&site.disk()).without_sync();
         recording.play(liar, &[], |disk, _| {
-            let lost = disk.image(Style { data: Fate::Lost, names: Fate::Kept }, &mut Random::new(0));
+            let lost =
+                disk.image(Style { data: Fate::Lost, names: Fate::Kept }, &mut Random::new(0));
             assert_eq!(lost.file("kept"), Some(&b""[..]), "a lying disk keeps nothing");
         });
     });

@@ -98,7 +98,11 @@ impl Site {
     /// Creates a log.
     pub(crate) fn init(&self, origin: &str, hashed: bool) -> NewLog {
         let output = self.run(&self.init_arguments(origin, hashed));
-        assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "init failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         NewLog::printed(origin, &String::from_utf8_lossy(&output.stdout))
     }
 

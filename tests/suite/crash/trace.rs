@@ -128,7 +128,8 @@ impl Trace {
             self.events.push(Event { at, call, moment: Moment::End });
             return;
         }
-        let (name, arguments) = rest.split_once('(').unwrap_or_else(|| panic!("no call: {rest:.80}"));
+        let (name, arguments) =
+            rest.split_once('(').unwrap_or_else(|| panic!("no call: {rest:.80}"));
         let call = self.calls.len();
         let (arguments, ended) = match arguments.strip_suffix(" <unfinished ...>") {
             Some(arguments) => (arguments, false),

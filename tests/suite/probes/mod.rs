@@ -13,6 +13,14 @@ use std::{
 
 use serde_json::{Value, json};
 
+mod checkpoint;
+pub(crate) mod key;
+pub(crate) mod note;
+mod origin;
+mod policy;
+pub(crate) mod receipt;
+mod tile_path;
+
 /// One input and the answer that it gets.
 pub(crate) struct Probe {
     /// Name of the file, without its ending.
@@ -80,11 +88,11 @@ fn path(folder: &str) -> PathBuf {
 #[test]
 #[ignore = "writes tests/vectors/note"]
 fn regenerate_note_probes() {
-    write("signed-note", &super::note::probes());
-    write("vkey", &super::key::probes());
-    write("checkpoint", &super::checkpoint::probes());
-    write("policy", &super::trust::probes());
-    write("receipt", &super::receipt::probes());
-    write("tile-path", &super::tile_path::probes());
-    write("origin", &super::origin::probes());
+    write("signed-note", &note::probes());
+    write("vkey", &key::probes());
+    write("checkpoint", &checkpoint::probes());
+    write("policy", &policy::probes());
+    write("receipt", &receipt::probes());
+    write("tile-path", &tile_path::probes());
+    write("origin", &origin::probes());
 }
