@@ -14,7 +14,7 @@ use super::{
     Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
 };
 use crate::{
-    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
+    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };
@@ -121,6 +121,7 @@ async fn open_sockets(
             .clone()
             .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
     );
+    tasks.spawn(grpc::report(desk.ready.clone(), reporter));
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)

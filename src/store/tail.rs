@@ -229,7 +229,7 @@ const fn masked(crc: u32) -> u32 {
 /// Bit by bit: it runs only over a WAL that RocksDB has refused.
 fn crc32c(parts: &[&[u8]]) -> u32 {
     let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ 0x82f6_3b78 * (crc & 1))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
     };
     !parts.iter().copied().flatten().fold(u32::MAX, step)
 }

@@ -28,6 +28,219 @@ fn policy() -> TrustPolicy {
     TrustPolicy::parse(&policy_text()).unwrap()
 }
 
+/// Parses a receipt and verifies it; returns the message if it proves nothing.
+fn error_of(receipt: &[u8], entry: &[u8], policy: &str) -> Option<String> {
+    let policy = TrustPolicy::parse(policy).unwrap();
+    match Receipt::parse(receipt) {
+        Ok(receipt) => {
+            receipt.verify(entry, &policy).err().map(|error: ReceiptError| error.to_string())
+        }
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn form_probes() -> Vec<Probe> {
+    let header = "a receipt begins with \"c2sp.org/tlog-proof@v1\"";
+    let truncated = "the receipt ends before its checkpoint: a part of the file is missing";
+    let extra = "\"extra\" must be followed by a space and base64";
+    let index = "expected \"index\", a space and a decimal below 2^62 without leading zeros";
+    let hash = "expected a hash as base64 of 32 bytes, or an empty line before the checkpoint";
+    let line = "the line is longer than 65535 bytes or not ASCII";
+    let first = INCLUSION[0];
+    let with_index = |index: &str| receipt_text().replace("index 2", index);
+    let with_hash = |hash: &str| receipt_text().replace(first, hash);
+    let with_extra = |extra: &str| receipt_text().replace("index", &format!("{extra}\nindex"));
+    let long_proof = with_hash(&[first; PROOF_HASHES_MAX].join("\n"));
+    [
+        ("empty", "nothing at all", String::new(), 1, truncated),
+        ("header", "another first line", receipt_text().replace("@v1", "@v2"), 1, header),
+        (
+            "header-space",
+            "a space before the first line",
+            format!(" {}", receipt_text()),
+            1,
+            header,
+        ),
+        ("header-alone", "the first line alone", HEADER.to_owned(), 2, truncated),
+        (
+            "carriage-return",
+            "lines end as on Windows",
+            receipt_text().replace('\n', "\r\n"),
+            1,
+            header,
+        ),
+        (
+            "no-empty-line",
+            "no line before the checkpoint",
+            receipt_text().replace("\n\nexample", "\nexample"),
+            6,
+            hash,
+        ),
+        (
+            "no-checkpoint",
+            "nothing after the proof",
+            receipt_text().split_once("\n\n").unwrap().0.to_owned() + "\n\n",
+            7,
+            truncated,
+        ),
+        (
+            "extra-not-base64",
+            "extra data that is no base64",
+            with_extra("extra !!notbase64!!"),
+            2,
+            extra,
+        ),
+        ("extra-no-padding", "padding left out", with_extra("extra AA"), 2, extra),
+        ("extra-no-space", "no space after the word", with_extra("extra"), 2, index),
+        ("extra-twice", "two extra lines", with_extra("extra AAAA\nextra AAAA"), 3, index),
+        (
+            "extra-after-index",
+            "extra data after the index",
+            with_index("index 2\nextra AAAA"),
+            3,
+            hash,
+        ),
+        ("index-missing", "no index", with_index(""), 2, index),
+        ("index-word", "a word for the index", with_index("index notanumber"), 2, index),
+        ("index-negative", "a sign", with_index("index -5"), 2, index),
+        ("index-plus", "a sign", with_index("index +2"), 2, index),
+        ("index-leading-zero", "a leading zero", with_index("index 02"), 2, index),
+        ("index-empty", "no number", with_index("index "), 2, index),
+        ("index-space", "a space after the number", with_index("index 2 "), 2, index),
+        (
+            "index-too-large",
+            "the first index that no tree has",
+            with_index("index 4611686018427387904"),
+            2,
+            index,
+        ),
+        (
+            "index-beyond-64-bits",
+            "a number of 65 bits",
+            with_index("index 18446744073709551616"),
+            2,
+            index,
+        ),
+        ("hash-not-base64", "a hash that is no base64", with_hash("!!notbase64!!"), 3, hash),
+        ("hash-64-bytes", "a hash of 64 bytes", with_hash(&("A".repeat(86) + "==")), 3, hash),
+        ("hash-31-bytes", "a hash of 31 bytes", with_hash(&("A".repeat(42) + "==")), 3, hash),
+        (
+            "hash-trailing-bits",
+            "unused bits that are not zero",
+            with_hash(&first.replace("U=", "V=")),
+            3,
+            hash,
+        ),
+        ("hash-not-ascii", "a letter with an accent", with_hash("\u{e9}"), 3, line),
+        ("proof-too-long", "65 hashes", long_proof, 66, "an inclusion proof has at most 63 hashes"),
+    ]
+    .map(|(name, desc, receipt, line, problem)| {
+        let error = format!("line {line} of the receipt: {problem}");
+        probe(name, desc, &receipt, ENTRY, &policy_text(), &error)
+    })
+    .into()
+}
+
+fn probe(
+    name: &'static str,
+    desc: &'static str,
+    receipt: &str,
+    entry: &[u8],
+    policy: &str,
+    error: &str,
+) -> Probe {
+    let entry = str::from_utf8(entry).unwrap();
+    let input = json!({ "receipt": receipt, "entry": entry, "policy": policy });
+    Probe::bad(name, desc, input, error)
+}
+
+fn verify_probes() -> Vec<Probe> {
+    let receipt = receipt_text();
+    let inclusion = |index: u64| {
+        format!(
+            "the proof does not lead from this entry to the checkpoint's root: either these are not \
+             the bytes that were logged at index {index}, or the receipt was changed"
+        )
+    };
+    let bad = |name, desc, receipt: &str, error: &str| {
+        probe(name, desc, receipt, ENTRY, &policy_text(), error)
+    };
+    let entry = |name, desc, entry: &[u8], error: &str| {
+        probe(name, desc, &receipt, entry, &policy_text(), error)
+    };
+    let without = |position: usize| receipt.replace(&format!("{}\n", INCLUSION[position]), "");
+    let swapped = receipt
+        .replace(INCLUSION[0], "#")
+        .replace(INCLUSION[1], INCLUSION[0])
+        .replace('#', INCLUSION[1]);
+    let extra_hash = receipt.replace(INCLUSION[2], &[INCLUSION[2]; 2].join("\n"));
+    let stranger = format!("log {}\nquorum none\n", TESSERA_VKEY);
+    let untrusted = "the receipt's checkpoint is not trusted: ";
+    let quorum =
+        "the quorum \"vector\" is not reached: 0 of the policy's 1 witnesses have cosigned";
+    let good_extra = receipt.replace("index", "extra bm90aGluZyBwcm92ZXMgdGhpcw==\nindex");
+    let good = |name, desc, receipt: &str| {
+        let input = json!({ "receipt": receipt, "entry": "leaf 2", "policy": policy_text() });
+        Probe::good(name, desc, input)
+    };
+    vec![
+        good("good", "the end-to-end vector", &receipt),
+        good("good-extra", "extra data, which proves nothing", &good_extra),
+        entry("entry-other", "another entry of the log", b"leaf 3", &inclusion(2)),
+        entry("entry-line-feed", "a line feed too many", b"leaf 2\n", &inclusion(2)),
+        entry("entry-empty", "no entry", b"", "the entry is empty; send at least 1 byte"),
+        bad("index-other", "another index", &receipt.replace("index 2", "index 3"), &inclusion(3)),
+        bad(
+            "index-beyond",
+            "an index that the tree does not have",
+            &receipt.replace("index 2", "index 5"),
+            "the receipt is for entry 5, but its checkpoint covers 5 entries",
+        ),
+        bad("proof-first-missing", "one hash less", &without(0), &inclusion(2)),
+        bad("proof-last-missing", "one hash less", &without(2), &inclusion(2)),
+        bad("proof-hash-more", "the last hash twice", &extra_hash, &inclusion(2)),
+        bad("proof-swapped", "two hashes in the other order", &swapped, &inclusion(2)),
+        bad(
+            "checkpoint-no-note",
+            "something that is no signed note",
+            &format!("{HEADER}index 0\n\ncheckpoint\n"),
+            &format!("{untrusted}the note has no empty line between text and signatures"),
+        ),
+        bad(
+            "checkpoint-forged",
+            "a size that the log has not signed",
+            &receipt.replace("\n5\n", "\n6\n"),
+            &format!("{untrusted}the signature of example.com/vector-log does not verify"),
+        ),
+        bad(
+            "checkpoint-no-witness",
+            "the witness has not signed",
+            &receipt.replace(WITNESS_LINE, ""),
+            &format!("{untrusted}{quorum}"),
+        ),
+        probe(
+            "policy-other",
+            "a policy for another log",
+            &receipt,
+            ENTRY,
+            &stranger,
+            &format!("{untrusted}the policy lists no log example.com/vector-log"),
+        ),
+    ]
+}
+
+pub(super) fn probes() -> Vec<Probe> {
+    [form_probes(), verify_probes()].into_iter().flatten().collect()
+}
+
+#[test]
+fn probes_of_receipts_get_their_answers() {
+    probes::check("receipt", &probes(), |probe| {
+        let (receipt, entry) = (probe.text("receipt"), probe.text("entry"));
+        error_of(receipt.as_bytes(), entry.as_bytes(), probe.text("policy"))
+    });
+}
+
 #[test]
 fn the_published_receipt_proves_its_entry() {
     let receipt = Receipt::parse(receipt_text().as_bytes()).unwrap();

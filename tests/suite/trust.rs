@@ -1,5 +1,7 @@
 //! Trust policies: every rule of the file, and which checkpoints they believe.
 
+use std::fmt::Write as _;
+
 use attestree::core::{
     note::{CosignatureTime, CosigningKey, NoteSignature, SignedNote},
     trust::{POLICY_BYTES_MAX, PolicyError, TrustError, TrustPolicy, Verified},
@@ -11,6 +13,282 @@ use super::published::{
     WITNESS_VKEY, checkpoint_note, cosignature_time, cosigning_key, log_key, policy_text,
     signing_key,
 };
+
+fn good_probes() -> Vec<Probe> {
+    let good = |name, desc, policy: String| Probe::good(name, desc, json!({ "policy": policy }));
+    vec![
+        good("good", "one log and one witness", policy_text()),
+        good(
+            "good-none",
+            "the log's signature is enough",
+            format!("log {LOG_VKEY}\nquorum none\n"),
+        ),
+        good("good-no-logs", "nothing but a quorum", "quorum none".to_owned()),
+        good(
+            "good-layout",
+            "comments, tabs, spaces, empty lines, addresses and names that are not ASCII",
+            format!(
+                "# trust\n\n \t \n  # more\nlog\t{LOG_VKEY}  https://log.example/ \nwitness \u{e9}#1 \
+                 {WITNESS_VKEY} https://witness.example/\u{e9}\ngroup all any \u{e9}#1\n\tquorum all"
+            ),
+        ),
+        good(
+            "good-lines-after-quorum",
+            "logs may stand anywhere",
+            format!("quorum none\nlog {LOG_VKEY}\nwitness a {WITNESS_VKEY}\n"),
+        ),
+        good(
+            "good-same-key-for-log-and-witness-name",
+            "a witness's name may be any word",
+            format!("witness log {WITNESS_VKEY}\ngroup quorum 1 log\nquorum quorum\n"),
+        ),
+    ]
+}
+
+/// Makes probes of policies in which the line of that number is wrong.
+fn bad_lines(lines: &[(&'static str, &'static str, &str, usize, &str)]) -> Vec<Probe> {
+    lines
+        .iter()
+        .map(|&(name, desc, policy, line, error)| {
+            let policy = policy
+                .replace("$LOG", LOG_VKEY)
+                .replace("$OTHERLOG", TESSERA_VKEY)
+                .replace("$A", WITNESS_VKEY)
+                .replace("$B", SKYLIGHT_VKEY);
+            let error = format!("line {line} of the policy: {error}");
+            Probe::bad(name, desc, json!({ "policy": policy }), &error)
+        })
+        .collect()
+}
+
+fn bad_key_probes() -> Vec<Probe> {
+    let duplicate = "the same public key is listed above, under this name or another";
+    let kind = "a log has an Ed25519 key (0x01), a witness a cosigning one (0x04); this is ";
+    bad_lines(&[
+        (
+            "kind",
+            "an unknown word",
+            "quorum none\ntrust x",
+            2,
+            "\"trust\" is no kind of line: use log, witness, group or quorum",
+        ),
+        (
+            "kind-case",
+            "upper case",
+            "Quorum none",
+            1,
+            "\"Quorum\" is no kind of line: use log, witness, group or quorum",
+        ),
+        (
+            "control",
+            "a control character in a comment",
+            "quorum none\n# \x07",
+            2,
+            "control characters other than tabs are not allowed; end lines with a line feed alone",
+        ),
+        (
+            "carriage-return",
+            "lines end as on Windows",
+            "quorum none\r\n",
+            1,
+            "control characters other than tabs are not allowed; end lines with a line feed alone",
+        ),
+        (
+            "delete",
+            "the control character above the letters",
+            "# \x7f",
+            1,
+            "control characters other than tabs are not allowed; end lines with a line feed alone",
+        ),
+        ("log-alone", "a log without key", "log", 1, "write \"log <vkey> [<url>]\""),
+        ("log-more", "a third word", "log $LOG url more", 1, "write \"log <vkey> [<url>]\""),
+        (
+            "log-comment",
+            "a comment behind a line",
+            "log $LOG # mine",
+            1,
+            "write \"log <vkey> [<url>]\"",
+        ),
+        (
+            "log-key",
+            "no key",
+            "log example.com",
+            1,
+            "not a key: a vkey is <name>+<8 hexadecimal digits>+<base64>, a skey begins with PRIVATE+KEY+",
+        ),
+        ("log-with-witness-key", "a cosigner's key for a log", "log $A", 1, &format!("{kind}0x04")),
+        ("log-twice", "one log twice", "log $LOG\nlog $LOG", 2, duplicate),
+        (
+            "witness-alone",
+            "a witness without key",
+            "witness a",
+            1,
+            "write \"witness <name> <vkey> [<url>]\"",
+        ),
+        (
+            "witness-more",
+            "a fourth word",
+            "witness a $A url more",
+            1,
+            "write \"witness <name> <vkey> [<url>]\"",
+        ),
+        (
+            "witness-with-log-key",
+            "a log's key for a witness",
+            "witness a $LOG",
+            1,
+            &format!("{kind}0x01"),
+        ),
+        ("witness-twice", "one key under two names", "witness a $A\nwitness b $A", 2, duplicate),
+        (
+            "witness-name-twice",
+            "two keys under one name",
+            "witness a $A\nwitness a $B",
+            2,
+            "\"a\" is defined above",
+        ),
+        (
+            "witness-none",
+            "the reserved name",
+            "witness none $A",
+            1,
+            "\"none\" is reserved: it can only be the quorum",
+        ),
+    ])
+}
+
+fn bad_group_probes() -> Vec<Probe> {
+    let twice =
+        |name: &str| format!("{name:?} is a member of a group already, and may count only once");
+    let unknown = |name: &str| format!("{name:?} is not defined above this line");
+    let threshold = |members: usize| {
+        format!("the threshold of a group of {members} is all, any or a number from 1 to {members}")
+    };
+    let none = "\"none\" is reserved: it can only be the quorum";
+    let form = "write \"group <name> all|any|<k> <member>...\"";
+    let two = "witness a $A\nwitness b $B\n";
+    let after_two = |line: &str| format!("{two}{line}");
+    bad_lines(&[
+        ("group-alone", "a group without anything", "group", 1, form),
+        ("group-no-threshold", "a name alone", "group g", 1, form),
+        ("group-no-members", "no member", &after_two("group g any"), 3, &threshold(0)),
+        ("group-all-of-none", "all of no members", &after_two("group g all"), 3, &threshold(0)),
+        ("group-zero", "nobody has to", &after_two("group g 0 a b"), 3, &threshold(2)),
+        ("group-too-many", "three of two", &after_two("group g 3 a b"), 3, &threshold(2)),
+        ("group-leading-zero", "a leading zero", &after_two("group g 01 a b"), 3, &threshold(2)),
+        ("group-word", "an unknown word", &after_two("group g most a b"), 3, &threshold(2)),
+        (
+            "group-beyond-64-bits",
+            "65 bits",
+            &after_two("group g 18446744073709551617 a"),
+            3,
+            &threshold(1),
+        ),
+        (
+            "group-unknown",
+            "a name that nothing defines",
+            &after_two("group g any c"),
+            3,
+            &unknown("c"),
+        ),
+        (
+            "group-below",
+            "a name that is defined later",
+            "group g any a\nwitness a $A",
+            1,
+            &unknown("a"),
+        ),
+        ("group-of-itself", "a circle", &after_two("group g any g"), 3, &unknown("g")),
+        ("group-member-twice", "one witness twice", &after_two("group g all a a"), 3, &twice("a")),
+        (
+            "group-of-grouped",
+            "a witness in two groups",
+            &after_two("group g any a\ngroup h any a b"),
+            4,
+            &twice("a"),
+        ),
+        (
+            "group-in-two-groups",
+            "a group in two groups",
+            &after_two("group g any a\ngroup h any g\ngroup i all b g"),
+            5,
+            &twice("g"),
+        ),
+        (
+            "group-name-taken",
+            "a witness's name",
+            &after_two("group a any b"),
+            3,
+            "\"a\" is defined above",
+        ),
+        ("group-named-none", "the reserved name", &after_two("group none any b"), 3, none),
+        (
+            "group-of-none",
+            "the reserved name for a member",
+            &after_two("group g any none"),
+            3,
+            none,
+        ),
+        ("quorum-alone", "a quorum without name", "quorum", 1, "write \"quorum <name>|none\""),
+        (
+            "quorum-two-names",
+            "two names",
+            &after_two("quorum a b"),
+            3,
+            "write \"quorum <name>|none\"",
+        ),
+        (
+            "quorum-twice",
+            "two quorums",
+            &after_two("quorum none\nquorum a"),
+            4,
+            "the quorum is set above: remove one of the two lines",
+        ),
+        ("quorum-unknown", "a name that nothing defines", "quorum a", 1, &unknown("a")),
+        (
+            "quorum-below",
+            "a name that is defined later",
+            "quorum a\nwitness a $A",
+            1,
+            &unknown("a"),
+        ),
+        (
+            "quorum-other-letter",
+            "a Kelvin sign is no K",
+            "witness K $A\nquorum \u{212a}",
+            2,
+            &unknown("\u{212a}"),
+        ),
+    ])
+}
+
+pub(super) fn probes() -> Vec<Probe> {
+    let no_quorum = "the policy has no quorum line: add \"quorum none\" or \"quorum <name>\"";
+    let missing = [
+        Probe::bad("empty", "nothing at all", json!({ "policy": "" }), no_quorum),
+        Probe::bad(
+            "no-quorum",
+            "a log alone",
+            json!({ "policy": format!("log {LOG_VKEY}\n") }),
+            no_quorum,
+        ),
+    ];
+    [good_probes(), bad_key_probes(), bad_group_probes(), missing.into()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn probes_of_policies_get_their_answers() {
+    probes::check("policy", &probes(), |probe| {
+        let policy = TrustPolicy::parse(probe.text("policy"));
+        if let Ok(policy) = &policy {
+            assert_eq!(TrustPolicy::parse(&policy.to_string()).as_ref(), Ok(policy));
+        }
+        policy.err().map(|error| error.to_string())
+    });
+}
 
 #[test]
 fn a_policy_says_what_it_lists() {
@@ -42,10 +320,10 @@ fn hundreds_of_logs_witnesses_and_groups_are_read() {
     for number in 0..300 {
         let log = signing_key(&format!("log.example/{number}"), &format!("log {number}"));
         let witness = cosigning_key("witness.example", &format!("witness {number}"));
-        text += &format!("log {}\n", log.verifier_key());
-        text += &format!("witness w{number} {}\n", witness.verifier_key());
+        writeln!(text, "log {}", log.verifier_key()).unwrap();
+        writeln!(text, "witness w{number} {}", witness.verifier_key()).unwrap();
         if number > 0 {
-            text += &format!("group g{number} all {last} w{number}\n");
+            writeln!(text, "group g{number} all {last} w{number}").unwrap();
             last = format!("g{number}");
         }
     }
@@ -76,6 +354,9 @@ fn the_published_checkpoint_is_trusted() {
     assert_eq!(witnesses[0].1.get(), COSIGNATURE_SECONDS);
 }
 
+/// Whether a quorum is reached by these of the three X and of the three Y witnesses.
+type Rule = fn(u32, u32) -> bool;
+
 #[test]
 fn the_example_of_the_specification_holds_for_every_set_of_witnesses() {
     let witnesses: Vec<CosigningKey> = ["X1", "X2", "X3", "Y1", "Y2", "Y3"]
@@ -83,11 +364,10 @@ fn the_example_of_the_specification_holds_for_every_set_of_witnesses() {
         .into();
     let mut text = format!("log {LOG_VKEY}\n");
     for (name, key) in ["X1", "X2", "X3", "Y1", "Y2", "Y3"].iter().zip(&witnesses) {
-        text += &format!("witness {name} {}\n", key.verifier_key());
+        writeln!(text, "witness {name} {}", key.verifier_key()).unwrap();
     }
     text += "group X-witnesses 2 X1 X2 X3\ngroup Y-witnesses any Y1 Y2 Y3\n";
     let text = text + "group X-and-Y all X-witnesses Y-witnesses\n";
-    type Rule = fn(u32, u32) -> bool;
     let rules: [(&str, Rule); 6] = [
         ("X-and-Y", |x, y| x.count_ones() >= 2 && y != 0),
         ("X-witnesses", |x, _| x.count_ones() >= 2),
@@ -183,7 +463,7 @@ fn any_policy() -> impl Strategy<Value = String> {
         let mut free: Vec<String> = Vec::new();
         for name in ["a", "b", "c", "d", "e", "f"] {
             let key = cosigning_key("w.example", name);
-            text += &format!("witness {name} {}\n", key.verifier_key());
+            writeln!(text, "witness {name} {}", key.verifier_key()).unwrap();
             free.push(name.to_owned());
         }
         let mut quorum = "none".to_owned();
@@ -196,7 +476,7 @@ fn any_policy() -> impl Strategy<Value = String> {
                 continue;
             }
             let threshold = threshold % members.len() + 1;
-            text += &format!("group g{number} {threshold} {}\n", members.join(" "));
+            writeln!(text, "group g{number} {threshold} {}", members.join(" ")).unwrap();
             free.push(format!("g{number}"));
             if is_quorum {
                 quorum = format!("g{number}");
