@@ -1,5 +1,10 @@
 //! Compiles `proto/` with protox, so that no `protoc` has to be installed.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a build script is told its inputs by the environment"
+)]
+
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;

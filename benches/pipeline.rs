@@ -14,7 +14,13 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 #[path = "../tests/suite/world.rs"]
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with the suite")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "shared with the suite"
+)]
 mod world;
 
 use world::{World, block_on};
@@ -66,9 +72,12 @@ fn pipeline(criterion: &mut Criterion) {
     let log = pipeline.log("").expect("the default log");
     let mut source = Source(0);
     let mut group = criterion.benchmark_group("pipeline");
-    for (name, entries, width, rounds) in
-        [("unary/1", 1, 1, 64), ("unary/64", 1, 64, 2_048), ("batch/100", 100, 16, 64), ("batch/1000", 1_000, 8, 32)]
-    {
+    for (name, entries, width, rounds) in [
+        ("unary/1", 1, 1, 64),
+        ("unary/64", 1, 64, 2_048),
+        ("batch/100", 100, 16, 64),
+        ("batch/1000", 1_000, 8, 32),
+    ] {
         group.throughput(Throughput::Elements((entries * rounds) as u64));
         group.sample_size(20);
         group.bench_function(name, |bencher| {

@@ -1,7 +1,14 @@
 //! The messages and services generated from `proto/attestree/v1`.
 
-/// The generated code, which keeps none of the crate's rules.
-#[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications)]
+/// What was generated.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code keeps none of the crate's rules"
+)]
 mod generated {
     tonic::include_proto!("attestree.v1");
 }

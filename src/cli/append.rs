@@ -100,6 +100,8 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
     let (input, length) = entries::open(&args.file)?;
     block_on(async {
         let client = remote.connect().await?;
+        // Entries are given only to a log that signs with a key that is believed.
+        client.checkpoint().await?;
         let mut sender = Sender {
             client,
             prefix,
@@ -116,8 +118,11 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
             sender.send_lines(input, &args.file, args.batch).await
         };
         sender.bar.finish_and_clear();
-        let summary = sender.summary(output);
-        sent.and(summary)
+        // What was appended before a failure is reported too.
+        if sent.is_ok() || sender.newest.is_some() {
+            sender.summary(output)?;
+        }
+        sent
     })
 }
 
@@ -266,20 +271,22 @@ impl Sender {
         };
         let (first, last) = (done.first_index.unwrap_or(0), done.last_index.unwrap_or(0));
         let new = done.entries - done.duplicates;
-        let entries = if new == 1 { "entry" } else { "entries" };
         let at = if first == last {
             format!("index {first}")
         } else {
             format!("indices {first} to {last}")
         };
-        let before = match done.duplicates {
-            0 => String::new(),
-            count => format!("; {count} more were there before"),
+        let appended = match (new, done.duplicates) {
+            (0, _) => format!("nothing new for {}: at {at} before", done.origin),
+            (_, 0) => format!("appended {} to {}: {at}", output::entries(new), done.origin),
+            (_, before) => format!(
+                "appended {} to {}: {at}; {before} more were there before",
+                output::entries(new),
+                done.origin
+            ),
         };
-        let text = format!(
-            "appended {new} {entries} to {}: {at}{before}; proved in the signed tree of {} entries",
-            done.origin, done.tree_size
-        );
+        let tree = output::entries(done.tree_size);
+        let text = format!("{appended}; proved in the signed tree of {tree}");
         output.print(&done, text)
     }
 }

@@ -77,6 +77,7 @@ fn is_broken_pipe(cause: &(dyn core::error::Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// Returns the exit code that a cause decides, if it does.
 fn exit_of(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {
     if let Some(fault) = cause.downcast_ref::<Fault>() {
         return Some(fault.exit);

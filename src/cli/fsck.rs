@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::unverified;
-use super::output::{Output, base64};
+use super::output::{self, Output, base64};
 use super::remote::Remote;
 use crate::client::audit::{Progress, audit};
 use crate::core::tree::TreeHead;
@@ -132,9 +132,9 @@ impl Meter {
             seconds: elapsed,
         };
         let text = format!(
-            "{origin}: {} entries and {} tiles agree with the root {} ({:.0} entries/s, {:.1} MB/s)",
-            passed.entries,
-            passed.tiles,
+            "{origin}: {} and {} agree with the root {} ({:.0} entries/s, {:.1} MB/s)",
+            output::entries(passed.entries),
+            output::count(passed.tiles, "tile", "tiles"),
             passed.root,
             passed.entries as f64 / elapsed,
             passed.bytes as f64 / elapsed / 1e6,

@@ -75,6 +75,7 @@ pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
     output.print(&Shown::from(&key), &key)
 }
 
+/// Makes a key and writes it to a new file.
 fn generate(name: KeyName, path: &Path) -> anyhow::Result<VerifierKey> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut_slice()).context("ask the system for randomness")?;
@@ -92,6 +93,7 @@ fn generate(name: KeyName, path: &Path) -> anyhow::Result<VerifierKey> {
     Ok(key.verifier_key().clone())
 }
 
+/// Reads a key from a file; of a signing key only its public half leaves this function.
 fn show(path: &Path) -> anyhow::Result<VerifierKey> {
     let bytes = Zeroizing::new(output::read(path)?);
     let text = core::str::from_utf8(&bytes).map(str::trim_end);

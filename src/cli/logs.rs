@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::output::Output;
+use super::output::{self, Output};
 use super::remote::{Remote, block_on};
 use crate::client::list_logs;
 use crate::proto;
@@ -92,10 +92,16 @@ fn policy(logs: &[Listed]) -> String {
     text
 }
 
+/// Describes a log to a person.
 fn text(log: &Listed) -> String {
     let mut text = format!(
-        "{}: {} entries, {}, {}, identity {}, served under {}",
-        log.origin, log.tree_size, log.state, log.kind, log.identity, log.prefix
+        "{}: {}, {}, {}, identity {}, served under {}",
+        log.origin,
+        output::entries(log.tree_size),
+        log.state,
+        log.kind,
+        log.identity,
+        log.prefix
     );
     for vkey in &log.vkeys {
         write!(text, "\n  {vkey}").expect("a string takes what it is given");

@@ -148,7 +148,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         #[cfg(feature = "server")]
         Verb::DropUnsigned(args) => serve::drop_unsigned(&args, remote, output),
         #[cfg(feature = "server")]
-        Verb::Load(args) => load::run(args, remote, output),
+        Verb::Load(args) => load::run(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::Demo(args) => demo::run(&args, output),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command()),

@@ -17,6 +17,7 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Prints results as JSON, or as text.
     pub(super) const fn new(json: bool) -> Self {
         Self { json }
     }
@@ -48,6 +49,16 @@ impl Output {
         stdout.write_all(bytes)?;
         Ok(stdout.flush()?)
     }
+}
+
+/// Writes a number of things: `1 entry`, `2 entries`.
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+/// Writes a number of entries.
+pub(super) fn entries(number: u64) -> String {
+    count(number, "entry", "entries")
 }
 
 /// Reads a file, or standard input for `-`.

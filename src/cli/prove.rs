@@ -45,6 +45,7 @@ Examples:
     Consistency(Consistency),
 }
 
+/// The options of `prove inclusion`.
 #[derive(Debug, clap::Args)]
 struct Inclusion {
     /// Index of the entry, from 0
@@ -55,6 +56,7 @@ struct Inclusion {
     entry: Option<PathBuf>,
 }
 
+/// The options of `prove consistency`.
 #[derive(Debug, clap::Args)]
 struct Consistency {
     /// File with a checkpoint, or a receipt, that you hold
@@ -92,6 +94,7 @@ struct ShownInclusion {
     checkpoint: Shown,
 }
 
+/// Proves that an entry is in the log.
 async fn inclusion(args: &Inclusion, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let entry = args.entry.as_deref().map(output::read).transpose()?;
     let leaf = entry.as_deref().map(TreeHash::leaf);
@@ -111,10 +114,10 @@ async fn inclusion(args: &Inclusion, remote: &Remote, output: Output) -> anyhow:
     }
     let head = proved.checkpoint.head();
     let text = format!(
-        "proved: leaf {} at index {} is in the signed tree of {} entries of {}",
+        "proved: leaf {} at index {} is in the signed tree of {} of {}",
         proved.leaf_hash,
         proved.index,
-        head.size,
+        output::entries(head.size.get()),
         proved.checkpoint.origin()
     );
     let shown = ShownInclusion {
@@ -135,6 +138,7 @@ struct ShownConsistency {
     checkpoint: Shown,
 }
 
+/// Proves that the log continues an older tree.
 async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let (proof, old, checkpoint) = if let Some(tiles) = &args.tiles {
         let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
@@ -152,10 +156,10 @@ async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> any
         (proof, old, checkpoint)
     };
     let text = format!(
-        "proved: the signed tree of {} entries of {} continues the tree of {} entries",
-        checkpoint.head().size,
+        "proved: the signed tree of {} of {} continues the tree of {}",
+        output::entries(checkpoint.head().size.get()),
         checkpoint.origin(),
-        old.size
+        output::entries(old.size.get())
     );
     let shown = ShownConsistency {
         old_size: old.size.get(),
@@ -166,6 +170,7 @@ async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> any
     output.print(&shown, text)
 }
 
+/// Asks the server for the proof; a proof that fails is the log's fault.
 async fn over_grpc(
     client: &Client,
     old: &TreeHead,
@@ -221,6 +226,7 @@ fn held(args: &Consistency, trust: &Trust) -> anyhow::Result<TreeHead> {
     Ok(head)
 }
 
+/// Reads the head that a checkpoint or receipt file holds, and verifies its signatures.
 fn held_file(path: &Path, trust: &Trust) -> anyhow::Result<TreeHead> {
     let bytes = output::read(path)?;
     // A receipt says what it is in its first line; everything else is taken as a checkpoint.

@@ -72,8 +72,11 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         file: args.output.display().to_string(),
     };
     let text = format!(
-        "receipt of entry {} of {}, in the signed tree of {} entries: {}",
-        written.index, written.origin, written.tree_size, written.file
+        "receipt of entry {} of {}, in the signed tree of {}: {}",
+        written.index,
+        written.origin,
+        output::entries(written.tree_size),
+        written.file
     );
     output.print(&written, text)
 }

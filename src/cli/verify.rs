@@ -88,6 +88,7 @@ fn without_newline(entry: &[u8]) -> &[u8] {
     entry.strip_suffix(b"\n").unwrap_or(entry)
 }
 
+/// Reports what verified.
 fn show(verified: &VerifiedReceipt, path: &Path, output: Output) -> anyhow::Result<()> {
     let head = verified.head();
     let witnesses = verified.trusted.witnesses.iter();
@@ -107,8 +108,10 @@ fn show(verified: &VerifiedReceipt, path: &Path, output: Output) -> anyhow::Resu
         count => format!("the log and {count} witnesses"),
     };
     let text = format!(
-        "verified: the entry is number {} of {}, in the tree of {} entries signed by {by}",
-        shown.index, shown.origin, shown.tree_size
+        "verified: the entry is number {} of {}, in the tree of {} signed by {by}",
+        shown.index,
+        shown.origin,
+        output::entries(shown.tree_size)
     );
     output.print(&shown, text).with_context(|| format!("report on {}", path.display()))
 }

@@ -231,6 +231,7 @@ async fn check_partial(client: &TileClient, edge: &Edge, level: u8) -> Checked<b
     Ok(check_tile(client, TileId { level, index }, width, expected).await?.map(|()| true))
 }
 
+/// Compares a tile above the leaves with the hashes that it has to hold.
 async fn check_tile(
     client: &TileClient,
     id: TileId,
@@ -250,6 +251,7 @@ async fn check_tile(
     Ok(Ok(()))
 }
 
+/// Reads a tile of at least `width` hashes.
 async fn read_tile(
     client: &TileClient,
     index: LeafIndex,

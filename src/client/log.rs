@@ -7,10 +7,9 @@ use bytes::Bytes;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 
-use super::{BatchTree, ClientError, Refused, Server, Trust, Untrue, trust_listed, verify};
+use super::{BatchTree, ClientError, Refused, Server, Trust, Untrue, verify};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::hash::TreeHash;
-use crate::core::note::VerifierKey;
 use crate::core::number::LeafIndex;
 use crate::core::origin::Origin;
 use crate::core::receipt::Receipt;
@@ -123,8 +122,13 @@ impl Client {
             Some(policy) => Trust::known(policy, origin)?,
             None => first_use(server, channel.clone(), origin).await?,
         };
+        Ok(Self::over(server, channel, Arc::new(trust)))
+    }
+
+    /// Talks to a log over a connection that is there, believing what `trust` accepts.
+    pub fn over(server: &Server, channel: Channel, trust: Arc<Trust>) -> Self {
         let grpc = LogServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        Ok(Self { grpc, server: server.clone(), trust: Arc::new(trust) })
+        Self { grpc, server: server.clone(), trust }
     }
 
     /// Returns what is believed of the log; shared by the clones of this client.
@@ -142,6 +146,7 @@ impl Client {
         self.trust.origin().to_string()
     }
 
+    /// Says what a status of this server means.
     pub(super) fn failed(&self, status: tonic::Status) -> ClientError {
         ClientError::from_status(self.server.url(), status)
     }
@@ -289,8 +294,5 @@ async fn first_use(
         url: server.url().to_owned(),
         origin: origin.map_or_else(String::new, ToString::to_string),
     })?;
-    let origin = Origin::parse(&log.origin).map_err(Untrue::from)?;
-    let vkeys: Result<Vec<VerifierKey>, _> =
-        log.vkeys.iter().map(|vkey| VerifierKey::parse(vkey)).collect();
-    Ok(Trust::new(trust_listed(&vkeys.map_err(Untrue::from)?), origin))
+    Ok(Trust::listed(log)?)
 }

@@ -109,6 +109,7 @@ impl Client {
         self.prove_leaf(Leaf::LeafIndex(index.get()), Some(checkpoint)).await
     }
 
+    /// Proves a leaf in the newest tree, or in that of a checkpoint that is held.
     async fn prove_leaf(
         &self,
         leaf: Leaf,
@@ -190,6 +191,7 @@ impl Client {
         Ok(checked_proof(&answer, old, new)?)
     }
 
+    /// Asks for a consistency proof.
     async fn consistency(
         &self,
         old: TreeSize,
@@ -205,6 +207,7 @@ impl Client {
     }
 }
 
+/// Verifies a consistency proof between two known heads and returns it.
 fn checked_proof(
     answer: &crate::proto::ProveConsistencyResponse,
     old: &TreeHead,

@@ -96,7 +96,11 @@ impl Server {
     }
 
     /// Makes a client for plain HTTP resources.
+    ///
+    /// Its TLS uses the process's cryptography library: aws-lc-rs, unless the process has installed
+    /// another one before.
     pub fn http(&self) -> Result<reqwest::Client, ClientError> {
+        let _another = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(HTTP_TIMEOUT)

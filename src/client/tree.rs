@@ -240,6 +240,7 @@ struct Reader<'a> {
     step: Step<'a>,
 }
 
+/// Which run of a proof this is.
 enum Step<'a> {
     Plan(&'a RefCell<Vec<NodeId>>),
     Fold(&'a [TreeHash]),

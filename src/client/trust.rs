@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 
 use crate::core::checkpoint::SignedCheckpoint;
-use crate::core::note::VerifierKey;
+use crate::core::note::{KeyError, VerifierKey};
 use crate::core::origin::Origin;
 use crate::core::trust::TrustPolicy;
+use crate::proto;
 
 use super::{ClientError, Untrue};
 
@@ -34,6 +35,14 @@ impl Trust {
             (None, logs) => return Err(ClientError::WhichLog { logs: logs.len() }),
         };
         Ok(Self::new(policy, origin))
+    }
+
+    /// Believes the keys that a server lists for a log: trust on first use.
+    pub fn listed(log: &proto::Log) -> Result<Self, Untrue> {
+        let origin = Origin::parse(&log.origin)?;
+        let vkeys: Result<Vec<VerifierKey>, KeyError> =
+            log.vkeys.iter().map(|vkey| VerifierKey::parse(vkey)).collect();
+        Ok(Self::new(trust_listed(&vkeys?), origin))
     }
 
     /// Returns the log's origin.

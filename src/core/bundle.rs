@@ -108,17 +108,13 @@ impl<'a> Entries<'a> {
 
     /// Takes `count` bytes off the front.
     fn take(&mut self, count: usize) -> Result<&'a [u8], BundleError> {
-        match self.rest.split_at_checked(count) {
-            Some((taken, rest)) => {
-                self.rest = rest;
-                Ok(taken)
-            }
-            None => {
-                let missing = count - self.rest.len();
-                self.rest = &[];
-                Err(BundleError::Truncated { position: self.position, missing })
-            }
+        if let Some((taken, rest)) = self.rest.split_at_checked(count) {
+            self.rest = rest;
+            return Ok(taken);
         }
+        let missing = count - self.rest.len();
+        self.rest = &[];
+        Err(BundleError::Truncated { position: self.position, missing })
     }
 
     /// Takes one entry off the front.

@@ -5,11 +5,12 @@
 //! 5
 //! NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=
 //!
-//! — example.com/vector-log WFOomFAIYi2lPazqV8OYkS8BA3STBwbv2Ciw9nSLI/fu+c1n2lBE3tTsqbzMFpxXBt46135DGvbwENefRFTtFeWtdgc=
+//! \u{2014} example.com/vector-log WFOomFAIYi2lPazqV8OYkS8BA3STBwbv2Ciw9nSLI/fu+c1n2lBE3tTsqbzMFpxXBt46135DGvbwENefRFTtFeWtdgc=
 //! ```
 //!
-//! The text holds no time and Ed25519 is deterministic, so a log's own checkpoint is a pure
-//! function of its head: after a crash the same head gets the same bytes again.
+//! (`\u{2014}` stands for the em dash itself.) The text holds no time and Ed25519 is deterministic, so
+//! a log's own checkpoint is a pure function of its head: after a crash the same head gets the same
+//! bytes again.
 //!
 //! # Out of scope
 //!
@@ -178,4 +179,35 @@ pub(crate) fn sign_checkpoint(
         .expect("the text of a checkpoint is short and has no control characters")
         .to_string();
     SignedCheckpoint { note: note.into(), origin: origin.clone(), head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::note::{KeyName, SigningKey};
+
+    /// A log's own checkpoint is a format: the same head must give these bytes for ever.
+    #[test]
+    fn signing_a_head_gives_the_published_bytes() {
+        let seed = TreeHash::digest(b"tlog vector log key");
+        let name = KeyName::parse("example.com/vector-log").unwrap();
+        let key = SigningKey::from_seed(name, seed.as_bytes());
+        let origin = Origin::parse("example.com/vector-log").unwrap();
+        let root = TreeHash::parse_base64("NBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=").unwrap();
+        let head = TreeHead { size: TreeSize::new(5).unwrap(), root };
+        let checkpoint = sign_checkpoint(&key, &origin, head);
+        let note = "example.com/vector-log\n5\nNBUVmC1lDiNSDb1U1/zwr6G3DMOhakEdRk3JwayWwwE=\n\n\
+                    \u{2014} example.com/vector-log WFOomFAIYi2lPazqV8OYkS8BA3STBwbv2Ciw9nSLI/fu+c1n\
+                    2lBE3tTsqbzMFpxXBt46135DGvbwENefRFTtFeWtdgc=\n";
+        assert_eq!(checkpoint.note(), note.as_bytes());
+        let verified = SignedCheckpoint::verify(note.as_bytes(), key.verifier_key());
+        assert_eq!(verified, Ok(checkpoint));
+    }
+
+    #[test]
+    #[should_panic(expected = "a log signs with its own key")]
+    fn another_logs_key_never_signs() {
+        let key = SigningKey::from_seed(KeyName::parse("a.example").unwrap(), &[1; 32]);
+        sign_checkpoint(&key, &Origin::parse("b.example").unwrap(), TreeHead::empty());
+    }
 }

@@ -247,6 +247,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
+    /// Takes a line off the front and returns it without its line feed.
     fn next(&mut self) -> Result<&'a str, ReceiptFormatError> {
         self.number += 1;
         let window = self.rest.get(..=LINE_BYTES_MAX).unwrap_or(self.rest);

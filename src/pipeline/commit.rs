@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use super::{
     Clock,
-    cycle::{Cycle, LogBatch, Order},
+    cycle::{Answerer, Answers, Cycle, LogBatch, Order},
     head::{CommittedHead, Signer},
-    log::Published,
+    log::{LogStatus, Published},
     meter::Meter,
     sequence::Event,
     ticket::Failure,
@@ -56,6 +56,7 @@ enum Fatal {
     Sequencer,
 }
 
+/// The second computation of the roots of one cycle.
 type Verdicts = Vec<(LogNumber, Result<SecondHead, SecondMismatch>)>;
 
 /// The state of the committer thread.
@@ -69,6 +70,7 @@ pub(super) struct Committer {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) fatal: watch::Sender<bool>,
     pub(super) signers: BTreeMap<LogNumber, Signer>,
+    pub(super) answerer: Answerer,
 }
 
 impl Committer {
@@ -98,9 +100,7 @@ impl Committer {
     /// is an answer.
     fn cycle(&mut self, mut cycle: Cycle) -> Result<(), Fatal> {
         // What a log that halted meanwhile prepared is built on a root that nobody signs.
-        let halted = cycle
-            .batches
-            .extract_if(.., |batch| batch.log.status() == super::log::LogStatus::Halted);
+        let halted = cycle.batches.extract_if(.., |batch| batch.log.status() == LogStatus::Halted);
         halted.for_each(refuse);
 
         let started = self.clock.monotonic();
@@ -112,26 +112,32 @@ impl Committer {
         // The next cycle is not looked at before this one has passed its second computation.
         let Ok(Order::Verdict(verdicts)) = self.orders.recv() else { return Err(Fatal::Sequencer) };
         let entries = cycle.batches.iter().map(|batch| batch.entries).sum();
-        self.publish(cycle.batches, durable, verdicts)?;
-        self.meter.committed(entries, committed - started, self.clock.monotonic() - committed);
+        let answers = self.publish(cycle.batches, durable, verdicts)?;
+        // The sequencer cuts the next batch while this one is being answered.
         let _sequencer_gone = self.events.send(Event::Done(cycle.number));
+        (self.answerer)(answers);
+        let (write, rest) =
+            (committed.saturating_sub(started), self.clock.monotonic().saturating_sub(committed));
+        self.meter.committed(entries, write, rest);
         Ok(())
     }
 
-    /// Takes each log of a cycle from durable to answered.
+    /// Takes each log of a cycle from durable to published.
     fn publish(
         &mut self,
         batches: Vec<LogBatch>,
         durable: Vec<Durable>,
         verdicts: Verdicts,
-    ) -> Result<(), Fatal> {
+    ) -> Result<Answers, Fatal> {
+        let mut answers = Answers::default();
         let mut durable: BTreeMap<_, _> =
             durable.into_iter().map(|head| (head.log(), head)).collect();
         let mut verdicts: BTreeMap<_, _> = verdicts.into_iter().collect();
         for batch in batches {
             if batch.rows.is_none() {
                 // Duplicates only: the cycles before this one published what they stand in.
-                answer(batch.log.published(), batch);
+                let published = batch.log.published();
+                answers.add(batch, &published);
                 continue;
             }
             let number = batch.log.number();
@@ -141,7 +147,10 @@ impl Committer {
                 CommittedHead::new(&head, &second).map_err(|error| error.to_string())
             });
             match checked {
-                Ok(head) => self.publish_log(head, batch)?,
+                Ok(head) => {
+                    let published = self.publish_log(head, &batch)?;
+                    answers.add(batch, &published);
+                }
                 Err(reason) => {
                     tracing::error!(
                         origin = batch.log.origin(),
@@ -154,10 +163,15 @@ impl Committer {
                 }
             }
         }
-        Ok(())
+        Ok(answers)
     }
 
-    fn publish_log(&mut self, head: CommittedHead, batch: LogBatch) -> Result<(), Fatal> {
+    /// Takes the head of one log from checked to published.
+    fn publish_log(
+        &mut self,
+        head: CommittedHead,
+        batch: &LogBatch,
+    ) -> Result<Arc<Published>, Fatal> {
         let signer = self.signers.get(&batch.log.number()).expect("a log is opened with its key");
         let head = head.raise(&self.watermark, signer.key_hash())?;
         let checkpoint = signer.sign(&head);
@@ -165,15 +179,7 @@ impl Committer {
         self.reader.remember(batch.log.number(), &rows.tiles);
         let published = Arc::new(Published { checkpoint, edge: batch.edge.clone(), at: head.at() });
         batch.log.publish(Arc::clone(&published));
-        answer(published, batch);
-        Ok(())
-    }
-}
-
-/// Answers every submitter of a batch.
-fn answer(published: Arc<Published>, batch: LogBatch) {
-    for group in batch.groups {
-        group.answer(Arc::clone(&published));
+        Ok(published)
     }
 }
 

@@ -97,7 +97,9 @@ impl Identities {
     ) -> Result<Vec<Outcome>, Failure> {
         if !group.has_identity() {
             let count = group.entries.len() as u64;
-            return Ok((next..next + count).map(|next| Outcome::Sequenced { index: index(next) }).collect());
+            return Ok((next..next + count)
+                .map(|next| Outcome::Sequenced { index: index(next) })
+                .collect());
         }
         let mark = self.added.len();
         let mut next = next;
@@ -117,6 +119,7 @@ impl Identities {
         Ok(outcomes)
     }
 
+    /// Decides what becomes of one entry of a group.
     fn resolve_one(
         &mut self,
         group: &Admitted,

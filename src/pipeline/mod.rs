@@ -41,6 +41,7 @@ mod ticket;
 pub use self::{
     admit::{NewEntry, Refusal, Submission},
     commit::Ledger,
+    cycle::{Answerer, Answers},
     head::{CommittedHead, RaisedHead, RootMismatch},
     log::{Log, LogStatus, Published},
     meter::Meter,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Clock, Ledger, Limits, Meter,
+    Answerer, Clock, Ledger, Limits, Meter,
     head::{CommittedHead, RootMismatch, Signer},
     log::{Log, LogStatus, Published},
     sequence::Opened,
@@ -16,7 +16,8 @@ use crate::{
         tree::TreeHead,
     },
     store::{
-        LogRow, LogState, RecoverError, Store, StoreError, TileReader, Watermark, WatermarkError,
+        LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader, Watermark,
+        WatermarkError,
     },
 };
 
@@ -44,6 +45,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Counts and times.
     pub meter: Meter,
+    /// Who wakes the submitters.
+    pub answerer: Answerer,
 }
 
 /// Why a log is not opened. Nothing was signed.
@@ -155,14 +158,22 @@ pub fn next_log(store: &Store, origin: &Origin) -> Result<LogNumber, CreateError
     Ok(logs.last().map_or(LogNumber(0), |last| LogNumber(last.number.0 + 1)))
 }
 
-/// Opens one log: recovers its edge, checks it against watermark, key and clock, and signs its head.
-pub(super) fn open_log(
+/// A log that passed every check and whose head is not signed yet.
+pub(super) struct Checked {
+    row: LogRow,
+    recovered: Recovered,
+    head: CommittedHead,
+    signer: Signer,
+}
+
+/// Recovers the edge of one log and checks it against watermark, key and clock. Signs nothing.
+pub(super) fn check_log(
     row: &LogRow,
     key: SigningKey,
     store: &Store,
     watermark: &Watermark,
     now: UnixMillis,
-) -> Result<Opened, OpenError> {
+) -> Result<Checked, OpenError> {
     let origin = || row.origin.to_string();
     let wrong_key = || OpenError::KeyWrong {
         origin: origin(),
@@ -186,13 +197,22 @@ pub(super) fn open_log(
 
     let head = CommittedHead::new(durable, &recovered.second)
         .map_err(|mismatch| OpenError::Mismatch { origin: origin(), mismatch })?;
-    let head = head.raise(watermark, signer.key_hash())?;
-    let published =
-        Published { checkpoint: signer.sign(&head), edge: recovered.edge.clone(), at: head.at() };
-    let status = match row.state {
-        LogState::Open => LogStatus::Open,
-        LogState::Closed => LogStatus::Closed,
-    };
-    let log = Arc::new(Log::new(row.clone(), status, published));
-    Ok(Opened { log, edge: recovered.edge, second: recovered.second_root, signer })
+    Ok(Checked { row: row.clone(), recovered, head, signer })
+}
+
+impl Checked {
+    /// Raises the watermark to the log's head and signs it.
+    pub(super) fn sign(self, watermark: &Watermark) -> Result<Opened, OpenError> {
+        let Self { row, recovered, head, signer } = self;
+        let head = head.raise(watermark, signer.key_hash())?;
+        let edge = recovered.edge;
+        let published =
+            Published { checkpoint: signer.sign(&head), edge: edge.clone(), at: head.at() };
+        let status = match row.state {
+            LogState::Open => LogStatus::Open,
+            LogState::Closed => LogStatus::Closed,
+        };
+        let log = Arc::new(Log::new(row, status, published));
+        Ok(Opened { log, edge, second: recovered.second_root, signer })
+    }
 }

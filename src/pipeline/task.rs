@@ -16,16 +16,19 @@ use super::{
     Clock, CreateError, Limits, Log, OpenError, Parts, Refusal, Submission, Ticket,
     admit::admit,
     commit::Committer,
-    open::{next_log, open_log},
+    open::{check_log, next_log},
     pool::Usage,
-    sequence::{Event, Sequencer},
+    sequence::{Event, Opened, Sequencer},
 };
 use crate::{
-    core::note::SigningKey,
+    core::{
+        note::SigningKey,
+        number::{LogNumber, UnixMillis},
+    },
     store::{LogRow, Store, TileReader, Watermark},
 };
 
-/// How often the watermark is made durable, in milliseconds (DESIGN: at least each second).
+/// How often the watermark is made durable, in milliseconds: a copy that could be restored is older.
 const WATERMARK_SYNC_MILLIS: u64 = 500;
 
 /// The write path of a server. Clones share it.
@@ -34,6 +37,7 @@ pub struct Pipeline {
     shared: Arc<Shared>,
 }
 
+/// What the handles of one write path share.
 struct Shared {
     store: Store,
     watermark: Arc<Watermark>,
@@ -53,6 +57,7 @@ struct Shared {
     ticking: Mutex<Option<mpsc::Sender<()>>>,
 }
 
+/// The logs of a server, found by name or in order.
 #[derive(Default)]
 struct Logs {
     by_origin: BTreeMap<String, Arc<Log>>,
@@ -75,28 +80,10 @@ impl Pipeline {
     ///
     /// A log with a halt marker is left out: its readers and writers are told so.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
-        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter } = parts;
+        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } =
+            parts;
         let watermark = Arc::new(watermark);
-        let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
-        let mut logs = Logs::default();
-        let mut opened = Vec::new();
-        for row in store.logs()? {
-            if let Some(reason) = store.halted(row.number)? {
-                tracing::error!(
-                    origin = row.origin.as_str(),
-                    error = reason,
-                    "the log is halted and stays so"
-                );
-                logs.halted.push(row);
-                continue;
-            }
-            let key = keys
-                .remove(&row.number)
-                .ok_or_else(|| OpenError::KeyMissing { origin: row.origin.to_string() })?;
-            let log = open_log(&row, key, &store, &watermark, clock.now())?;
-            logs.add(Arc::clone(&log.log));
-            opened.push(log);
-        }
+        let (logs, opened) = open_logs(&store, &watermark, keys, clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
 
@@ -122,6 +109,7 @@ impl Pipeline {
             events: events.clone(),
             fatal: fatal_sender.clone(),
             signers: BTreeMap::new(),
+            answerer,
         };
         let (ticking, ticks) = mpsc::channel();
         let marks = Arc::clone(&watermark);
@@ -208,7 +196,9 @@ impl Pipeline {
             return Err(CreateError::Raced);
         }
         shared.store.create_log(row)?;
-        let opened = open_log(row, key, &shared.store, &shared.watermark, shared.clock.now())?;
+        let now = shared.clock.now();
+        let opened =
+            check_log(row, key, &shared.store, &shared.watermark, now)?.sign(&shared.watermark)?;
         shared.watermark.sync().map_err(OpenError::from)?;
         let log = Arc::clone(&opened.log);
         shared
@@ -298,6 +288,39 @@ impl Logs {
         self.by_origin.insert(log.origin().to_owned(), Arc::clone(&log));
         self.in_order.push(log);
     }
+}
+
+/// Opens every log that is not halted.
+///
+/// Only when each has passed its checks is the first head signed: what is refused for one log is
+/// refused whole.
+fn open_logs(
+    store: &Store,
+    watermark: &Watermark,
+    keys: Vec<(LogNumber, SigningKey)>,
+    now: UnixMillis,
+) -> Result<(Logs, Vec<Opened>), OpenError> {
+    let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
+    let mut logs = Logs::default();
+    let mut checked = Vec::new();
+    for row in store.logs()? {
+        if let Some(reason) = store.halted(row.number)? {
+            let origin = row.origin.as_str();
+            tracing::error!(origin, error = reason, "the log is halted and stays so");
+            logs.halted.push(row);
+            continue;
+        }
+        let missing = || OpenError::KeyMissing { origin: row.origin.to_string() };
+        let key = keys.remove(&row.number).ok_or_else(missing)?;
+        checked.push(check_log(&row, key, store, watermark, now)?);
+    }
+    let mut opened = Vec::with_capacity(checked.len());
+    for log in checked {
+        let log = log.sign(watermark)?;
+        logs.add(Arc::clone(&log.log));
+        opened.push(log);
+    }
+    Ok((logs, opened))
 }
 
 /// Starts a named thread whose panic is as fatal as a failed write.

@@ -36,7 +36,12 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(config: &Config, pipeline: Pipeline, clock: Arc<dyn Clock>, random: Random) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        pipeline: Pipeline,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Self {
         Self { data: config.data.clone(), pipeline, clock, random: Mutex::new(random) }
     }
 }
@@ -45,8 +50,9 @@ impl Operator for Host {
     fn create_log(&self, origin: Origin, identity: LogIdentity) -> Result<Arc<Log>, OperatorError> {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let number = next_log(self.pipeline.store(), &origin)?;
-        let (row, key) = init::new_log(number, origin, identity, random.key_seed(), self.clock.now())
-            .map_err(OperatorError::from_files)?;
+        let (row, key) =
+            init::new_log(number, origin, identity, random.key_seed(), self.clock.now())
+                .map_err(OperatorError::from_files)?;
         files::write_key(&self.data, number, &key).map_err(OperatorError::from_files)?;
         let log = self.pipeline.create_log(&row, key)?;
         tracing::info!(origin = log.origin(), "a log was created");
@@ -109,7 +115,8 @@ impl Socket {
             loop {
                 match self.listener.accept().await {
                     Ok((stream, _)) => {
-                        let (serving, service) = (connections.clone(), TowerToHyperService::new(routes.clone()));
+                        let (serving, service) =
+                            (connections.clone(), TowerToHyperService::new(routes.clone()));
                         connections.tasks.spawn(async move { serving.run(stream, service).await });
                     }
                     Err(error) => {

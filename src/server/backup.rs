@@ -18,12 +18,17 @@ pub fn backup(data: &Path, destination: &Path) -> anyhow::Result<()> {
 
 /// Copies an open database to `destination/db`.
 pub(super) fn copy(store: &Store, destination: &Path) -> anyhow::Result<()> {
-    anyhow::ensure!(!destination.exists(), "{} exists already; name a directory to create", destination.display());
+    anyhow::ensure!(
+        !destination.exists(),
+        "{} exists already; name a directory to create",
+        destination.display()
+    );
     files::create_private_dir(destination)?;
     let copied = store.backup(&files::database(destination));
     if copied.is_err() {
         // Whatever was copied is no database; the directory was made above and is ours.
-        fs::remove_dir_all(destination).with_context(|| format!("remove {}", destination.display()))?;
+        fs::remove_dir_all(destination)
+            .with_context(|| format!("remove {}", destination.display()))?;
     }
     copied.with_context(|| format!("copy the database to {}", destination.display()))
 }

@@ -41,7 +41,7 @@ pub fn rewrite(
     files::create_private_dir(target)?;
     let copy = Store::init(&files::database(target), &StoreConfig::default())?;
     let key = files::read_key(source, row.number)?;
-    files::write_key(target, row.number, &key)?;
+    let key = files::keep_key(target, row.number, key)?;
     copy.create_log(&row)?;
 
     let mut edge = Edge::empty();
@@ -87,7 +87,7 @@ fn write(
     }
     let leaves: Vec<TreeHash> = entries.iter().map(|entry| TreeHash::leaf(entry)).collect();
     let integration = edge.append(&leaves);
-    let bytes = entries.iter().map(|entry| entry.as_ref());
+    let bytes = entries.iter().map(AsRef::as_ref);
     let rows = LogRows::encode(row.number, at, edge.head(), bytes, &integration, Vec::new());
     store.commit(&[&rows])?;
     Ok(integration.edge)

@@ -59,6 +59,9 @@ pub struct RawConfig {
     /// Bytes that requests may hold before they are complete [default: 268435456]
     #[arg(long, env = "ATTESTREE_RECEIVE_BYTES_MAX", value_name = "BYTES")]
     pub receive_bytes_max: Option<u64>,
+    /// Bytes that answers may hold until their readers have taken them [default: 268435456]
+    #[arg(long, env = "ATTESTREE_SEND_BYTES_MAX", value_name = "BYTES")]
+    pub send_bytes_max: Option<u64>,
     /// Seconds that open requests get to finish at shutdown [default: 10]
     #[arg(long, env = "ATTESTREE_SHUTDOWN_SECONDS", value_name = "S")]
     pub shutdown_seconds: Option<u64>,
@@ -161,7 +164,9 @@ pub enum ConfigError {
         address: SocketAddr,
     },
     /// The watermark would be restored together with what it guards.
-    #[error("the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out")]
+    #[error(
+        "the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out"
+    )]
     WatermarkInside {
         /// The file.
         path: PathBuf,
@@ -223,7 +228,7 @@ impl RawConfig {
         // Every key is named, so that a new one can't be forgotten.
         first_of!(self, other:
             data, listen, watermark, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
-            connections_max, worker_threads, receive_bytes_max, shutdown_seconds, pool_entries_max,
+            connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
             pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
             block_cache_bytes, log_level, log_format,
         )
@@ -257,12 +262,23 @@ impl RawConfig {
             value: listen,
             allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
         })?;
-        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false) {
+        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false)
+        {
             return Err(ConfigError::Plaintext { address });
         }
         // 65,536 file descriptors are what a service manager usually grants at most.
         let connections_max = range("connections_max", self.connections_max, 1_024, 1, 65_536)?;
         let shutdown = range("shutdown_seconds", self.shutdown_seconds, 10, 1, 3_600)?;
+        let limits = Limits {
+            pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
+            pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
+            log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
+            free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
+            identity_window: self
+                .identity_window
+                .map(|window| range("identity_window", Some(window), 1, 1, u64::MAX))
+                .transpose()?,
+        };
         Ok(Config {
             watermark,
             data,
@@ -271,11 +287,31 @@ impl RawConfig {
                 tls,
                 connections_max: usize::try_from(connections_max).expect("at most 65,536"),
                 // Sixteen of the largest requests.
-                receive_bytes_max: range("receive_bytes_max", self.receive_bytes_max, 256 * MIB, 32 * MIB, TIB)?,
+                receive_bytes_max: range(
+                    "receive_bytes_max",
+                    self.receive_bytes_max,
+                    256 * MIB,
+                    32 * MIB,
+                    TIB,
+                )?,
+                // As much again; sixteen of the largest bundles.
+                send_bytes_max: range(
+                    "send_bytes_max",
+                    self.send_bytes_max,
+                    256 * MIB,
+                    32 * MIB,
+                    TIB,
+                )?,
                 shutdown: Duration::from_secs(shutdown),
             },
             limits: Limits {
-                pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
+                pool_entries: range(
+                    "pool_entries_max",
+                    self.pool_entries_max,
+                    65_536,
+                    1,
+                    16_777_216,
+                )?,
                 pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
                 log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
                 free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
@@ -292,22 +328,68 @@ impl RawConfig {
             tile_cache_bytes: bytes("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB)?,
             worker_threads: worker_threads(self.worker_threads)?,
             telemetry: telemetry::Config {
-                level: word("log_level", self.log_level, "info", "off, error, warn, info, debug or trace")?,
+                level: word(
+                    "log_level",
+                    self.log_level,
+                    "info",
+                    "off, error, warn, info, debug or trace",
+                )?,
                 form: word("log_format", self.log_format, "text", "text or json")?,
             },
         })
     }
 }
 
+/// Reads the address to listen on.
+fn parse_address(listen: Option<String>) -> Result<SocketAddr, ConfigError> {
+    // The port is the number of the RFC; on loopback, so that nothing is exposed by default.
+    let listen = listen.unwrap_or_else(|| "127.0.0.1:6962".to_owned());
+    listen.parse().map_err(|_| ConfigError::Word {
+        key: "listen",
+        value: listen,
+        allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
+    })
+}
+
+/// Checks that the files of TLS come together.
+fn parse_tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+) -> Result<Option<tls::Config>, ConfigError> {
+    let needs = |key, needs| Err(ConfigError::Needs { key, needs });
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(tls::Config { certificate, key, client_ca })),
+        (Some(_), None) => needs("tls_certificate", "tls_key"),
+        (None, Some(_)) => needs("tls_key", "tls_certificate"),
+        (None, None) if client_ca.is_some() => needs("tls_client_ca", "tls_certificate"),
+        (None, None) => Ok(None),
+    }
+}
+
+/// 1,024 bytes.
 const KIB: u64 = 1 << 10;
+/// 1,024 KiB.
 const MIB: u64 = 1 << 20;
+/// 1,024 MiB.
 const GIB: u64 = 1 << 30;
+/// 1,024 GiB.
 const TIB: u64 = 1 << 40;
 
 /// Checks a number, or takes its default.
-fn range(key: &'static str, given: Option<u64>, default: u64, min: u64, max: u64) -> Result<u64, ConfigError> {
+fn range(
+    key: &'static str,
+    given: Option<u64>,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> Result<u64, ConfigError> {
     let value = given.unwrap_or(default);
-    if (min..=max).contains(&value) { Ok(value) } else { Err(ConfigError::Range { key, value, min, max }) }
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigError::Range { key, value, min, max })
+    }
 }
 
 /// Checks the size of a cache, or takes its default.
@@ -339,7 +421,16 @@ impl fmt::Display for Config {
     /// Writes the effective configuration, one key a line, as the file would have it. It holds paths
     /// of secrets, never their content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data, watermark, listener, limits, store, tile_cache_bytes, worker_threads, telemetry } = self;
+        let Self {
+            data,
+            watermark,
+            listener,
+            limits,
+            store,
+            tile_cache_bytes,
+            worker_threads,
+            telemetry,
+        } = self;
         writeln!(f, "data = {data:?}")?;
         writeln!(f, "watermark = {watermark:?}")?;
         writeln!(f, "listen = \"{}\"", listener.address)?;
@@ -352,6 +443,7 @@ impl fmt::Display for Config {
         }
         writeln!(f, "connections_max = {}", listener.connections_max)?;
         writeln!(f, "receive_bytes_max = {}", listener.receive_bytes_max)?;
+        writeln!(f, "send_bytes_max = {}", listener.send_bytes_max)?;
         writeln!(f, "shutdown_seconds = {}", listener.shutdown.as_secs())?;
         writeln!(f, "worker_threads = {worker_threads}")?;
         writeln!(f, "pool_entries_max = {}", limits.pool_entries)?;

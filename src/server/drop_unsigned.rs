@@ -14,7 +14,11 @@ use crate::{
 /// differed. The server must be stopped.
 ///
 /// Returns the head that the log has now: the one that the watermark says was signed last.
-pub fn drop_unsigned(data: &Path, watermark: Option<&Path>, origin: &str) -> anyhow::Result<TreeHead> {
+pub fn drop_unsigned(
+    data: &Path,
+    watermark: Option<&Path>,
+    origin: &str,
+) -> anyhow::Result<TreeHead> {
     let store = Store::open(&files::database(data), &StoreConfig::default())?;
     let logs = store.logs()?;
     let found = if origin.is_empty() {

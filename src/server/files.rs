@@ -56,7 +56,8 @@ pub(super) fn create_private_dir(path: &Path) -> anyhow::Result<()> {
 /// Makes the creation of a file or directory durable.
 fn sync_parent(path: &Path) -> anyhow::Result<()> {
     // The parent of a bare name is the working directory.
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)
         .and_then(|parent| parent.sync_all())
         .with_context(|| format!("sync {}", parent.display()))
@@ -81,29 +82,58 @@ pub(super) fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey
     let path = signing_key(data, log);
     check_secret(&path)?;
     let text = Zeroizing::new(
-        fs::read_to_string(&path).with_context(|| format!("read the signing key {}", path.display()))?,
+        fs::read_to_string(&path)
+            .with_context(|| format!("read the signing key {}", path.display()))?,
     );
-    SigningKey::parse(text.trim_end()).with_context(|| format!("parse the signing key {}", path.display()))
+    SigningKey::parse(text.trim_end())
+        .with_context(|| format!("parse the signing key {}", path.display()))
 }
 
-/// Writes a log's signing key durably; an existing file is never overwritten.
-pub(super) fn write_key(data: &Path, log: LogNumber, key: &SigningKey) -> anyhow::Result<()> {
+/// Writes a new log's signing key durably, and returns the key that the log has.
+///
+/// An existing file is never overwritten. A key of the same name that is there already was made for
+/// this log by an attempt that was interrupted before it wrote the log's row: nothing was ever signed
+/// with it, and it is the log's key.
+pub(super) fn keep_key(data: &Path, log: LogNumber, key: SigningKey) -> anyhow::Result<SigningKey> {
     let path = signing_key(data, log);
     if let Some(parent) = path.parent() {
         create_private_dir(parent)?;
     }
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(
-            "{} exists, but no log of this number does; it may be left from an interrupted init: \
-             move it away",
-            path.display()
-        ),
-        Err(error) => return Err(error).with_context(|| format!("create {}", path.display())),
-    };
+    // Written aside and linked, so that a file with the key's name holds all of it.
+    let aside = path.with_extension("new");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove {}", aside.display()));
+        }
+        _ => {}
+    }
     let text = Zeroizing::new(format!("{}\n", &*key.format()));
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("write {}", path.display()))?;
-    sync_parent(&path)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&aside)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .with_context(|| format!("write {}", aside.display()))?;
+    let linked = fs::hard_link(&aside, &path);
+    fs::remove_file(&aside).with_context(|| format!("remove {}", aside.display()))?;
+    match linked {
+        Ok(()) => {
+            sync_parent(&path)?;
+            Ok(key)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let kept = read_key(data, log)?;
+            let name = |key: &SigningKey| key.verifier_key().name().as_str().to_owned();
+            if name(&kept) != name(&key) {
+                bail!(
+                    "{} is the key of {}, which is no log here: move it away",
+                    path.display(),
+                    name(&kept)
+                );
+            }
+            Ok(kept)
+        }
+        Err(error) => Err(error).with_context(|| format!("create {}", path.display())),
+    }
 }

@@ -384,6 +384,7 @@ impl Iterator for Parts<'_> {
 }
 
 impl Parts<'_> {
+    /// Checks one segment against the one before it, and hashes its entries.
     fn part(&mut self, segment: Result<(LeafIndex, bytes::Bytes), StoreError>) -> Checked<Part> {
         let (first, segment) = segment.context("read a segment")?;
         let next = *self.next;

@@ -38,7 +38,8 @@ pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
     let watermark_path = watermark.unwrap_or_else(|| files::watermark(&data));
     let database = files::database(&data);
     let config = StoreConfig::default();
-    let (store, watermark) = if database.exists() {
+    // An init that was interrupted leaves a directory without a database in it.
+    let (store, watermark) = if database.join("CURRENT").exists() {
         (Store::open(&database, &config)?, Watermark::open(&watermark_path)?)
     } else {
         files::create_private_dir(&data)?;
@@ -46,7 +47,9 @@ pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
         let watermark = match fs::metadata(&watermark_path) {
             // Left from an init that was interrupted, or from a directory that is gone.
             Ok(_) => Watermark::open(&watermark_path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Watermark::create(&watermark_path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Watermark::create(&watermark_path)?
+            }
             Err(error) => {
                 return Err(error).with_context(|| format!("read {}", watermark_path.display()));
             }
@@ -62,11 +65,12 @@ pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
         watermark_path.display(),
     );
     let now = SystemClock::start().now();
-    let (row, key) = match key {
-        Some(key) => (row(number, origin, identity, &key, now)?, key),
-        None => new_log(number, origin, identity, random.key_seed(), now)?,
+    let key = match key {
+        Some(key) => key,
+        None => new_key(&origin, random.key_seed())?,
     };
-    files::write_key(&data, number, &key)?;
+    let key = files::keep_key(&data, number, key)?;
+    let row = row(number, origin, identity, &key, now)?;
     store.create_log(&row)?;
     store.flush()?;
     watermark.sync()?;
@@ -78,9 +82,9 @@ fn ensure_unused(data: &std::path::Path) -> anyhow::Result<()> {
     let entries = fs::read_dir(data).with_context(|| format!("read {}", data.display()))?;
     for entry in entries {
         let name = entry.with_context(|| format!("read {}", data.display()))?.file_name();
-        // The keys of an init that was interrupted.
+        // What an init that was interrupted leaves behind.
         ensure!(
-            name == "signing",
+            name == "signing" || name == "db",
             "{} holds {name:?} and no database; name an empty directory or one that does not exist",
             data.display()
         );
@@ -88,20 +92,14 @@ fn ensure_unused(data: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a key and the row of a log that uses it.
-pub(super) fn new_log(
-    number: LogNumber,
-    origin: Origin,
-    identity: LogIdentity,
-    seed: [u8; 32],
-    now: UnixMillis,
-) -> anyhow::Result<(LogRow, SigningKey)> {
+/// Makes the key of a log.
+pub(super) fn new_key(origin: &Origin, seed: [u8; 32]) -> anyhow::Result<SigningKey> {
     let name = KeyName::parse(origin.as_str()).context("use the origin as the key's name")?;
-    let key = SigningKey::from_seed(name, &seed);
-    Ok((row(number, origin, identity, &key, now)?, key))
+    Ok(SigningKey::from_seed(name, &seed))
 }
 
-fn row(
+/// Makes the row of a log that signs with a key.
+pub(super) fn row(
     number: LogNumber,
     origin: Origin,
     identity: LogIdentity,

@@ -34,14 +34,15 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an HTTP/1 client may take for a request's head, and stay idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer:
-/// a dead one is noticed within a minute.
+/// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(40);
+
+/// How long it may take to answer that: a dead client is noticed within a minute.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Requests that one HTTP/2 connection may have open. A client with more callers waits or opens
-/// another connection; 4,096 unary callers fill one commit.
-const STREAMS_MAX: u32 = 4_096;
+/// another connection.
+const STREAMS_MAX: u32 = 1_024;
 
 /// Most bytes of a request's headers; they hold a path, a content type and a deadline.
 const HEADER_BYTES_MAX: u32 = 16 * 1_024;
@@ -63,6 +64,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Bytes that requests may hold before they are complete.
     pub receive_bytes_max: u64,
+    /// Bytes that answers may hold until they are sent.
+    pub send_bytes_max: u64,
     /// How long open requests may take to finish at shutdown.
     pub shutdown: Duration,
 }
@@ -92,7 +95,12 @@ impl Listener {
     }
 
     /// Serves connections until `closing`, then lets them finish.
-    pub(super) async fn serve(self, front: Front, metrics: Arc<Metrics>, closing: CancellationToken) {
+    pub(super) async fn serve(
+        self,
+        front: Front,
+        metrics: Arc<Metrics>,
+        closing: CancellationToken,
+    ) {
         let connections = Connections::new(closing);
         loop {
             let permit = tokio::select! {
@@ -135,14 +143,16 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    /// Serves connections until `closing`.
     pub(super) fn new(closing: CancellationToken) -> Self {
         let http = Arc::new(builder());
         Self { closing, dropping: CancellationToken::new(), tasks: TaskTracker::new(), http }
     }
 
+    /// Serves one TCP connection to its end, over TLS where it is configured.
     async fn run_tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, front: Front) {
         // Without it the answer to a small request waits for the client's delayed acknowledgement:
-        // 11 requests a second instead of 9,000 (`limits.md`, section 5).
+        // one caller gets 11 answers a second instead of thousands.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was gone before it began");
             return;
@@ -168,7 +178,9 @@ impl Connections {
     pub(super) async fn run<S, H>(&self, stream: S, service: H)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
         H::Future: Send,
     {
         let stream = TokioIo::new(Patient::new(stream, HELLO_TIMEOUT));

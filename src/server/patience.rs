@@ -27,6 +27,7 @@ pub(super) struct Patient<S> {
     waiting: Option<Waiting>,
 }
 
+/// What has not come yet, and until when it may.
 struct Waiting {
     missing: usize,
     deadline: Pin<Box<Sleep>>,

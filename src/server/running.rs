@@ -9,21 +9,18 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic_health::server::{HealthReporter, HealthService};
 
 use super::{
-    Config, admin,
-    clock::SystemClock,
-    cpu, files,
-    listener::Listener,
-    random::Random,
-    watch,
+    Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
 };
 use crate::{
-    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
-    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, grpc},
+    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
+    service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };
+
+/// Threads for reads that may wait for the disk. Each holds a segment of up to 16 MiB while it reads.
+const BLOCKING_THREADS_MAX: usize = 16;
 
 /// A running server. Dropping it stops it without waiting for anyone.
 pub struct Running {
@@ -38,18 +35,23 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let meter = Meter::default();
-    let pipeline = open(&config, &clock, &meter)?;
-
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("service")
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()
         .context("start the runtime")?;
+    let handle = runtime.handle().clone();
+    // On the runtime itself, so that answers to one connection share its writes.
+    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(async { answers.send() })));
+    let pipeline = open(&config, &clock, &meter, answerer)?;
     let desk = Desk {
         metrics: Arc::new(Metrics::new(&meter)),
         pipeline,
         ready: Ready::default(),
+        receiving: Receiving::new(config.listener.receive_bytes_max),
+        sending: Sending::new(config.listener.send_bytes_max),
         closing: CancellationToken::new(),
     };
     let tasks = TaskTracker::new();
@@ -65,7 +67,12 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
 }
 
 /// Opens the database, the watermark, the keys and with them the write path.
-fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Result<Pipeline> {
+fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    meter: &Meter,
+    answerer: Answerer,
+) -> anyhow::Result<Pipeline> {
     let store = Store::open(&files::database(&config.data), &config.store)?;
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
@@ -75,7 +82,11 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Resul
             keys.push((row.number, files::read_key(&config.data, row.number)?));
         }
     }
-    ensure!(!store.logs()?.is_empty(), "there is no log in {}; create one with `attestree init`", config.data.display());
+    ensure!(
+        !store.logs()?.is_empty(),
+        "there is no log in {}; create one with `attestree init`",
+        config.data.display()
+    );
     let pipeline = Pipeline::open(Parts {
         ledger: Box::new(store.clone()),
         reader: TileReader::new(store.clone(), config.tile_cache_bytes),
@@ -85,6 +96,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, meter: &Meter) -> anyhow::Resul
         clock: Arc::clone(clock),
         limits: config.limits,
         meter: meter.clone(),
+        answerer,
     })?;
     Ok(pipeline)
 }
@@ -102,12 +114,13 @@ async fn open_sockets(
     let host = admin::Host::new(config, desk.pipeline.clone(), Arc::clone(clock), random);
     let socket = admin::Socket::bind(&config.data)?;
 
-    let reporter = HealthReporter::new();
-    let health = HealthService::from_health_reporter(reporter.clone());
-    let receiving = Receiving::new(config.listener.receive_bytes_max);
-    let front = Front::new(desk, grpc::HealthService::new(health), receiving);
+    let front = Front::new(desk);
     watch::look(&desk.pipeline, &desk.ready, &config.data);
-    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())));
+    tasks.spawn(
+        desk.closing
+            .clone()
+            .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
+    );
     tasks.spawn(grpc::report(desk.ready.clone(), reporter));
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));

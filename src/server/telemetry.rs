@@ -56,8 +56,12 @@ pub fn start(config: Config) {
     let lines = form::layer().with_writer(io::stderr).with_target(false);
     let registry = registry().with(config.level);
     let first = match config.form {
-        Form::Text => tracing::subscriber::set_global_default(registry.with(lines.with_ansi(colours))),
-        Form::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true))),
+        Form::Text => {
+            tracing::subscriber::set_global_default(registry.with(lines.with_ansi(colours)))
+        }
+        Form::Json => {
+            tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true)))
+        }
     };
     if first.is_err() {
         tracing::debug!("logging was started before");

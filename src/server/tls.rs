@@ -33,7 +33,9 @@ pub(super) fn load(config: &Config) -> anyhow::Result<TlsAcceptor> {
         Some(path) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(path)? {
-                roots.add(certificate).with_context(|| format!("use the authority {}", path.display()))?;
+                roots
+                    .add(certificate)
+                    .with_context(|| format!("use the authority {}", path.display()))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()

@@ -17,7 +17,7 @@ use super::{
     Desk, Principal,
     grpc::{self, LogServer},
     http as web,
-    receiving::{Receiving, Received},
+    receiving::{Received, Receiving},
 };
 
 /// The path of every method of the log's service.
@@ -30,6 +30,7 @@ const APPEND_STREAM: &str = "AppendStream";
 #[derive(Clone)]
 pub struct Front {
     log: LogServer,
+    streams: LogServer,
     grpc: Router,
     http: Router,
     receiving: Receiving,
@@ -37,12 +38,13 @@ pub struct Front {
 
 impl Front {
     /// Joins both protocols over one desk.
-    pub fn new(desk: &Desk, health: grpc::HealthService, receiving: Receiving) -> Self {
+    pub fn new(desk: &Desk) -> Self {
         Self {
             log: grpc::log_server(desk),
-            grpc: grpc::others(health).into_axum_router(),
+            streams: grpc::stream_server(desk),
+            grpc: grpc::others(desk).into_axum_router(),
             http: web::router(desk.clone()),
-            receiving,
+            receiving: desk.receiving.clone(),
         }
     }
 
@@ -68,21 +70,27 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
         if let Some(principal) = &self.principal {
             request.extensions_mut().insert(principal.clone());
         }
+        let Front { log, streams, grpc, http, receiving } = &self.front;
         if !is_grpc(request.headers()) {
-            return Box::pin(self.front.http.clone().call(request));
+            let request = request.map(|body| Received::whole(body, receiving));
+            return Box::pin(http.clone().call(request));
         }
-        match request.uri().path().strip_prefix(LOG_SERVICE) {
-            None => Box::pin(self.front.grpc.clone().call(request)),
+        let mut log = match request.uri().path().strip_prefix(LOG_SERVICE) {
+            None => {
+                let request = request.map(|body| Received::stream(body, receiving));
+                return Box::pin(grpc.clone().call(request));
+            }
             Some(APPEND_STREAM) => {
-                let response = self.front.log.clone().call(request);
-                Box::pin(async move { response.await.map(|response| response.map(Body::new)) })
+                let request = request.map(|body| Received::stream(body, receiving));
+                let response = streams.clone().call(request);
+                return Box::pin(
+                    async move { response.await.map(|response| response.map(Body::new)) },
+                );
             }
-            Some(_) => {
-                let request = request.map(|body| Received::new(body, self.front.receiving.clone()));
-                let response = self.front.log.clone().call(request);
-                Box::pin(async move { response.await.map(|response| response.map(Body::new)) })
-            }
-        }
+            Some(_) => log.clone(),
+        };
+        let response = log.call(request.map(|body| Received::whole(body, receiving)));
+        Box::pin(async move { response.await.map(|response| response.map(Body::new)) })
     }
 }
 

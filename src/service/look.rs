@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Desk, grpc::{Denial, Fields}};
+use super::{
+    Desk,
+    grpc::{Denial, Fields},
+};
 use crate::{
     core::{
         hash::TreeHash,
@@ -24,7 +27,11 @@ impl Desk {
 }
 
 /// Returns the size that a request names, or the newest one.
-pub(super) fn size(asked: Option<u64>, published: &Published, field: &'static str) -> Result<TreeSize, Denial> {
+pub(super) fn size(
+    asked: Option<u64>,
+    published: &Published,
+    field: &'static str,
+) -> Result<TreeSize, Denial> {
     let head = published.head().size;
     let Some(asked) = asked else {
         return Ok(head);

@@ -56,17 +56,34 @@ impl Metrics {
         metrics
     }
 
+    /// Puts the services' own counters into the registry.
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("attestree_refused", "Submissions refused, by reason", self.refused.clone());
+        registry.register(
+            "attestree_refused",
+            "Submissions refused, by reason",
+            self.refused.clone(),
+        );
         registry.register(
             "attestree_inclusion_proofs",
             "Entries proved to be included",
             self.inclusion_proofs.clone(),
         );
-        registry.register("attestree_consistency_proofs", "Consistency proofs made", self.consistency_proofs.clone());
-        registry.register("attestree_tree_size", "Entries that the newest checkpoint covers", self.tree_size.clone());
-        registry.register("attestree_pool_entries", "Entries admitted and not yet answered", self.pool_entries.clone());
+        registry.register(
+            "attestree_consistency_proofs",
+            "Consistency proofs made",
+            self.consistency_proofs.clone(),
+        );
+        registry.register(
+            "attestree_tree_size",
+            "Entries that the newest checkpoint covers",
+            self.tree_size.clone(),
+        );
+        registry.register(
+            "attestree_pool_entries",
+            "Entries admitted and not yet answered",
+            self.pool_entries.clone(),
+        );
         registry.register_with_unit(
             "attestree_pool",
             "Bytes of entries admitted and not yet answered",

@@ -7,6 +7,7 @@
 //!
 //! - Sockets, TLS and shutdown: [`crate::server`].
 
+mod frame;
 mod front;
 pub mod grpc;
 pub mod http;
@@ -16,6 +17,7 @@ mod principal;
 mod ready;
 mod receiving;
 mod segment;
+mod sending;
 
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ pub use self::{
     principal::Principal,
     ready::{NotReady, Ready},
     receiving::Receiving,
+    sending::Sending,
 };
 use crate::pipeline::Pipeline;
 
@@ -39,6 +42,10 @@ pub struct Desk {
     pub metrics: Arc<Metrics>,
     /// Whether the server takes submissions.
     pub ready: Ready,
+    /// The memory of requests that are being read.
+    pub receiving: Receiving,
+    /// The memory of answers under way.
+    pub sending: Sending,
     /// Cancelled when the server begins to stop: streams that would never end then end.
     pub closing: CancellationToken,
 }

@@ -3,6 +3,8 @@
 //! A segment holds the entries of one commit inside one bundle, so a range begins and ends
 //! anywhere inside segments.
 
+use core::ops::ControlFlow;
+
 use bytes::Bytes;
 
 use super::{grpc::Denial, look};
@@ -14,7 +16,8 @@ use crate::{
     store::Store,
 };
 
-/// Gives each entry of `[from, to)` to `visit`, in order; an erased entry has no bytes.
+/// Gives each entry of `[from, to)` to `visit`, in order, until it breaks off; an erased entry has no
+/// bytes.
 ///
 /// The range must be published: anything that is missing or malformed is the server's own fault,
 /// logged here.
@@ -23,7 +26,7 @@ pub(super) fn each(
     log: LogNumber,
     from: u64,
     to: u64,
-    mut visit: impl FnMut(u64, Option<Bytes>) -> Result<(), Denial>,
+    mut visit: impl FnMut(u64, Option<Bytes>) -> Result<ControlFlow<()>, Denial>,
 ) -> Result<(), Denial> {
     let mut next = from;
     if let (Some(first), Some(end)) = (LeafIndex::new(from), TreeSize::new(to))
@@ -43,23 +46,14 @@ pub(super) fn each(
                     StoredEntry::Bytes(entry) => Some(bytes.slice_ref(entry)),
                     StoredEntry::Erased(_) => None,
                 };
-                visit(index, entry)?;
+                if visit(index, entry)?.is_break() {
+                    return Ok(());
+                }
                 next += 1;
             }
         }
     }
     if next < to { Err(missing(next)) } else { Ok(()) }
-}
-
-/// Returns the encoded bundle of the entries `[from, to)`.
-pub(super) fn encode(store: &Store, log: LogNumber, from: u64, to: u64) -> Result<Bytes, Denial> {
-    let mut encoded = Vec::new();
-    each(store, log, from, to, |index, entry| {
-        let entry = entry.ok_or_else(|| Denial::erased(index))?;
-        bundle::encode_entry(&mut encoded, &entry);
-        Ok(())
-    })?;
-    Ok(encoded.into())
 }
 
 fn missing(leaf_index: u64) -> Denial {

@@ -62,9 +62,10 @@ impl LogRows {
         const ROW_BYTES: usize = 32;
         let segments = self.segments.iter().map(|(_, bytes)| bytes.len() + ROW_BYTES);
         let tiles = self.tiles.iter().map(|(_, bytes)| bytes.len() + ROW_BYTES);
-        let identities = self.identities.iter().map(|(key, _)| {
-            key.as_bytes().len() + IdentityRow::ENCODED_BYTES + ROW_BYTES
-        });
+        let identities = self
+            .identities
+            .iter()
+            .map(|(key, _)| key.as_bytes().len() + IdentityRow::ENCODED_BYTES + ROW_BYTES);
         segments.chain(tiles).chain(identities).sum::<usize>() + HeadRow::ENCODED_BYTES + ROW_BYTES
     }
 }

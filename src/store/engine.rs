@@ -1,15 +1,25 @@
 //! RocksDB as the store uses it: a few reads, and one kind of write.
 
-use std::path::Path;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use bytes::Bytes;
 use rocksdb::{
     ColumnFamily, DB, DBPinnableSlice, ErrorKind, Options, ReadOptions, WriteBatch, WriteOptions,
 };
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use super::{
     error::{EngineError, ForeignFormat, OpenError, StoreError},
     options::{self, FAMILY_UNUSED, Family, StoreConfig},
+    tail,
 };
 
 /// Version of everything in the database that is not versioned by row.
@@ -29,6 +39,8 @@ pub(super) enum Access {
 /// An open database.
 pub(super) struct Engine {
     db: DB,
+    /// Held as long as the database is open for writing.
+    _lock: Option<File>,
     write_options: WriteOptions,
     access: Access,
 }
@@ -37,13 +49,12 @@ pub(super) struct Engine {
 pub(super) type Row = (Box<[u8]>, Bytes);
 
 impl Engine {
-    /// Opens the database in `dir`.
+    /// Opens the database in `dir`, or makes it.
     pub(super) fn open(
         dir: &Path,
         config: &StoreConfig,
         access: Access,
     ) -> Result<Self, OpenError> {
-        let failed = |error| open_error(dir, error);
         if access != Access::Create {
             check_families(dir)?;
         }
@@ -58,11 +69,11 @@ impl Engine {
                 DB::open_cf_descriptors(&database, dir, families).map_err(failed)?
             }
             Access::Write => DB::open_cf_descriptors(&database, dir, families).map_err(failed)?,
-            Access::Read => {
-                DB::open_cf_descriptors_read_only(&database, dir, families, false).map_err(failed)?
-            }
+            Access::Read => DB::open_cf_descriptors_read_only(&database, dir, families, false)
+                .map_err(failed)?,
         };
-        Ok(Self { db, write_options: options::write(config), access })
+        let db = db.map_err(|error| open_error(dir, error))?;
+        Ok(Self { db, _lock: lock, write_options: options::write(config), access })
     }
 
     /// Returns whether rows can be written.
@@ -95,11 +106,7 @@ impl Engine {
     }
 
     /// Returns the last row whose key is at or before `key`.
-    pub(super) fn last_up_to(
-        &self,
-        family: Family,
-        key: &[u8],
-    ) -> Result<Option<Row>, StoreError> {
+    pub(super) fn last_up_to(&self, family: Family, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let mut rows = self.db.raw_iterator_cf(self.family(family));
         rows.seek_for_prev(key);
         let found = rows.item().map(|(key, row)| (key.into(), Bytes::copy_from_slice(row)));
@@ -155,6 +162,38 @@ impl Engine {
     }
 }
 
+/// Locks the store against every other opening for writing, in this process too.
+///
+/// RocksDB has a lock of its own, which is this process's as a whole; it is not held yet when the
+/// end of the WAL may have to be cut off.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).mode(0o600).open(dir.join("store.lock"));
+    let file = file.map_err(|error| directory_error(dir, error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(OpenError::InUse { dir: dir.to_owned() }),
+        Err(error) => Err(directory_error(dir, error.into())),
+    }
+}
+
+/// Opens RocksDB.
+fn open_db(dir: &Path, config: &StoreConfig, access: Access) -> Result<DB, rocksdb::Error> {
+    // A reader leaves no trace in the directory, and flushes nothing.
+    let direct_io = access != Access::Read && options::takes_direct_io(dir);
+    let (mut database, families) = options::open(config, direct_io);
+    match access {
+        Access::Create => {
+            database.create_if_missing(true);
+            database.create_missing_column_families(true);
+            database.set_error_if_exists(true);
+            DB::open_cf_descriptors(&database, dir, families)
+        }
+        Access::Write => DB::open_cf_descriptors(&database, dir, families),
+        Access::Read => DB::open_cf_descriptors_read_only(&database, dir, families, false),
+    }
+}
+
 /// Wraps the error of a read.
 pub(super) fn read_error(error: rocksdb::Error) -> StoreError {
     StoreError::Read(error.into())
@@ -170,7 +209,8 @@ fn check_families(dir: &Path) -> Result<(), OpenError> {
         DB::list_cf(&Options::default(), dir).map_err(|error| open_error(dir, error))?;
     found.retain(|name| name != FAMILY_UNUSED);
     let expected = Family::ALL.map(Family::name);
-    if found.len() != expected.len() || !expected.iter().all(|name| found.iter().any(|f| f == name)) {
+    if found.len() != expected.len() || !expected.iter().all(|name| found.iter().any(|f| f == name))
+    {
         return Err(OpenError::Foreign {
             dir: dir.to_owned(),
             found: ForeignFormat::Families(found),
@@ -178,6 +218,11 @@ fn check_families(dir: &Path) -> Result<(), OpenError> {
         });
     }
     Ok(())
+}
+
+/// Wraps an error of the directory.
+fn directory_error(dir: &Path, error: io::Error) -> OpenError {
+    OpenError::Directory { dir: dir.to_owned(), error }
 }
 
 /// Sorts RocksDB's errors on open by what the operator must do.

@@ -30,7 +30,9 @@ impl From<rocksdb::Error> for EngineError {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// An earlier write failed, so nothing is written any more.
-    #[error("an earlier write failed and what it left is unknown; restart the server, which reads it from disk")]
+    #[error(
+        "an earlier write failed and what it left is unknown; restart the server, which reads it from disk"
+    )]
     Poisoned,
     /// The write may or may not have happened. The store is poisoned.
     #[error("a write failed and may or may not be on disk: {0}")]
@@ -116,7 +118,9 @@ impl fmt::Display for RowName {
             Self::Halt(log) => write!(f, "the halt marker of log {log}"),
             Self::Head(log) => write!(f, "the head of log {log}"),
             Self::Segment(log, index) => write!(f, "the segment of log {log} at entry {index}"),
-            Self::Tile(log, id) => write!(f, "tile {} of level {} of log {log}", id.index, id.level),
+            Self::Tile(log, id) => {
+                write!(f, "tile {} of level {} of log {log}", id.index, id.level)
+            }
             Self::Identity(log) => write!(f, "an identity of log {log}"),
         }
     }
@@ -140,6 +144,9 @@ pub enum Fault {
         /// The bytes that are left.
         bytes: usize,
     },
+    /// Its bytes are not those that were summed up when it was made.
+    #[error("its sum is wrong")]
+    Sum,
     /// A field has a value that is never written.
     #[error("it holds a value that is never written")]
     Content,
@@ -284,7 +291,9 @@ pub enum RecoverError {
         signed: TreeHead,
     },
     /// Stored rows contradict each other.
-    #[error("log {origin} does not hold together: {fault}; restore a good copy of the data, and check it with `attestree fsck`")]
+    #[error(
+        "log {origin} does not hold together: {fault}; restore a good copy of the data, and check it with `attestree fsck`"
+    )]
     Inconsistent {
         /// The log's origin.
         origin: String,

@@ -23,6 +23,7 @@
 //! - What to write, and when: `crate::pipeline`.
 //! - Signing: nothing in here knows a key.
 
+mod bare;
 mod commit;
 mod encode;
 mod engine;
@@ -35,9 +36,11 @@ mod reader;
 mod recover;
 mod row;
 mod space;
+mod tail;
 mod unsigned;
 mod watermark;
 
+pub use bare::Bare;
 pub use commit::Durable;
 pub use encode::LogRows;
 pub use error::{
@@ -72,6 +75,9 @@ use options::Family;
 /// Most bytes that one step of a scan holds in memory.
 const SCAN_BYTES_MAX: usize = 1 << 20;
 
+/// What is appended to a store's name while it is made.
+const UNFINISHED_ENDING: &str = ".new";
+
 /// The open store. A clone is another handle on the same one.
 #[derive(Clone)]
 pub struct Store {
@@ -99,26 +105,35 @@ pub struct StoreStats {
 }
 
 impl Store {
-    /// Makes an empty store in `dir`, which must hold no database; its parent must exist.
+    /// Makes an empty store in `dir`, which must not exist or be empty; its parent must exist.
     ///
-    /// When this returns the store and its directory entry are durable.
+    /// When this returns the store and its directory entry are durable. It is made under another
+    /// name, so that `dir` holds a whole store or none whenever this is interrupted, and what an
+    /// interrupted call left is made anew.
     pub fn init(dir: &Path, config: &StoreConfig) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Directory { dir: dir.to_owned(), error };
         if dir.join("CURRENT").exists() {
             return Err(OpenError::Exists { dir: dir.to_owned() });
         }
-        fs::create_dir_all(dir).map_err(failed)?;
-        let engine = Engine::open(dir, config, Access::Create)?;
-        let store = Self::assemble(engine, dir)?;
+        let mut made = dir.as_os_str().to_owned();
+        made.push(UNFINISHED_ENDING);
+        let made = Path::new(&made);
+        if made.exists() {
+            fs::remove_dir_all(made).map_err(failed)?;
+        }
+        fs::create_dir_all(made).map_err(failed)?;
+        let store = Self::assemble(Engine::open(made, config, Access::Create)?, made)?;
         let mut batch = WriteBatch::default();
         let meta = store.engine().family(Family::Meta);
         batch.put_cf(&meta, key::FORMAT, FORMAT_VERSION.to_be_bytes());
         store.shared.writer.write(store.engine(), batch)?;
+        drop(store);
         // RocksDB syncs its files and its directory; that the directory itself survives is ours.
+        fs::rename(made, dir).map_err(failed)?;
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
-        Ok(store)
+        Self::open(dir, config)
     }
 
     /// Opens the store in `dir` for reading and writing.

@@ -74,7 +74,9 @@ impl Broken {
     pub(super) fn of(self, row: &LogRow) -> RecoverError {
         match self {
             Self::Store(error) => RecoverError::Store(error),
-            Self::Rows(fault) => RecoverError::Inconsistent { origin: row.origin.to_string(), fault },
+            Self::Rows(fault) => {
+                RecoverError::Inconsistent { origin: row.origin.to_string(), fault }
+            }
         }
     }
 }

@@ -1,4 +1,7 @@
-//! The rows that describe a log: what it is, and how far it has come.
+//! The rows that describe a log: what it is, how far it has come, and whether it was halted.
+//!
+//! No tree covers them, so each ends in a sum over its other bytes: the first 8 of their SHA-256.
+//! RocksDB's own checksums begin where it is handed a row; a bit that flips before that shows here.
 
 use crate::core::{
     hash::{HASH_BYTES, TreeHash},
@@ -12,6 +15,9 @@ use super::error::Fault;
 
 /// Version of the encodings in this file.
 const ROW_VERSION: u8 = 1;
+
+/// Bytes of a row's sum.
+const SUM_BYTES: usize = 8;
 
 /// What a log's entries are. Chosen at its creation, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +52,7 @@ pub enum LogIdentity {
 ///
 /// u8 version (1), u8 kind (1 opaque, 2 audit), u8 state (1 open, 2 closed), u8 identity (1 none, 2
 /// entry hash), u64 creation time, u8 length of the origin, the origin, u16 number of verifier keys,
-/// for each u16 length and its vkey text.
+/// for each u16 length and its vkey text, 8 bytes sum.
 #[derive(Clone, Debug)]
 pub struct LogRow {
     /// The log's number, which is in the row's key.
@@ -69,7 +75,8 @@ pub struct LogRow {
 ///
 /// # Format
 ///
-/// u8 version (1), u64 size, 32 bytes root, u64 previous size, 32 bytes previous root, u64 time.
+/// u8 version (1), u64 size, 32 bytes root, u64 previous size, 32 bytes previous root, u64 time, 8
+/// bytes sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadRow {
     /// The tree head after the last batch.
@@ -106,7 +113,7 @@ impl LogRow {
             bytes.extend(length(text.len()));
             bytes.extend(text.as_bytes());
         }
-        bytes
+        with_sum(bytes)
     }
 
     /// Takes stored bytes.
@@ -131,7 +138,8 @@ impl LogRow {
         let origin = Origin::parse(fields.text::<1>()?).map_err(|_not_an_origin| Fault::Content)?;
         let mut vkeys = Vec::new();
         for _ in 0..fields.number::<2>()? {
-            let vkey = VerifierKey::parse(fields.text::<2>()?).map_err(|_not_a_key| Fault::Content)?;
+            let vkey =
+                VerifierKey::parse(fields.text::<2>()?).map_err(|_not_a_key| Fault::Content)?;
             vkeys.push(vkey);
         }
         fields.end()?;
@@ -141,7 +149,8 @@ impl LogRow {
 
 impl HeadRow {
     /// Length of an encoded row.
-    pub const ENCODED_BYTES: usize = 1 + 2 * (size_of::<u64>() + HASH_BYTES) + size_of::<u64>();
+    pub const ENCODED_BYTES: usize =
+        1 + 2 * (size_of::<u64>() + HASH_BYTES) + size_of::<u64>() + SUM_BYTES;
 
     /// Returns the row of a log without entries.
     pub fn empty(at: UnixMillis) -> Self {
@@ -157,7 +166,7 @@ impl HeadRow {
             bytes.extend(head.root.as_bytes());
         }
         bytes.extend(self.at.0.to_be_bytes());
-        bytes
+        with_sum(bytes)
     }
 
     /// Takes stored bytes.
@@ -174,9 +183,9 @@ impl HeadRow {
     }
 }
 
-/// Returns the bytes of a halt marker: u8 version (1), then the reason as UTF-8.
+/// Returns the bytes of a halt marker: u8 version (1), the reason as UTF-8, 8 bytes sum.
 pub(super) fn encode_halt(reason: &str) -> Vec<u8> {
-    [&[ROW_VERSION], reason.as_bytes()].concat()
+    with_sum([&[ROW_VERSION], reason.as_bytes()].concat())
 }
 
 /// Takes the bytes of a halt marker.
@@ -190,16 +199,32 @@ fn length(length: usize) -> [u8; 2] {
     u16::try_from(length).expect("a log has fewer than 2^16 keys, and each is short").to_be_bytes()
 }
 
+/// Adds the sum to a row.
+fn with_sum(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend(sum(&bytes));
+    bytes
+}
+
+/// Returns the sum over the other bytes of a row.
+fn sum(bytes: &[u8]) -> [u8; SUM_BYTES] {
+    let hash = TreeHash::digest(bytes);
+    *hash.as_bytes().first_chunk().expect("a hash has 32 bytes")
+}
+
 /// Reads the fields of a row one after another.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// Starts behind the version byte.
+    /// Starts behind the version byte of a row whose sum is right, and ends before its sum.
     fn versioned(bytes: &'a [u8]) -> Result<Self, Fault> {
-        match bytes.split_first() {
-            Some((&ROW_VERSION, rest)) => Ok(Self(rest)),
+        let length = Fault::Length { bytes: bytes.len() };
+        let (summed, stored) = bytes.split_last_chunk().ok_or(length)?;
+        match summed.split_first() {
+            Some((&ROW_VERSION, rest)) if sum(summed) == *stored => Ok(Self(rest)),
+            Some((&ROW_VERSION, _)) => Err(Fault::Sum),
+            // Another version may have its sum elsewhere.
             Some((&version, _)) => Err(Fault::Version { version }),
-            None => Err(Fault::Length { bytes: 0 }),
+            None => Err(length),
         }
     }
 

@@ -60,11 +60,7 @@ impl Store {
     /// signed, and only if the tree before it holds together and is the one that was signed. Its
     /// identities are found by reading all identities of the log: this is the one operation whose
     /// cost grows with the log, and it runs while the log is not served.
-    pub fn drop_unsigned(
-        &self,
-        log: LogNumber,
-        watermark: TreeHead,
-    ) -> Result<Dropped, DropError> {
+    pub fn drop_unsigned(&self, log: LogNumber, watermark: TreeHead) -> Result<Dropped, DropError> {
         let engine = self.engine();
         let mut state = self.shared.writer.turn(engine)?;
         let row = self.log(log)?.ok_or(StoreError::LogUnknown { log })?;

@@ -163,7 +163,13 @@ impl Watermark {
         let made = Path::new(&name);
 
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(made).map_err(failed)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(made)
+            .map_err(failed)?;
         file.write_all(&header()).and_then(|()| file.sync_all()).map_err(failed)?;
         // A link, unlike a rename, never replaces what is there.
         let linked = std::fs::hard_link(made, path);
@@ -217,19 +223,21 @@ impl Watermark {
     ) -> Result<(), WatermarkError> {
         let mut slots = self.slots.lock().map_err(|_poisoned| self.damaged(log))?;
         let old = slots.get(&log).copied();
-        if let Some(Slot { mark: Mark { head: signed, .. }, .. }) = old {
-            if head.size < signed.size || (head.size == signed.size && head.root != signed.root) {
-                return Err(WatermarkError::Lower { log, signed, head });
-            }
+        if let Some(Slot { mark: Mark { head: signed, .. }, .. }) = old
+            && (head.size < signed.size || (head.size == signed.size && head.root != signed.root))
+        {
+            return Err(WatermarkError::Lower { log, signed, head });
         }
         let sequence = old.map_or(0, |slot| slot.sequence) + 1;
-        let slot = Slot { sequence, mark: Mark { head, key_hash } };
+        let mut slot = Slot { sequence, mark: Mark { head, key_hash } };
         self.write(log, slot)?;
         if old.is_none() {
-            // Both slots are in use from the first mark on. See the format.
-            self.write(log, Slot { sequence: sequence + 1, ..slot })?;
+            // Both slots are in use from the first mark on. See the format. The second slot came
+            // first, so that the file ended behind both of them at once.
+            slot.sequence += 1;
+            self.write(log, slot)?;
         }
-        slots.insert(log, Slot { sequence: sequence + u64::from(old.is_none()), ..slot });
+        slots.insert(log, slot);
         Ok(())
     }
 
@@ -305,6 +313,10 @@ fn parse_slots(bytes: &[u8]) -> Result<BTreeMap<LogNumber, Slot>, LogNumber> {
     let mut slots = BTreeMap::new();
     for (number, pair) in (0..).zip(bytes.chunks(2 * SLOT_BYTES)) {
         let log = LogNumber(number);
+        // A file only ever grows by whole pairs of slots.
+        if pair.len() < 2 * SLOT_BYTES {
+            return Err(log);
+        }
         if pair.iter().all(|byte| *byte == 0) {
             continue;
         }

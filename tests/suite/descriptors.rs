@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 use attestree::proto::DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet, MethodDescriptorProto,
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+    MethodDescriptorProto,
 };
 
 /// Every message, enum and method of our package, by full name.
@@ -75,20 +76,33 @@ fn breaks(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
         };
         match new.methods.get(name) {
             None => broken.push(format!("method {name} was removed")),
-            Some(now) if shape(now) != shape(method) => broken.push(format!("method {name} was retyped")),
+            Some(now) if shape(now) != shape(method) => {
+                broken.push(format!("method {name} was retyped"));
+            }
             Some(_) => {}
         }
     }
     broken
 }
 
-fn compare_messages(name: &str, old: &DescriptorProto, new: &DescriptorProto, broken: &mut Vec<String>) {
+fn compare_messages(
+    name: &str,
+    old: &DescriptorProto,
+    new: &DescriptorProto,
+    broken: &mut Vec<String>,
+) {
     // What a reader of the wire and a user of generated code rely on.
     let shape = |message: &DescriptorProto, field: &FieldDescriptorProto| {
         let oneof = field.oneof_index.and_then(|index| {
             Some(message.oneof_decl.get(usize::try_from(index).ok()?)?.name().to_owned())
         });
-        (field.name().to_owned(), field.r#type(), field.label(), field.type_name().to_owned(), oneof)
+        (
+            field.name().to_owned(),
+            field.r#type(),
+            field.label(),
+            field.type_name().to_owned(),
+            oneof,
+        )
     };
     for field in &old.field {
         let number = field.number();
@@ -100,25 +114,44 @@ fn compare_messages(name: &str, old: &DescriptorProto, new: &DescriptorProto, br
                 now.name()
             )),
             None => {
-                let number_kept = new.reserved_range.iter().any(|range| (range.start()..range.end()).contains(&number));
+                let number_kept = new
+                    .reserved_range
+                    .iter()
+                    .any(|range| (range.start()..range.end()).contains(&number));
                 let name_kept = new.reserved_name.iter().any(|reserved| reserved == field.name());
                 if !number_kept || !name_kept {
-                    broken.push(format!("{name}.{} = {number} was removed without reserving both", field.name()));
+                    broken.push(format!(
+                        "{name}.{} = {number} was removed without reserving both",
+                        field.name()
+                    ));
                 }
             }
         }
     }
     for range in &old.reserved_range {
-        for field in new.field.iter().filter(|field| (range.start()..range.end()).contains(&field.number())) {
-            broken.push(format!("{name}.{} uses the reserved number {}", field.name(), field.number()));
+        for field in
+            new.field.iter().filter(|field| (range.start()..range.end()).contains(&field.number()))
+        {
+            broken.push(format!(
+                "{name}.{} uses the reserved number {}",
+                field.name(),
+                field.number()
+            ));
         }
     }
-    for field in new.field.iter().filter(|field| old.reserved_name.iter().any(|name| name == field.name())) {
+    for field in
+        new.field.iter().filter(|field| old.reserved_name.iter().any(|name| name == field.name()))
+    {
         broken.push(format!("{name}.{} uses a reserved name", field.name()));
     }
 }
 
-fn compare_enums(name: &str, old: &EnumDescriptorProto, new: &EnumDescriptorProto, broken: &mut Vec<String>) {
+fn compare_enums(
+    name: &str,
+    old: &EnumDescriptorProto,
+    new: &EnumDescriptorProto,
+    broken: &mut Vec<String>,
+) {
     for value in &old.value {
         let now = new.value.iter().find(|now| now.number() == value.number());
         match now {
@@ -126,9 +159,13 @@ fn compare_enums(name: &str, old: &EnumDescriptorProto, new: &EnumDescriptorProt
             Some(now) => broken.push(format!("{name}: {} became {}", value.name(), now.name())),
             None => {
                 let number = value.number();
-                let kept = new.reserved_range.iter().any(|range| (range.start()..=range.end()).contains(&number));
+                let kept = new
+                    .reserved_range
+                    .iter()
+                    .any(|range| (range.start()..=range.end()).contains(&number));
                 if !kept {
-                    broken.push(format!("{name}: {} was removed without reserving it", value.name()));
+                    broken
+                        .push(format!("{name}: {} was removed without reserving it", value.name()));
                 }
             }
         }
@@ -178,7 +215,7 @@ fn every_field_and_method_has_a_comment() {
         let comments = &file.source_code_info.as_ref().unwrap().location;
         for location in comments {
             // Paths: 4.m.2.f a field, 5.e.2.v an enum value, 6.s.2.m a method (descriptor.proto).
-            let named = matches!(location.path.as_slice(), [4, _, 2, _] | [5, _, 2, _] | [6, _, 2, _]);
+            let named = matches!(location.path.as_slice(), [4..=6, _, 2, _]);
             assert!(
                 !named || location.leading_comments().trim().ends_with('.'),
                 "{} {:?} has no comment of whole sentences",
@@ -206,7 +243,9 @@ fn the_comparison_notices_each_kind_of_break() {
     };
     let renumbered = spoilt(|message| message.field[1].number = Some(9));
     assert_eq!(renumbered, ["AppendRequest.entry = 2 was removed without reserving both"]);
-    let retyped = spoilt(|message| message.field[1].set_type(prost_types::field_descriptor_proto::Type::String));
+    let retyped = spoilt(|message| {
+        message.field[1].set_type(prost_types::field_descriptor_proto::Type::String);
+    });
     assert_eq!(retyped.len(), 1);
     let removed = spoilt(|message| drop(message.field.remove(2)));
     assert_eq!(removed, ["AppendRequest.idempotency_key = 3 was removed without reserving both"]);

@@ -1,63 +1,39 @@
 //! Appending over gRPC, over a real socket.
 
 use attestree::{
-    core::{checkpoint::SignedCheckpoint, hash::TreeHash, number::LeafIndex, tree},
-    proto::{self, Answer, AppendBatchRequest, AppendRequest, BatchEntry},
+    core::{hash::TreeHash, tree},
+    proto::{Answer, AppendBatchRequest, AppendRequest, BatchEntry},
     store::LogIdentity,
 };
 use bytes::Bytes;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::served::{ORIGIN, Served};
+use crate::{
+    served::{ORIGIN, Served},
+    told::{assert_status, hashes, index, verify},
+};
 
 /// Makes a request for one entry of the default log.
 fn one(entry: &'static str, answer: Answer) -> AppendRequest {
     AppendRequest { entry: Bytes::from(entry), answer: answer.into(), ..AppendRequest::default() }
 }
 
-/// Takes a message's hashes.
-fn hashes(hashes: &[Bytes]) -> Vec<TreeHash> {
-    hashes.iter().map(|hash| TreeHash::from_slice(hash).unwrap()).collect()
-}
-
-/// Verifies a checkpoint and returns its head.
-fn verify(served: &Served, checkpoint: &proto::Checkpoint) -> tree::TreeHead {
-    let signed = SignedCheckpoint::verify(&checkpoint.note, &served.vkeys[0]).unwrap();
-    assert_eq!(signed.origin().as_str(), ORIGIN);
-    let head = signed.head();
-    assert_eq!(head.size.get(), checkpoint.tree_size);
-    assert_eq!(head.root.as_bytes().as_slice(), &checkpoint.root_hash[..]);
-    head
-}
-
-/// Checks the field that a status complains about, and its reason.
-#[track_caller]
-fn assert_status(status: &tonic::Status, code: Code, reason: &str, field: Option<&str>) {
-    assert_eq!(status.code(), code, "{status:?}");
-    let details = status.get_error_details();
-    let info = details.error_info().unwrap();
-    assert_eq!((info.domain.as_str(), info.reason.as_str()), ("attestree", reason));
-    let violation = details.bad_request().map(|bad| bad.field_violations[0].field.clone());
-    assert_eq!(violation.as_deref(), field);
-    assert!(status.message().len() > 10, "a sentence says what to do: {status:?}");
-}
-
 #[tokio::test]
 async fn an_entry_is_answered_with_a_receipt_that_verifies() {
     let served = Served::start();
     let mut client = served.client().await;
-    for (index, entry) in ["first", "second", "third"].into_iter().enumerate() {
+    for (at, entry) in ["first", "second", "third"].into_iter().enumerate() {
         let answer = client.append(one(entry, Answer::Receipt)).await.unwrap().into_inner();
-        assert_eq!(answer.leaf_index, u64::try_from(index).unwrap());
+        assert_eq!(answer.leaf_index, u64::try_from(at).unwrap());
         assert!(!answer.duplicate);
         let leaf = TreeHash::leaf(entry.as_bytes());
         assert_eq!(&answer.leaf_hash[..], leaf.as_bytes());
-        let head = verify(&served, answer.checkpoint.as_ref().unwrap());
+        let head = verify(answer.checkpoint.as_ref(), &served.vkeys[0]);
         let proof = answer.proof.unwrap();
         assert_eq!(proof.tree_size, head.size.get());
-        let index = LeafIndex::new(proof.leaf_index).unwrap();
-        tree::verify_inclusion(&leaf, index, &head, &hashes(&proof.hashes)).unwrap();
+        tree::verify_inclusion(&leaf, index(proof.leaf_index), &head, &hashes(&proof.hashes))
+            .unwrap();
     }
 }
 
@@ -108,7 +84,10 @@ async fn bad_entries_are_refused_by_field_and_nothing_is_appended() {
 #[tokio::test]
 async fn an_idempotency_key_names_one_entry_for_ever() {
     let mut served = Served::start();
-    let keyed = |entry, key: &'static str| AppendRequest { idempotency_key: key.into(), ..one(entry, Answer::Receipt) };
+    let keyed = |entry, key: &'static str| AppendRequest {
+        idempotency_key: key.into(),
+        ..one(entry, Answer::Receipt)
+    };
     let mut client = served.client().await;
     client.append(one("before", Answer::Index)).await.unwrap();
     let first = client.append(keyed("entry", "name")).await.unwrap().into_inner();
@@ -116,7 +95,10 @@ async fn an_idempotency_key_names_one_entry_for_ever() {
     served.resume();
     let mut client = served.client().await;
     let again = client.append(keyed("entry", "name")).await.unwrap().into_inner();
-    assert_eq!((again.leaf_index, again.duplicate, first.duplicate), (first.leaf_index, true, false));
+    assert_eq!(
+        (again.leaf_index, again.duplicate, first.duplicate),
+        (first.leaf_index, true, false)
+    );
     let status = client.append(keyed("other", "name")).await.unwrap_err();
     assert_status(&status, Code::AlreadyExists, "KEY_CONFLICT", Some("idempotency_key"));
     let details = status.get_error_details();
@@ -144,13 +126,17 @@ async fn a_batch_is_covered_by_one_range_proof() {
     let mut from = 0;
     for count in [1, 5, 300, 1_000] {
         let entries: Vec<Bytes> = (0..count).map(|n| Bytes::from(format!("{from} {n}"))).collect();
-        let request = AppendBatchRequest { entries: entries.clone(), answer: Answer::Receipt.into(), ..Default::default() };
+        let request = AppendBatchRequest {
+            entries: entries.clone(),
+            answer: Answer::Receipt.into(),
+            ..Default::default()
+        };
         let answer = client.append_batch(request).await.unwrap().into_inner();
         assert_eq!((answer.from, answer.to, answer.duplicates.len()), (from, from + count, 0));
-        let head = verify(&served, answer.checkpoint.as_ref().unwrap());
+        let head = verify(answer.checkpoint.as_ref(), &served.vkeys[0]);
         let leaves: Vec<TreeHash> = entries.iter().map(|entry| TreeHash::leaf(entry)).collect();
-        let first = LeafIndex::new(answer.from).unwrap();
-        tree::verify_range(&leaves, first, &head, &hashes(&answer.range_proof)).unwrap();
+        tree::verify_range(&leaves, index(answer.from), &head, &hashes(&answer.range_proof))
+            .unwrap();
         from += count;
     }
 }
@@ -174,19 +160,21 @@ async fn duplicates_of_a_batch_are_mapped_and_proved() {
     let mixed = [("c", "C"), ("d", "D"), ("a", "A"), ("d", "D"), ("", "E"), ("a", "A")];
     let answer = client.append_batch(keyed(&mixed)).await.unwrap().into_inner();
     assert_eq!((answer.from, answer.to), (3, 5));
-    let duplicates: Vec<_> = answer.duplicates.iter().map(|one| (one.position, one.leaf_index)).collect();
+    let duplicates: Vec<_> =
+        answer.duplicates.iter().map(|one| (one.position, one.leaf_index)).collect();
     assert_eq!(duplicates, [(0, 2), (2, 0), (3, 3), (5, 0)]);
-    let head = verify(&served, answer.checkpoint.as_ref().unwrap());
+    let head = verify(answer.checkpoint.as_ref(), &served.vkeys[0]);
     let leaf = |entry: &str| TreeHash::leaf(entry.as_bytes());
-    let index = |index| LeafIndex::new(index).unwrap();
-    tree::verify_range(&[leaf("D"), leaf("E")], index(3), &head, &hashes(&answer.range_proof)).unwrap();
+    tree::verify_range(&[leaf("D"), leaf("E")], index(3), &head, &hashes(&answer.range_proof))
+        .unwrap();
     let outside = [(index(0), leaf("A")), (index(2), leaf("C"))];
     tree::verify_batch(&outside, &head, &hashes(&answer.duplicates_proof)).unwrap();
 
-    let repeated = client.append_batch(keyed(&[("a", "A"), ("b", "B")])).await.unwrap().into_inner();
+    let repeated =
+        client.append_batch(keyed(&[("a", "A"), ("b", "B")])).await.unwrap().into_inner();
     assert_eq!((repeated.from, repeated.to), (5, 5));
     assert!(repeated.range_proof.is_empty());
-    let head = verify(&served, repeated.checkpoint.as_ref().unwrap());
+    let head = verify(repeated.checkpoint.as_ref(), &served.vkeys[0]);
     let outside = [(index(0), leaf("A")), (index(1), leaf("B"))];
     tree::verify_batch(&outside, &head, &hashes(&repeated.duplicates_proof)).unwrap();
 }
@@ -195,9 +183,14 @@ async fn duplicates_of_a_batch_are_mapped_and_proved() {
 async fn a_batch_is_all_or_nothing() {
     let served = Served::start();
     let mut client = served.client().await;
-    let plain = |entries: Vec<Bytes>| AppendBatchRequest { entries, ..AppendBatchRequest::default() };
-    let keyed = |keyed_entries| AppendBatchRequest { keyed_entries, ..AppendBatchRequest::default() };
-    let entry = |key: &'static str, entry: &'static str| BatchEntry { entry: entry.into(), idempotency_key: key.into() };
+    let plain =
+        |entries: Vec<Bytes>| AppendBatchRequest { entries, ..AppendBatchRequest::default() };
+    let keyed =
+        |keyed_entries| AppendBatchRequest { keyed_entries, ..AppendBatchRequest::default() };
+    let entry = |key: &'static str, entry: &'static str| BatchEntry {
+        entry: entry.into(),
+        idempotency_key: key.into(),
+    };
 
     let status = client.append_batch(plain(Vec::new())).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "NO_ENTRIES", Some("entries"));
@@ -207,18 +200,30 @@ async fn a_batch_is_all_or_nothing() {
     assert_status(&status, Code::InvalidArgument, "TOO_MANY_ENTRIES", Some("entries"));
     let status = client.append_batch(plain(vec![vec![7; 65_000].into(); 259])).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "BATCH_TOO_LARGE", Some("entries"));
-    let status = client.append_batch(keyed(vec![entry("k", "a"), entry("l", "")])).await.unwrap_err();
+    let status =
+        client.append_batch(keyed(vec![entry("k", "a"), entry("l", "")])).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "ENTRY_EMPTY", Some("keyed_entries[1].entry"));
     let long = BatchEntry { entry: "a".into(), idempotency_key: vec![7; 257].into() };
     let status = client.append_batch(keyed(vec![long])).await.unwrap_err();
-    assert_status(&status, Code::InvalidArgument, "KEY_LENGTH", Some("keyed_entries[0].idempotency_key"));
+    assert_status(
+        &status,
+        Code::InvalidArgument,
+        "KEY_LENGTH",
+        Some("keyed_entries[0].idempotency_key"),
+    );
     let both = AppendBatchRequest { entries: vec!["a".into()], ..keyed(vec![entry("k", "a")]) };
     let status = client.append_batch(both).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "FIELD", Some("keyed_entries"));
 
     client.append_batch(keyed(vec![entry("k", "a")])).await.unwrap();
-    let status = client.append_batch(keyed(vec![entry("new", "x"), entry("k", "b")])).await.unwrap_err();
-    assert_status(&status, Code::AlreadyExists, "KEY_CONFLICT", Some("keyed_entries[1].idempotency_key"));
+    let status =
+        client.append_batch(keyed(vec![entry("new", "x"), entry("k", "b")])).await.unwrap_err();
+    assert_status(
+        &status,
+        Code::AlreadyExists,
+        "KEY_CONFLICT",
+        Some("keyed_entries[1].idempotency_key"),
+    );
     assert_eq!(status.get_error_details().error_info().unwrap().metadata["first_index"], "0");
     let next = client.append(one("after", Answer::Index)).await.unwrap().into_inner();
     assert_eq!(next.leaf_index, 1, "nothing of a refused batch is in the log");

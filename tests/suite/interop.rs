@@ -103,12 +103,23 @@ fn python(test: &str, modules: &str) -> Option<PathBuf> {
     if imported.is_ok_and(|status| status.success()) {
         return Some(interpreter);
     }
-    assert!(named.is_none(), "{}, named by ATTESTREE_PYTHON, can't import {modules}", interpreter.display());
+    assert!(
+        named.is_none(),
+        "{}, named by ATTESTREE_PYTHON, can't import {modules}",
+        interpreter.display()
+    );
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!ci, "CI runs {test}: install {modules} for python3, or name an interpreter by ATTESTREE_PYTHON");
+    assert!(
+        !ci,
+        "CI runs {test}: install {modules} for python3, or name an interpreter by ATTESTREE_PYTHON"
+    );
     // Past the harness, which keeps what a passing test prints to itself.
     let mut terminal = std::io::stderr().lock();
-    writeln!(terminal, "SKIPPED {test}: python3 with {modules} is not here; ./deploy/test installs them").unwrap();
+    writeln!(
+        terminal,
+        "SKIPPED {test}: python3 with {modules} is not here; ./deploy/test installs them"
+    )
+    .unwrap();
     None
 }
 
@@ -167,11 +178,15 @@ fn a_stranger_over_http_comes_to_the_same_verdicts() {
 fn fill(server: &Server) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut client = LogServiceClient::connect(format!("http://{}", server.address())).await.unwrap();
+        let mut client =
+            LogServiceClient::connect(format!("http://{}", server.address())).await.unwrap();
         let numbers: Vec<u64> = (0..FILL).collect();
         for numbers in numbers.chunks(4_096) {
             let entries = numbers.iter().map(|number| format!("filler {number}").into()).collect();
-            client.append_batch(AppendBatchRequest { entries, ..Default::default() }).await.unwrap();
+            client
+                .append_batch(AppendBatchRequest { entries, ..Default::default() })
+                .await
+                .unwrap();
         }
     });
 }

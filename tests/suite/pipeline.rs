@@ -157,7 +157,8 @@ fn an_identity_older_than_the_window_is_forgotten() {
         let answer = block_on(pipeline.submit(&log, keyed(&[(key, key)])).unwrap()).unwrap();
         assert_eq!(answer.outcomes, [sequenced(index)]);
     }
-    let answer = block_on(pipeline.submit(&log, keyed(&[("b", "b"), ("a", "a")])).unwrap()).unwrap();
+    let answer =
+        block_on(pipeline.submit(&log, keyed(&[("b", "b"), ("a", "a")])).unwrap()).unwrap();
     assert_eq!(answer.outcomes, [duplicate(1), sequenced(3)]);
     pipeline.stop();
 }
@@ -247,8 +248,9 @@ fn stopping_answers_everything_that_was_admitted() {
     let world = World::with_logs(3, LogIdentity::None);
     let pipeline = world.open();
     let logs = pipeline.logs();
-    let tickets: Vec<_> =
-        (0..300).map(|n| pipeline.submit(&logs[n % 3], entries(&["last words"])).unwrap()).collect();
+    let tickets: Vec<_> = (0..300)
+        .map(|n| pipeline.submit(&logs[n % 3], entries(&["last words"])).unwrap())
+        .collect();
     assert_eq!(pipeline.stop(), Stopped::Clean);
     for ticket in tickets {
         block_on(ticket).unwrap();

@@ -18,7 +18,10 @@ use attestree::{
         origin::Origin,
         tree::{self, Edge},
     },
-    pipeline::{Clock, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline, Submission, next_log},
+    pipeline::{
+        Clock, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline, Submission,
+        next_log,
+    },
     store::{LogIdentity, LogKind, LogRow, LogState, Store, StoreConfig, TileReader, Watermark},
 };
 use bytes::Bytes;
@@ -69,7 +72,11 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         Store::init(&dir.path().join("db"), &StoreConfig::default()).unwrap();
         Watermark::create(&dir.path().join("watermark")).unwrap();
-        Self { dir, clock: StillClock::new(), limits: Limits { free_bytes_min: 0, ..Limits::default() } }
+        Self {
+            dir,
+            clock: StillClock::new(),
+            limits: Limits { free_bytes_min: 0, ..Limits::default() },
+        }
     }
 
     /// Makes a directory with logs `log.example/0`, `log.example/1`, ...
@@ -111,7 +118,10 @@ impl World {
     }
 
     /// Opens the write path over a ledger of the test's own.
-    pub fn try_open(&self, ledger: impl FnOnce(&Store) -> Box<dyn Ledger>) -> Result<Pipeline, OpenError> {
+    pub fn try_open(
+        &self,
+        ledger: impl FnOnce(&Store) -> Box<dyn Ledger>,
+    ) -> Result<Pipeline, OpenError> {
         let store = self.store();
         let logs = store.logs().unwrap();
         Pipeline::open(Parts {
@@ -122,6 +132,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             limits: self.limits,
             meter: Meter::default(),
+            answerer: Box::new(Answers::send),
             store,
         })
     }
@@ -129,7 +140,8 @@ impl World {
 
 /// Makes a submission of entries without keys.
 pub fn entries(bytes: &[&str]) -> Submission {
-    let entries = bytes.iter().map(|bytes| NewEntry { bytes: Bytes::from((*bytes).to_owned()), key: None });
+    let entries =
+        bytes.iter().map(|bytes| NewEntry { bytes: Bytes::from((*bytes).to_owned()), key: None });
     Submission { entries: entries.collect(), principal: Bytes::new(), atomic: true }
 }
 
@@ -167,12 +179,14 @@ pub fn check_log(pipeline: &Pipeline, log: &Arc<Log>, size: u64) {
     for index in (0..size).filter(probe) {
         let leaf = LeafIndex::new(index).unwrap();
         let proof = tree::prove_inclusion(&reader, leaf, head.size).unwrap();
-        tree::verify_inclusion(&hashes[usize::try_from(index).unwrap()], leaf, &head, &proof).unwrap();
+        tree::verify_inclusion(&hashes[usize::try_from(index).unwrap()], leaf, &head, &proof)
+            .unwrap();
     }
     for old in (1..=size).filter(probe) {
         let prefix = usize::try_from(old).unwrap();
         let old = Edge::empty().append(&hashes[..prefix]).edge.head();
-        let proof = tree::prove_consistency(&reader, old.size, TreeSize::new(size).unwrap()).unwrap();
+        let proof =
+            tree::prove_consistency(&reader, old.size, TreeSize::new(size).unwrap()).unwrap();
         tree::verify_consistency(&old, &head, &proof).unwrap();
     }
 }

@@ -37,7 +37,13 @@ impl Served {
         let mut random = Random::from_seed([42; 32]);
         let vkeys = logs.iter().map(|(origin, identity)| {
             let origin = Origin::parse(origin).unwrap();
-            let init = Init { data: data.clone(), watermark: None, origin, identity: *identity, key: None };
+            let init = Init {
+                data: data.clone(),
+                watermark: None,
+                origin,
+                identity: *identity,
+                key: None,
+            };
             server::init(init, &mut random).unwrap()
         });
         let vkeys = vkeys.collect();
@@ -58,6 +64,11 @@ impl Served {
         self.dir.path().join("data")
     }
 
+    /// Returns what the server is configured with.
+    pub fn raw(&self) -> RawConfig {
+        self.raw.clone()
+    }
+
     /// Returns the running server.
     pub fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
@@ -75,7 +86,8 @@ impl Served {
 
     /// Connects a gRPC client.
     pub async fn client(&self) -> LogServiceClient<Channel> {
-        let channel = Endpoint::try_from(self.url("")).unwrap().tcp_nodelay(true).connect().await.unwrap();
+        let channel =
+            Endpoint::try_from(self.url("")).unwrap().tcp_nodelay(true).connect().await.unwrap();
         LogServiceClient::new(channel).max_decoding_message_size(64 << 20)
     }
 

@@ -95,7 +95,7 @@ impl Guide {
 
     /// Says what contradicts.
     fn contradicts(&self, text: impl Display) -> anyhow::Result<()> {
-        self.say(format!("   {} {text}", "no".red()))
+        self.say(format!("   {} {text}", "!!".red()))
     }
 }
 

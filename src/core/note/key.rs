@@ -202,6 +202,7 @@ impl VerifierKey {
         self.public.as_bytes()
     }
 
+    /// Takes a point that is known to be a usable key.
     pub(super) fn from_point(name: KeyName, algorithm: Algorithm, public: VerifyingKey) -> Self {
         let id = key_id(&name, algorithm, public.as_bytes());
         Self { name, id, algorithm, public }

@@ -3,11 +3,12 @@
 //! ```text
 //! This is an example message.
 //!
-//! — example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=
+//! \u{2014} example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=
 //! ```
 //!
-//! The text may hold empty lines itself: it ends at the last one. A key is known by its name and
-//! the 4-byte key id together, and signatures of other keys are passed over.
+//! (`\u{2014}` stands for the em dash itself.) The text may hold empty lines: it ends at the last one.
+//! A key is known by its name and the 4-byte key id together, and signatures of other keys are passed
+//! over.
 //!
 //! # Invariants
 //!

@@ -61,7 +61,7 @@ pub fn verify_consistency(
     let (mut old_root, mut new_root) = (seed_hash, seed_hash);
     for hash in path {
         match climb.step().ok_or(ProofError)? {
-            // What stands left of the seed belongs to both trees, what stands right only to the new.
+            // Left of the seed is what both trees hold, right of it what only the new one does.
             Side::Left => {
                 old_root = TreeHash::node(hash, &old_root);
                 new_root = TreeHash::node(hash, &new_root);

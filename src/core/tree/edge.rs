@@ -18,7 +18,7 @@ use super::tile::{TILE_HEIGHT, TILE_WIDTH, Tile, TileId};
 /// # Invariants
 ///
 /// - `levels[l]` holds `(size >> 8l) % 256` hashes; the last level is not empty.
-/// - `tails` holds one hash for each set bit of `size`: the root of all leaves from that subtree on.
+/// - `tails` holds one hash for each set bit of `size`: the root of the leaves from its subtree on.
 #[derive(Clone, Debug)]
 pub struct Edge {
     size: u64,
@@ -37,9 +37,7 @@ pub struct Integration {
 
 /// Hashes that can't be the incomplete tiles of a tree of that size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "tile level {level} of a tree of size {size} has {expected} hashes outside full tiles, not {hashes}"
-)]
+#[error("tile level {level} of size {size} has {expected} hashes outside full tiles, not {hashes}")]
 pub struct LevelsError {
     /// Size of the tree.
     pub size: TreeSize,
@@ -65,7 +63,9 @@ impl Edge {
         let mut partials: Vec<Arc<Partial>> = Vec::with_capacity(levels.len());
         for hashes in levels {
             let mut partial = Partial::new();
-            hashes.into_iter().for_each(|hash| partial.push(hash));
+            for hash in hashes {
+                partial.push(hash);
+            }
             partials.push(Arc::new(partial));
         }
         Ok(Self::assemble(size.get(), partials))

@@ -75,7 +75,7 @@ impl Climb {
         }
         let side = if self.index % 2 == 1 || self.index == self.last {
             // The last node of an odd level is promoted until it is a right child.
-            while self.index % 2 == 0 && self.index != 0 {
+            while self.index.is_multiple_of(2) && self.index != 0 {
                 self.index /= 2;
                 self.last /= 2;
             }

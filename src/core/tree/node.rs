@@ -94,7 +94,7 @@ impl<R: NodeReader + ?Sized> NodeReader for &R {
 ///
 /// Their levels rise as long as the alignment of `from` is what limits them and fall once the
 /// distance to `to` does, so there are at most two of each level.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PerfectNodes {
     from: u64,
     to: u64,

@@ -1,7 +1,7 @@
 //! `rs_merkle` with the hashing of RFC 6962, for whatever is computed a second time.
 //!
 //! The crate's own SHA-256 hasher has no domain separation, so it is never used. Its verification
-//! takes proofs that claim nothing true, so it is only ever reached through [`super::verify_batch`].
+//! takes proofs that claim nothing true, so only [`super::verify_batch`] reaches it, behind checks.
 
 use rs_merkle::{Hasher, PartialTree};
 

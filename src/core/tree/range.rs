@@ -1,8 +1,8 @@
 //! Range proofs: neighbouring leaves are in the tree, for O(log n) hashes whatever their number.
 //!
 //! The proof holds the roots of the maximal perfect subtrees of `[0, from)`, left to right, then of
-//! `[to, size)`, left to right. The leaves fill the gap, so the verifier rebuilds the root from left
-//! to right; how many hashes there must be follows from the three numbers.
+//! `[to, size)`, left to right. The leaves fill the gap, so the verifier rebuilds the root from
+//! left to right; how many hashes there must be follows from the three numbers.
 
 use crate::core::hash::TreeHash;
 use crate::core::number::{LeafIndex, TreeSize};

@@ -201,7 +201,7 @@ impl Eq for Tile {}
 
 /// Returns how many expanded nodes lie below this height: 0, 128, 192 for heights 1, 2, 3.
 const fn low_offset(height: u8) -> usize {
-    TILE_WIDTH - (2 * TILE_WIDTH >> height)
+    TILE_WIDTH - ((2 * TILE_WIDTH) >> height)
 }
 
 /// Returns the parents of a row of hashes of even length.

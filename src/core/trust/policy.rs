@@ -139,6 +139,7 @@ struct Parser {
 }
 
 impl Parser {
+    /// Reads one line without its line feed.
     fn read_line(&mut self, line: &str) -> Result<(), PolicyProblem> {
         if line.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
             return Err(PolicyProblem::Control);
@@ -155,6 +156,7 @@ impl Parser {
         }
     }
 
+    /// Reads what follows `log`.
     fn read_log(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let (vkey, url) = match *words {
             [vkey] => (vkey, None),
@@ -170,6 +172,7 @@ impl Parser {
         Ok(())
     }
 
+    /// Reads what follows `witness`.
     fn read_witness(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let (name, vkey, url) = match *words {
             [name, vkey] => (name, vkey, None),
@@ -185,6 +188,7 @@ impl Parser {
         Ok(())
     }
 
+    /// Reads what follows `group`.
     fn read_group(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let &[name, threshold, ref names @ ..] = words else {
             return Err(PolicyProblem::Form { form: "group <name> all|any|<k> <member>..." });
@@ -211,6 +215,7 @@ impl Parser {
         Ok(())
     }
 
+    /// Reads what follows `quorum`.
     fn read_quorum(&mut self, words: &[&str]) -> Result<(), PolicyProblem> {
         let &[name] = words else {
             return Err(PolicyProblem::Form { form: "quorum <name>|none" });

@@ -66,15 +66,17 @@ impl proto::admin_service_server::AdminService for Admin {
         request: Request<proto::CreateLogRequest>,
     ) -> Answered<proto::CreateLogResponse> {
         let request = request.into_inner();
-        let origin =
-            Origin::parse(&request.origin).map_err(|error| Denial::field("origin", error.to_string()))?;
+        let origin = Origin::parse(&request.origin)
+            .map_err(|error| Denial::field("origin", error.to_string()))?;
         if request.kind() != LogKind::Opaque {
             return Err(Denial::field("kind", "only LOG_KIND_OPAQUE can be created").into());
         }
         let identity = match Identity::try_from(request.identity) {
             Ok(Identity::Unspecified | Identity::None) => LogIdentity::None,
             Ok(Identity::EntryHash) => LogIdentity::EntryHash,
-            Err(_unknown) => return Err(Denial::field("identity", "no such Identity; use 0 to 2").into()),
+            Err(_unknown) => {
+                return Err(Denial::field("identity", "no such Identity; use 0 to 2").into());
+            }
         };
         let operator = Arc::clone(&self.operator);
         let log = look::blocking(move || operator.create_log(origin, identity))
@@ -83,16 +85,27 @@ impl proto::admin_service_server::AdminService for Admin {
         Ok(Response::new(proto::CreateLogResponse { log: Some(describe(&log)) }))
     }
 
-    async fn backup(&self, request: Request<proto::BackupRequest>) -> Answered<proto::BackupResponse> {
+    async fn backup(
+        &self,
+        request: Request<proto::BackupRequest>,
+    ) -> Answered<proto::BackupResponse> {
         let destination = PathBuf::from(request.into_inner().destination);
         if !destination.is_absolute() {
             return Err(Denial::field("destination", "the server needs an absolute path").into());
         }
         if !destination.parent().is_some_and(Path::is_dir) {
-            return Err(Denial::field("destination", "its parent directory does not exist; create it").into());
+            return Err(Denial::field(
+                "destination",
+                "its parent directory does not exist; create it",
+            )
+            .into());
         }
         if destination.exists() {
-            return Err(Denial::field("destination", "it exists already; name a directory to create").into());
+            return Err(Denial::field(
+                "destination",
+                "it exists already; name a directory to create",
+            )
+            .into());
         }
         // The copy holds at least what is published now.
         let logs = self.desk.pipeline.logs().iter().map(|log| describe(log)).collect();

@@ -57,7 +57,8 @@ pub(super) fn appended(
     leaf_hash: Bytes,
     answer: Answer,
 ) -> Result<proto::AppendResponse, Denial> {
-    let proof = (answer == Answer::Receipt).then(|| inclusion(desk, log, published, index)).transpose()?;
+    let proof =
+        (answer == Answer::Receipt).then(|| inclusion(desk, log, published, index)).transpose()?;
     Ok(proto::AppendResponse {
         leaf_index: index.get(),
         leaf_hash,
@@ -87,5 +88,9 @@ fn inclusion(
     let proof = prove_inclusion(&desk.prover(log, published), index, size)
         .map_err(|error| look::unprovable(&error))?;
     desk.metrics.proved_inclusion(1);
-    Ok(proto::InclusionProof { leaf_index: index.get(), tree_size: size.get(), hashes: hashes(&proof) })
+    Ok(proto::InclusionProof {
+        leaf_index: index.get(),
+        tree_size: size.get(),
+        hashes: hashes(&proof),
+    })
 }

@@ -33,6 +33,7 @@ pub(super) async fn append(
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
+/// Submits the entry and makes the answer.
 async fn answer_append(
     desk: &Desk,
     request: proto::AppendRequest,
@@ -49,7 +50,8 @@ async fn answer_append(
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
 
     let (outcome, leaf_hash) = (receipted.outcomes.first(), receipted.leaf_hashes.first());
-    let (outcome, leaf_hash) = outcome.zip(leaf_hash).expect("a submission has one outcome an entry");
+    let (outcome, leaf_hash) =
+        outcome.zip(leaf_hash).expect("a submission has one outcome an entry");
     let place = place(0, *outcome)?;
     appended(desk, &log, &receipted.published, place, hash(leaf_hash), answer)
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Duplicates up to this number are proved on the calling thread: about as many tiles as one
-/// hundredth of a second reads from a cold cache (`limits.md`, section 7: 15,000 a second).
+/// hundredth of a second reads from a cold cache (`benches/README.md`).
 const INLINE_PROOFS_MAX: usize = 64;
 
 /// Appends all entries or none.
@@ -35,6 +35,7 @@ pub(super) async fn append_batch(
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
+/// Submits the entries and makes the answer.
 async fn answer_batch(
     desk: &Desk,
     request: proto::AppendBatchRequest,
@@ -44,8 +45,10 @@ async fn answer_batch(
     let log = desk.log(&request.log)?;
     let (entries, fields) = parse_entries(request.entries, request.keyed_entries)?;
     let submission = Submission { entries, principal, atomic: true };
-    let ticket =
-        desk.pipeline.submit(&log, submission).map_err(|refusal| Denial::refused(&refusal, fields))?;
+    let ticket = desk
+        .pipeline
+        .submit(&log, submission)
+        .map_err(|refusal| Denial::refused(&refusal, fields))?;
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, fields))?;
 
     let places = Places::of(&receipted);
@@ -66,7 +69,8 @@ async fn answer_batch(
     let size = receipted.published.head().size;
     if let Some((from, to)) = range {
         let prover = desk.prover(&log, &receipted.published);
-        let proof = prove_range(&prover, from, to, size).map_err(|error| look::unprovable(&error))?;
+        let proof =
+            prove_range(&prover, from, to, size).map_err(|error| look::unprovable(&error))?;
         response.range_proof = hashes(&proof);
     }
     let count = outside.len();
@@ -76,7 +80,8 @@ async fn answer_batch(
             let prover = desk.prover(&log, &published);
             prove_batch(&prover, &outside, size).map_err(|error| look::unprovable(&error))
         };
-        let proof = if count <= INLINE_PROOFS_MAX { prove()? } else { look::blocking(prove).await?? };
+        let proof =
+            if count <= INLINE_PROOFS_MAX { prove()? } else { look::blocking(prove).await?? };
         response.duplicates_proof = hashes(&proof);
     }
     desk.metrics.proved_inclusion(new + count as u64);
@@ -89,7 +94,8 @@ fn parse_entries(
     keyed: Vec<proto::BatchEntry>,
 ) -> Result<(Vec<NewEntry>, Fields), Denial> {
     if !plain.is_empty() && !keyed.is_empty() {
-        let message = "entries and keyed_entries exclude each other; put all entries into one of them";
+        let message =
+            "entries and keyed_entries exclude each other; put all entries into one of them";
         return Err(Denial::field("keyed_entries", message));
     }
     if keyed.is_empty() {
@@ -113,6 +119,7 @@ struct Places {
 }
 
 impl Places {
+    /// Sorts the outcomes of an atomic submission.
     fn of(receipted: &Receipted) -> Self {
         let mut duplicates = Vec::new();
         let mut new: Option<(u64, u64)> = None;
@@ -125,11 +132,14 @@ impl Places {
                     new = Some((from, index.get() + 1));
                 }
                 Outcome::Duplicate { index } => {
-                    let position = u32::try_from(position).expect("a batch has 4,096 entries at most");
+                    let position =
+                        u32::try_from(position).expect("a batch has 4,096 entries at most");
                     duplicates.push(BatchDuplicate { position, leaf_index: index.get() });
                     outside.push(*index);
                 }
-                Outcome::Conflict { .. } => unreachable!("a conflict fails an atomic submission as a whole"),
+                Outcome::Conflict { .. } => {
+                    unreachable!("a conflict fails an atomic submission as a whole")
+                }
             }
         }
         // A batch of duplicates only has an empty range, at the end of the tree.

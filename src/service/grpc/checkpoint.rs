@@ -12,10 +12,11 @@ use tonic::{Response, Status};
 
 use super::{Answered, answer, status::Denial};
 use crate::{
+    core::number::LogNumber,
     pipeline::{Log, LogStatus, Published},
     proto::{self, Identity, LogKind, LogState},
-    service::Desk,
-    store,
+    service::{Desk, receiving::Share},
+    store::{self, LogRow},
 };
 
 /// Returns the newest checkpoint.
@@ -29,12 +30,18 @@ pub(super) fn newest(
 }
 
 /// Starts a stream of checkpoints.
-pub(super) fn watch(desk: &Desk, request: &proto::WatchCheckpointsRequest) -> Answered<Checkpoints> {
+pub(super) fn watch(
+    desk: &Desk,
+    request: &proto::WatchCheckpointsRequest,
+) -> Answered<Checkpoints> {
     let log = desk.log(&request.log)?;
+    let share = desk.receiving.open();
+    share.check()?;
     Ok(Response::new(Checkpoints {
         heads: WatchStream::new(log.watch()),
         closing: Box::pin(desk.closing.clone().cancelled_owned()),
         ended: false,
+        _share: share,
     }))
 }
 
@@ -46,6 +53,7 @@ pub struct Checkpoints {
     heads: WatchStream<Arc<Published>>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
+    _share: Share,
 }
 
 impl Stream for Checkpoints {
@@ -70,21 +78,31 @@ impl Stream for Checkpoints {
 
 /// Lists the logs, the default one first.
 pub(super) fn logs(desk: &Desk) -> Response<proto::ListLogsResponse> {
-    let logs = desk.pipeline.logs().iter().map(|log| describe(log)).collect();
+    let mut logs: Vec<(LogNumber, proto::Log)> =
+        desk.pipeline.logs().iter().map(|log| (log.number(), describe(log))).collect();
+    // A log with a halt marker was not opened, so nothing of it is known to be published.
+    let halted = desk.pipeline.halted_logs();
+    logs.extend(halted.iter().map(|row| (row.number, describe_row(row, LogState::Halted, 0))));
+    logs.sort_unstable_by_key(|(number, _)| *number);
+    let logs = logs.into_iter().map(|(_, log)| log).collect();
     Response::new(proto::ListLogsResponse { logs })
 }
 
 /// Returns the message of one log.
 pub(super) fn describe(log: &Log) -> proto::Log {
-    let row = log.row();
-    let kind = match row.kind {
-        store::LogKind::Opaque => LogKind::Opaque,
-        store::LogKind::Audit => LogKind::Audit,
-    };
     let state = match log.status() {
         LogStatus::Open => LogState::Open,
         LogStatus::Closed => LogState::Closed,
         LogStatus::Halted => LogState::Halted,
+    };
+    describe_row(log.row(), state, log.published().head().size.get())
+}
+
+/// Returns the message of a log's row.
+fn describe_row(row: &LogRow, state: LogState, tree_size: u64) -> proto::Log {
+    let kind = match row.kind {
+        store::LogKind::Opaque => LogKind::Opaque,
+        store::LogKind::Audit => LogKind::Audit,
     };
     let identity = match row.identity {
         store::LogIdentity::None => Identity::None,
@@ -99,6 +117,6 @@ pub(super) fn describe(log: &Log) -> proto::Log {
         vkeys: row.vkeys.iter().map(ToString::to_string).collect(),
         created_unix_ms: row.created.0,
         identity: identity.into(),
-        tree_size: log.published().head().size.get(),
+        tree_size,
     }
 }

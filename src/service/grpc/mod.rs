@@ -14,15 +14,14 @@ mod status;
 mod stream;
 
 use tonic::{Request, Response, Status, Streaming, service::Routes};
-use tonic_health::pb::health_server::HealthServer;
 
 pub use self::{
     admin::{Admin, Operator, OperatorError},
-    health::report,
     status::{Denial, ERROR_DOMAIN, Fields},
 };
 use super::Desk;
 use crate::{
+    core::entry::ENTRY_BYTES_MAX,
     pipeline::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, IDEMPOTENCY_KEY_BYTES_MAX},
     proto::{self, log_service_server::LogServiceServer},
 };
@@ -32,30 +31,43 @@ use crate::{
 pub const MESSAGE_BYTES_MAX: usize =
     BATCH_BYTES_MAX + BATCH_ENTRIES_MAX * (IDEMPOTENCY_KEY_BYTES_MAX + 16) + 1_024;
 
+/// Most bytes of one message of a stream: twice the longest entry, so that an entry that is a little
+/// too long is refused in its place. A longer message ends its stream.
+pub const STREAM_MESSAGE_BYTES_MAX: usize = 2 * (ENTRY_BYTES_MAX + 1);
+
+/// Most bytes of a request to another service; a name is all that they hold.
+const OTHER_MESSAGE_BYTES_MAX: usize = 64 * 1_024;
+
 /// The answer of a unary call.
 type Answered<T> = Result<Response<T>, Status>;
 
 /// The log's own service.
 pub type LogServer = LogServiceServer<LogFace>;
 
-/// The health service.
-pub type HealthService = HealthServer<tonic_health::server::HealthService>;
-
-/// Returns the log's own service.
+/// Returns the log's own service, for requests that are one message.
 pub fn log_server(desk: &Desk) -> LogServer {
-    LogServiceServer::new(LogFace { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    LogServiceServer::new(LogFace { desk: desk.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// Returns the log's own service, for streams of requests.
+pub fn stream_server(desk: &Desk) -> LogServer {
+    log_server(desk).max_decoding_message_size(STREAM_MESSAGE_BYTES_MAX)
 }
 
 /// Returns the routes of the other services on the network: health and reflection.
-pub fn others(health: HealthService) -> Routes {
+pub fn others(desk: &Desk) -> Routes {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("attestree.v1.LogService")
         .with_service_name("grpc.health.v1.Health")
         .build_v1()
-        .expect("the built descriptor sets decode");
-    Routes::new(health).add_service(reflection).prepare()
+        .expect("the built descriptor sets decode")
+        .max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX);
+    Routes::new(health.max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX))
+        .add_service(reflection)
+        .prepare()
 }
 
 /// `LogService`, method by method.
@@ -70,7 +82,10 @@ impl proto::log_service_server::LogService for LogFace {
     type WatchCheckpointsStream = checkpoint::Checkpoints;
     type ReadEntriesStream = read::Entries;
 
-    async fn append(&self, request: Request<proto::AppendRequest>) -> Answered<proto::AppendResponse> {
+    async fn append(
+        &self,
+        request: Request<proto::AppendRequest>,
+    ) -> Answered<proto::AppendResponse> {
         append::append(&self.desk, request).await
     }
 

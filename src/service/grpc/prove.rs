@@ -15,7 +15,9 @@ use crate::{
     core::{
         hash::TreeHash,
         number::LeafIndex,
-        tree::{NodeId, NodeReader, PROOF_BATCH_MAX, prove_batch, prove_consistency, prove_inclusion},
+        tree::{
+            NodeId, NodeReader, PROOF_BATCH_MAX, prove_batch, prove_consistency, prove_inclusion,
+        },
     },
     pipeline::{Log, Published},
     proto::{self, prove_inclusion_request::Leaf},
@@ -37,7 +39,9 @@ pub(super) fn inclusion(
             let found = find(desk, &log, &published, &hash)?;
             look::index(found.get(), size, "leaf_hash")?
         }
-        None => return Err(Denial::field("leaf", "name the entry by leaf_index or leaf_hash").into()),
+        None => {
+            return Err(Denial::field("leaf", "name the entry by leaf_index or leaf_hash").into());
+        }
     };
     let prover = desk.prover(&log, &published);
     let proof = prove_inclusion(&prover, index, size).map_err(|error| look::unprovable(&error))?;
@@ -57,7 +61,10 @@ pub(super) fn inclusion(
 /// Finds the published entry with a leaf hash, where the log keeps that index.
 fn find(desk: &Desk, log: &Log, published: &Published, bytes: &[u8]) -> Result<LeafIndex, Denial> {
     let Some(hash) = TreeHash::from_slice(bytes) else {
-        return Err(Denial::field("leaf_hash", format!("a leaf hash has 32 bytes, not {}", bytes.len())));
+        return Err(Denial::field(
+            "leaf_hash",
+            format!("a leaf hash has 32 bytes, not {}", bytes.len()),
+        ));
     };
     if log.row().identity != LogIdentity::EntryHash {
         return Err(Denial::no_hash_index());
@@ -95,7 +102,8 @@ pub(super) async fn inclusion_batch(
     // Thousands of tiles may have to come from the disk.
     let (proof, leaves) = look::blocking(move || {
         let prover = reading.prover(&log, &snapshot);
-        let proof = prove_batch(&prover, &indices, size).map_err(|error| look::unprovable(&error))?;
+        let proof =
+            prove_batch(&prover, &indices, size).map_err(|error| look::unprovable(&error))?;
         Ok::<_, Denial>((proof, leaves(&prover, &indices)?))
     })
     .await??;

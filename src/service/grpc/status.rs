@@ -9,12 +9,12 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::OperatorError;
 use crate::{
     core::{entry::EntryError, number::LeafIndex, tile::PathError},
     pipeline::{CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, Refusal},
     proto::AppendRefusal,
 };
-use super::OperatorError;
 
 /// The domain of every `ErrorInfo` of this server.
 pub const ERROR_DOMAIN: &str = "attestree";
@@ -106,6 +106,13 @@ impl Denial {
         Self::new(Code::NotFound, "UNKNOWN_LOG", message).with_field("log")
     }
 
+    /// The health of a service that there is not was asked for.
+    pub fn unknown_service() -> Self {
+        let message =
+            "there is no such service; ask for attestree.v1.LogService, or for the empty name";
+        Self::new(Code::NotFound, "UNKNOWN_SERVICE", message).with_field("service")
+    }
+
     /// An index or a size lies beyond the newest published head.
     pub fn beyond_head(field: &'static str, asked: u64, head: u64) -> Self {
         let message = format!("{field} {asked} lies beyond the published tree of {head} entries");
@@ -132,7 +139,8 @@ impl Denial {
 
     /// The entry was erased; its leaf hash is still in the tree.
     pub fn erased(index: u64) -> Self {
-        let message = format!("the entry at index {index} was erased; its leaf hash can still be proved");
+        let message =
+            format!("the entry at index {index} was erased; its leaf hash can still be proved");
         Self::new(Code::NotFound, "ERASED", message)
     }
 
@@ -150,9 +158,8 @@ impl Denial {
                 Self::new(Code::Aborted, "RACED", message).with_retry(POOL_RETRY)
             }
             OperatorError::Create(CreateError::ShuttingDown) => Self::shutting_down(),
-            OperatorError::Create(CreateError::Store(_) | CreateError::Open(_)) | OperatorError::Files(_) => {
-                Self::new(Code::Internal, "NOT_DONE", message)
-            }
+            OperatorError::Create(CreateError::Store(_) | CreateError::Open(_))
+            | OperatorError::Files(_) => Self::new(Code::Internal, "NOT_DONE", message),
         }
     }
 
@@ -170,7 +177,8 @@ impl Denial {
 
     /// A tile or bundle is not in the published tree, or not that wide.
     pub fn no_tile(head: u64) -> Self {
-        let message = format!("the published tree of {head} entries has no such tile; see its checkpoint");
+        let message =
+            format!("the published tree of {head} entries has no such tile; see its checkpoint");
         Self::new(Code::NotFound, "NO_TILE", message)
     }
 
@@ -180,14 +188,42 @@ impl Denial {
         Self::new(Code::ResourceExhausted, "RECEIVING", message).with_retry(POOL_RETRY)
     }
 
+    /// The answers under way hold as much memory as is set aside for them.
+    pub fn sending() -> Self {
+        let message = "the server is sending as much as it can hold to other readers; come back after the delay";
+        Self::new(Code::ResourceExhausted, "SENDING", message).with_retry(RESTART_RETRY)
+    }
+
     /// A request did not arrive in time.
     pub fn too_slow() -> Self {
-        Self::new(Code::DeadlineExceeded, "TOO_SLOW", "the request did not arrive in time; send it whole")
+        Self::new(
+            Code::DeadlineExceeded,
+            "TOO_SLOW",
+            "the request did not arrive in time; send it whole",
+        )
+    }
+
+    /// The body of a request could not be read: too slow, too much at once, or its client is gone.
+    pub fn unread(error: axum::Error) -> Self {
+        let error = error.into_inner();
+        match error.downcast_ref::<Status>().map(Status::code) {
+            Some(Code::DeadlineExceeded) => Self::too_slow(),
+            Some(Code::ResourceExhausted) => Self::receiving(),
+            _ => Self::new(
+                Code::InvalidArgument,
+                "CUT_OFF",
+                "the request ended early; send it whole",
+            ),
+        }
     }
 
     /// The server is at fault. Details are in its log, not in the answer.
     pub fn internal() -> Self {
-        Self::new(Code::Internal, "INTERNAL", "the server could not read its own data; its log has the details")
+        Self::new(
+            Code::Internal,
+            "INTERNAL",
+            "the server could not read its own data; its log has the details",
+        )
     }
 
     /// The server stops.
@@ -199,24 +235,36 @@ impl Denial {
     pub fn refused(refusal: &Refusal, fields: Fields) -> Self {
         let message = refusal.to_string();
         match refusal {
-            Refusal::Empty => Self::new(Code::InvalidArgument, "NO_ENTRIES", message).with_field(fields.all()),
+            Refusal::Empty => {
+                Self::new(Code::InvalidArgument, "NO_ENTRIES", message).with_field(fields.all())
+            }
             Refusal::Entry { position, error } => Self::entry(*position, *error, fields),
             Refusal::TooMany { .. } => {
-                Self::new(Code::InvalidArgument, "TOO_MANY_ENTRIES", message).with_field(fields.all())
+                Self::new(Code::InvalidArgument, "TOO_MANY_ENTRIES", message)
+                    .with_field(fields.all())
             }
             Refusal::TooLarge { .. } => {
-                Self::new(Code::InvalidArgument, "BATCH_TOO_LARGE", message).with_field(fields.all())
+                Self::new(Code::InvalidArgument, "BATCH_TOO_LARGE", message)
+                    .with_field(fields.all())
             }
             Refusal::KeyLength { position, bytes } => Self::key_length(*position, *bytes, fields),
-            Refusal::UnknownLog => Self::new(Code::NotFound, "UNKNOWN_LOG", message).with_field("log"),
+            Refusal::UnknownLog => {
+                Self::new(Code::NotFound, "UNKNOWN_LOG", message).with_field("log")
+            }
             Refusal::AuditLog => Self::new(Code::FailedPrecondition, "AUDIT_LOG", message),
             Refusal::PoolFull => {
                 Self::new(Code::ResourceExhausted, "POOL_FULL", message).with_retry(POOL_RETRY)
             }
-            Refusal::LogFull => Self::new(Code::ResourceExhausted, "LOG_FULL", message).with_retry(POOL_RETRY),
-            Refusal::NoSpace => Self::new(Code::Unavailable, "NO_SPACE", message).with_retry(RESTART_RETRY),
+            Refusal::LogFull => {
+                Self::new(Code::ResourceExhausted, "LOG_FULL", message).with_retry(POOL_RETRY)
+            }
+            Refusal::NoSpace => {
+                Self::new(Code::Unavailable, "NO_SPACE", message).with_retry(RESTART_RETRY)
+            }
             Refusal::Closed => Self::new(Code::FailedPrecondition, "CLOSED", message),
-            Refusal::Halted => Self::new(Code::Unavailable, "HALTED", message).with_retry(RESTART_RETRY),
+            Refusal::Halted => {
+                Self::new(Code::Unavailable, "HALTED", message).with_retry(RESTART_RETRY)
+            }
             Refusal::ShuttingDown => {
                 Self::new(Code::Unavailable, "SHUTTING_DOWN", message).with_retry(RESTART_RETRY)
             }
@@ -229,7 +277,8 @@ impl Denial {
             EntryError::Empty => "ENTRY_EMPTY",
             EntryError::TooLong { .. } => "ENTRY_TOO_LONG",
         };
-        Self::new(Code::InvalidArgument, reason, error.to_string()).with_field(fields.entry(position))
+        Self::new(Code::InvalidArgument, reason, error.to_string())
+            .with_field(fields.entry(position))
     }
 
     /// One idempotency key is too long.
@@ -241,9 +290,11 @@ impl Denial {
 
     /// An idempotency key belongs to another entry.
     pub fn conflict(position: usize, first: LeafIndex, fields: Fields) -> Self {
-        let message =
-            format!("the idempotency key belongs to another entry, at index {first}; use a key of its own");
-        let denial = Self::new(Code::AlreadyExists, "KEY_CONFLICT", message).with_field(fields.key(position));
+        let message = format!(
+            "the idempotency key belongs to another entry, at index {first}; use a key of its own"
+        );
+        let denial = Self::new(Code::AlreadyExists, "KEY_CONFLICT", message)
+            .with_field(fields.key(position));
         Self { first: Some(first), ..denial }
     }
 
@@ -251,12 +302,10 @@ impl Denial {
     pub fn failed(failure: &Failure, fields: Fields) -> Self {
         match failure {
             Failure::Conflict { position, first } => Self::conflict(*position, *first, fields),
-            Failure::Halted => {
-                Self::new(Code::Unavailable, "HALTED", failure.to_string()).with_retry(RESTART_RETRY)
-            }
-            Failure::Uncertain => {
-                Self::new(Code::Unavailable, "UNCERTAIN", failure.to_string()).with_retry(RESTART_RETRY)
-            }
+            Failure::Halted => Self::new(Code::Unavailable, "HALTED", failure.to_string())
+                .with_retry(RESTART_RETRY),
+            Failure::Uncertain => Self::new(Code::Unavailable, "UNCERTAIN", failure.to_string())
+                .with_retry(RESTART_RETRY),
         }
     }
 
@@ -296,8 +345,11 @@ impl Denial {
 
 impl From<Denial> for Status {
     fn from(denial: Denial) -> Self {
-        let metadata: HashMap<String, String> =
-            denial.first.iter().map(|first| ("first_index".to_owned(), first.to_string())).collect();
+        let metadata: HashMap<String, String> = denial
+            .first
+            .iter()
+            .map(|first| ("first_index".to_owned(), first.to_string()))
+            .collect();
         let mut details = ErrorDetails::with_error_info(denial.reason, ERROR_DOMAIN, metadata);
         if let Some(field) = denial.field {
             details.add_bad_request_violation(field, denial.message.clone());

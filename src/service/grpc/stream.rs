@@ -150,6 +150,7 @@ impl Appends {
         Poll::Ready(())
     }
 
+    /// Submits the entries of a group.
     fn submit(&self, entries: Vec<NewEntry>) -> Submitted {
         if entries.is_empty() {
             return Submitted::Waiting(None);
@@ -172,13 +173,15 @@ impl Appends {
         request: AppendStreamRequest,
     ) -> Result<Option<Result<NewEntry, Denial>>, Denial> {
         if self.header.is_none() {
-            let header = Header { log: self.desk.log(&request.log)?, answer: parse_answer(request.answer)? };
+            let header =
+                Header { log: self.desk.log(&request.log)?, answer: parse_answer(request.answer)? };
             self.header = Some(header);
             if request.entry.is_empty() && request.idempotency_key.is_empty() {
                 return Ok(None);
             }
         } else if !request.log.is_empty() || request.answer != 0 {
-            let message = "log and answer belong into the first message; open a stream for each log";
+            let message =
+                "log and answer belong into the first message; open a stream for each log";
             return Ok(Some(Err(Denial::field("log", message))));
         }
         if let Err(error) = entry::check(&request.entry) {
@@ -232,6 +235,7 @@ impl Places {
         }
     }
 
+    /// Returns the answer of the next submitted entry.
     fn next(
         &mut self,
         desk: &Desk,
@@ -240,7 +244,8 @@ impl Places {
         match self {
             Self::Denied(denial) => Err(denial.clone()),
             Self::Receipted { receipted, hashes, next } => {
-                let outcome = receipted.outcomes.get(*next).expect("a submission has one outcome an entry");
+                let outcome =
+                    receipted.outcomes.get(*next).expect("a submission has one outcome an entry");
                 let leaf_hash = hashes.next().expect("a submission has one leaf hash an entry");
                 let header = header.expect("entries follow the first message");
                 *next += 1;

@@ -1,6 +1,5 @@
 //! `POST /add`: a raw entry in, its leaf index out, once a published checkpoint covers it.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use axum::{
@@ -22,9 +21,6 @@ use crate::{
     },
 };
 
-/// How long a client may take to send one entry: 64 KiB in this time is 17 kbit/s.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Appends the body of a request as one entry.
 pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Response {
     let principal = Principal::of(request.extensions());
@@ -32,14 +28,9 @@ pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Respon
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let entry = match tokio::time::timeout(BODY_TIMEOUT, read(request.into_body(), announced)).await {
-        Ok(Ok(entry)) => entry,
-        Ok(Err(Unread::Denied(denial))) => return denied(&desk.metrics.denied(denial)),
-        // Nobody reads this answer; it only ends the exchange.
-        Ok(Err(Unread::Gone)) => return text(StatusCode::BAD_REQUEST, "the body ended early; send it whole\n"),
-        Err(_elapsed) => {
-            return text(StatusCode::REQUEST_TIMEOUT, "the entry did not arrive in time; send it again\n");
-        }
+    let entry = match read(request.into_body(), announced).await {
+        Ok(entry) => entry,
+        Err(denial) => return denied(&desk.metrics.denied(denial)),
     };
     match append(desk, log, entry, principal).await {
         // The body is the index and nothing else, as Tessera's hammer reads it.
@@ -48,23 +39,16 @@ pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Respon
     }
 }
 
-/// Why a body was not read.
-enum Unread {
-    Denied(Denial),
-    Gone,
-}
-
 /// Reads a body of at most one entry's length.
-async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Unread> {
-    let too_long =
-        |bytes| Unread::Denied(Denial::entry(0, EntryError::TooLong { bytes }, Fields::Single));
+async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Denial> {
+    let too_long = |bytes| Denial::entry(0, EntryError::TooLong { bytes }, Fields::Single);
     if let Some(bytes) = announced.filter(|bytes| *bytes > ENTRY_BYTES_MAX) {
         return Err(too_long(bytes));
     }
     let mut entry = BytesMut::with_capacity(announced.unwrap_or_default());
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_gone| Unread::Gone)?;
+        let chunk = chunk.map_err(Denial::unread)?;
         let bytes = entry.len() + chunk.len();
         if bytes > ENTRY_BYTES_MAX {
             return Err(too_long(bytes));
@@ -74,7 +58,12 @@ async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Unread> {
     Ok(entry.freeze())
 }
 
-async fn append(desk: &Desk, log: &Arc<Log>, bytes: Bytes, principal: Bytes) -> Result<u64, Denial> {
+async fn append(
+    desk: &Desk,
+    log: &Arc<Log>,
+    bytes: Bytes,
+    principal: Bytes,
+) -> Result<u64, Denial> {
     let entries = vec![NewEntry { bytes, key: None }];
     let submission = Submission { entries, principal, atomic: false };
     let ticket = desk

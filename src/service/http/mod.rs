@@ -30,10 +30,12 @@ pub fn router(desk: Desk) -> Router {
         extensions.get::<Compressible>().is_some()
     };
     // The fastest level: bundles are compressed on the way out, each time they are asked for.
-    let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_it);
+    let compression =
+        CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_it);
     Router::new().fallback(serve).layer(compression).with_state(desk)
 }
 
+/// Answers one request.
 async fn serve(State(desk): State<Desk>, request: Request) -> Response {
     let target = match route::find(&desk, request.uri().path()) {
         Ok(target) => target,
@@ -51,7 +53,10 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
         Target::Add(log) => add::add(&desk, &log, request).await,
         Target::Resource(log, resource) => {
             let file = tiles::serve(&desk, &log, resource).await;
-            file.map_or_else(|denial| denied(&denial), |file| file.answer(request.method(), request.headers()))
+            file.map_or_else(
+                |denial| denied(&denial),
+                |file| file.answer(request.method(), request.headers()),
+            )
         }
         Target::Health => text(StatusCode::OK, "alive\n"),
         Target::Ready => match desk.ready.reason() {
@@ -64,7 +69,8 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
 
 fn metrics(desk: &Desk) -> Response {
     let mut response = text(StatusCode::OK, desk.metrics.encode(&desk.pipeline));
-    let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let openmetrics =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, openmetrics);
     response
 }
@@ -92,10 +98,13 @@ fn not_allowed(target: &Target) -> Response {
 /// Answers with why a request is not done.
 fn denied(denial: &Denial) -> Response {
     let status = match denial.code() {
-        Code::InvalidArgument if denial.reason() == "ENTRY_TOO_LONG" => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::InvalidArgument if denial.reason() == "ENTRY_TOO_LONG" => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::NotFound | Code::OutOfRange => StatusCode::NOT_FOUND,
         Code::AlreadyExists | Code::FailedPrecondition => StatusCode::CONFLICT,
+        Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -104,7 +113,8 @@ fn denied(denial: &Denial) -> Response {
     if let Some(after) = denial.retry_after() {
         // HTTP counts whole seconds; a fraction is rounded up.
         let seconds = after.as_millis().div_ceil(1_000);
-        let seconds = HeaderValue::try_from(seconds.to_string()).expect("digits are a header value");
+        let seconds =
+            HeaderValue::try_from(seconds.to_string()).expect("digits are a header value");
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response

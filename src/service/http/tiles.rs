@@ -1,5 +1,7 @@
 //! Checkpoints, tiles and entry bundles as static files (c2sp.org/tlog-tiles).
 
+use core::fmt::Write as _;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
@@ -10,17 +12,26 @@ use bytes::Bytes;
 use super::Compressible;
 use crate::{
     core::{
+        entry::ENTRY_BYTES_MAX,
         hash::{HASH_BYTES, TreeHash},
-        number::TreeSize,
+        number::{LeafIndex, TreeSize},
         tile::Resource,
         tree::{TILE_HEIGHT, TileId},
     },
     pipeline::{Log, Published},
-    service::{Desk, grpc::Denial, look, segment},
+    service::{
+        Desk,
+        grpc::Denial,
+        look,
+        sending::{Share, Slices},
+    },
 };
 
 /// Hashes of a full tile, entries of a full bundle.
 const WIDTH: u64 = 256;
+
+/// Most bytes of a bundle: 256 of the longest entries, with two bytes of length each.
+const BUNDLE_BYTES_MAX: usize = 256 * (2 + ENTRY_BYTES_MAX);
 
 /// A tile or bundle never changes once it is published.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -28,7 +39,9 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// A checkpoint is asked for each time; the entity tag makes that cheap.
 const REVALIDATE: &str = "no-cache";
 
+/// The type of tiles and bundles.
 const BINARY: &str = "application/octet-stream";
+/// The type of checkpoints.
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What is served at one address.
@@ -37,6 +50,8 @@ pub(super) struct File {
     media_type: &'static str,
     cache: &'static str,
     compressible: bool,
+    /// The share of the sending budget, where the file is large.
+    share: Option<Share>,
 }
 
 /// Reads what a resource of a log holds.
@@ -45,20 +60,33 @@ pub(super) async fn serve(desk: &Desk, log: &Log, resource: Resource) -> Result<
     match resource {
         Resource::Checkpoint => {
             let bytes = published.checkpoint.note().clone();
-            Ok(File { bytes, media_type: TEXT, cache: REVALIDATE, compressible: true })
+            Ok(File { bytes, media_type: TEXT, cache: REVALIDATE, compressible: true, share: None })
         }
         Resource::Tile { level, index, width } => {
             let bytes = tile(desk, log, &published, TileId { level, index }, u64::from(width))?;
-            Ok(File { bytes, media_type: BINARY, cache: IMMUTABLE, compressible: false })
+            Ok(File {
+                bytes,
+                media_type: BINARY,
+                cache: IMMUTABLE,
+                compressible: false,
+                share: None,
+            })
         }
         Resource::Entries { index, width } => {
             let width = u64::from(width);
             within(published.head().size, TileId { level: 0, index }, width)?;
             let from = index * WIDTH;
             let (store, log) = (desk.pipeline.store().clone(), log.number());
-            // A bundle has up to 16 MiB.
-            let bytes = look::blocking(move || segment::encode(&store, log, from, from + width)).await??;
-            Ok(File { bytes, media_type: BINARY, cache: IMMUTABLE, compressible: true })
+            let (Some(from), Some(to)) = (LeafIndex::new(from), TreeSize::new(from + width)) else {
+                unreachable!("a published bundle stays below the largest size");
+            };
+            let mut share = desk.sending.take(BUNDLE_BYTES_MAX).await?;
+            let bytes = look::blocking(move || store.entries(log, from, to))
+                .await?
+                .map_err(|error| look::unreadable(&error))?;
+            share.shrink(bytes.len());
+            let share = Some(share);
+            Ok(File { bytes, media_type: BINARY, cache: IMMUTABLE, compressible: true, share })
         }
     }
 }
@@ -75,7 +103,13 @@ fn within(size: TreeSize, tile: TileId, width: u64) -> Result<u64, Denial> {
 }
 
 /// Returns the first `width` hashes of a tile.
-fn tile(desk: &Desk, log: &Log, published: &Published, id: TileId, width: u64) -> Result<Bytes, Denial> {
+fn tile(
+    desk: &Desk,
+    log: &Log,
+    published: &Published,
+    id: TileId,
+    width: u64,
+) -> Result<Bytes, Denial> {
     let size = published.head().size;
     let available = within(size, id, width)?;
     let bytes = usize::try_from(width).expect("a tile has 256 hashes") * HASH_BYTES;
@@ -86,8 +120,11 @@ fn tile(desk: &Desk, log: &Log, published: &Published, id: TileId, width: u64) -
         partial.truncate(bytes);
         return Ok(partial.into());
     }
-    let tile = desk.pipeline.reader().tile(log.number(), id).map_err(|error| look::unreadable(&error))?;
-    Ok(Bytes::copy_from_slice(tile.hashes_bytes().get(..bytes).expect("a full tile has 256 hashes")))
+    let tile =
+        desk.pipeline.reader().tile(log.number(), id).map_err(|error| look::unreadable(&error))?;
+    Ok(Bytes::copy_from_slice(
+        tile.hashes_bytes().get(..bytes).expect("a full tile has 256 hashes"),
+    ))
 }
 
 impl File {
@@ -114,7 +151,10 @@ impl File {
         if self.compressible {
             response.extensions_mut().insert(Compressible);
         }
-        *response.body_mut() = Body::from(self.bytes);
+        *response.body_mut() = match self.share {
+            None => Body::from(self.bytes),
+            Some(share) => Body::new(Slices::new(self.bytes, share)),
+        };
         response
     }
 }
@@ -127,7 +167,7 @@ fn entity_tag(bytes: &[u8]) -> HeaderValue {
     let mut tag = String::with_capacity(36);
     tag.push_str("W/\"");
     for byte in hash.as_bytes().iter().take(16) {
-        tag.push_str(&format!("{byte:02x}"));
+        write!(tag, "{byte:02x}").expect("a string takes everything");
     }
     tag.push('"');
     HeaderValue::try_from(tag).expect("hexadecimal digits are a header value")

@@ -72,10 +72,14 @@ async fn a_full_pool_refuses_entries_of_a_stream_and_goes_on() {
     let entries: Vec<String> = (0..3_000).map(|number| format!("streamed {number}")).collect();
     let requests: Vec<proto::AppendStreamRequest> = entries
         .iter()
-        .map(|entry| proto::AppendStreamRequest { entry: entry.clone().into(), ..Default::default() })
+        .map(|entry| proto::AppendStreamRequest {
+            entry: entry.clone().into(),
+            ..Default::default()
+        })
         .collect();
     let answers = site.client.append_stream(iter(requests)).await.unwrap().into_inner();
-    let outcomes: Vec<Outcome> = answers.map(|answer| answer.unwrap().outcome.unwrap()).collect().await;
+    let outcomes: Vec<Outcome> =
+        answers.map(|answer| answer.unwrap().outcome.unwrap()).collect().await;
     assert_eq!(outcomes.len(), entries.len());
     let mut refused = 0;
     for (outcome, entry) in outcomes.into_iter().zip(entries) {

@@ -9,7 +9,9 @@ use attestree::{
 };
 use bytes::Bytes;
 use tokio_stream::{StreamExt as _, iter};
-use tonic::Code::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, Unimplemented};
+use tonic::Code::{
+    AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, Unimplemented,
+};
 use tonic_types::StatusExt as _;
 
 use super::site::{Site, append, refused};
@@ -28,7 +30,10 @@ fn keyed(entries: &[(&[u8], &[u8])]) -> proto::AppendBatchRequest {
         entry: Bytes::copy_from_slice(entry),
         idempotency_key: Bytes::copy_from_slice(key),
     };
-    proto::AppendBatchRequest { keyed_entries: entries.iter().map(entry).collect(), ..Default::default() }
+    proto::AppendBatchRequest {
+        keyed_entries: entries.iter().map(entry).collect(),
+        ..Default::default()
+    }
 }
 
 /// Returns the size that the log has now.
@@ -102,11 +107,16 @@ async fn idempotency_keys_have_a_longest_and_an_owner() {
 
     refused(client.append(named("x", &longer)).await, InvalidArgument, "idempotency_key");
     let request = keyed(&[(b"x", b"short"), (b"y", &longer)]);
-    refused(client.append_batch(request).await, InvalidArgument, "keyed_entries[1].idempotency_key");
+    refused(
+        client.append_batch(request).await,
+        InvalidArgument,
+        "keyed_entries[1].idempotency_key",
+    );
 
     let first = client.append(named("x", &longest)).await.unwrap().into_inner();
     site.accepted(first.leaf_index, "x");
-    let status = refused(client.append(named("y", &longest)).await, AlreadyExists, "idempotency_key");
+    let status =
+        refused(client.append(named("y", &longest)).await, AlreadyExists, "idempotency_key");
     let details = status.get_error_details();
     assert_eq!(details.error_info().unwrap().metadata["first_index"], "0");
     let request = keyed(&[(b"a", b"short"), (b"y", &longest)]);
@@ -159,7 +169,8 @@ async fn nothing_lies_beyond_the_head() {
         let request = proto::ProveInclusionRequest { leaf, ..Default::default() };
         refused(client.prove_inclusion(request).await, OutOfRange, "leaf_index");
         let leaf = Some(Leaf::LeafIndex(0));
-        let request = proto::ProveInclusionRequest { leaf, tree_size: Some(beyond), ..Default::default() };
+        let request =
+            proto::ProveInclusionRequest { leaf, tree_size: Some(beyond), ..Default::default() };
         refused(client.prove_inclusion(request).await, OutOfRange, "tree_size");
         let request = proto::ProveInclusionBatchRequest {
             leaf_indices: vec![0, leaf_index],
@@ -194,7 +205,8 @@ async fn arguments_that_contradict_themselves_are_refused() {
     let mut client = site.client.clone();
     let request = proto::ReadEntriesRequest { from: 9, to: Some(8), ..Default::default() };
     refused(client.read_entries(request).await, InvalidArgument, "from");
-    let request = proto::ProveConsistencyRequest { old_size: 9, new_size: Some(8), ..Default::default() };
+    let request =
+        proto::ProveConsistencyRequest { old_size: 9, new_size: Some(8), ..Default::default() };
     refused(client.prove_consistency(request).await, InvalidArgument, "old_size");
     let request = proto::ProveConsistencyRequest::default();
     refused(client.prove_consistency(request).await, InvalidArgument, "old_size");
@@ -244,7 +256,8 @@ async fn one_refusal_does_not_end_a_stream() {
         send(vec![6], vec![]),
     ];
     let answers = site.client.append_stream(iter(requests)).await.unwrap().into_inner();
-    let outcomes: Vec<Outcome> = answers.map(|answer| answer.unwrap().outcome.unwrap()).collect().await;
+    let outcomes: Vec<Outcome> =
+        answers.map(|answer| answer.unwrap().outcome.unwrap()).collect().await;
     let codes: Vec<i32> = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -260,7 +273,9 @@ async fn one_refusal_does_not_end_a_stream() {
     for (outcome, entry) in outcomes.iter().zip([1, 0, 0, 0, 0, 5, 6]) {
         match outcome {
             Outcome::Appended(appended) => site.accepted(appended.leaf_index, vec![entry]),
-            Outcome::Refused(refusal) if refusal.code == exists => assert_eq!(refusal.first_index, Some(0)),
+            Outcome::Refused(refusal) if refusal.code == exists => {
+                assert_eq!(refusal.first_index, Some(0));
+            }
             Outcome::Refused(refusal) => assert_eq!(refusal.first_index, None),
         }
     }

@@ -19,24 +19,71 @@ async fn what_is_no_resource_is_not_found() {
     let mut site = Site::start(&[]).await;
     site.fill(1_300, 3).await;
     let address = site.server.address();
-    for path in ["/tile/0/000", "/tile/0/004", "/tile/0/005.p/20", "/tile/1/000.p/5", "/tile/entries/000"] {
+    for path in
+        ["/tile/0/000", "/tile/0/004", "/tile/0/005.p/20", "/tile/1/000.p/5", "/tile/entries/000"]
+    {
         assert_eq!(get(address, path).await.status, 200, "{path}");
     }
     let absent = [
         // Not there, or not that wide.
-        "/tile/0/005", "/tile/0/005.p/21", "/tile/0/006.p/1", "/tile/1/000", "/tile/1/000.p/6", "/tile/2/000.p/1",
-        "/tile/63/000.p/1", "/tile/entries/005", "/tile/entries/x999/x999/x999/999",
+        "/tile/0/005",
+        "/tile/0/005.p/21",
+        "/tile/0/006.p/1",
+        "/tile/1/000",
+        "/tile/1/000.p/6",
+        "/tile/2/000.p/1",
+        "/tile/63/000.p/1",
+        "/tile/entries/005",
+        "/tile/entries/x999/x999/x999/999",
         "/tile/0/x999/x999/x999/x999/x999/x999/999",
         // Not canonical.
-        "/tile/00/000", "/tile/0/0", "/tile/0/00", "/tile/0/0000", "/tile/0/x000/000", "/tile/0/000/000",
-        "/tile/0/x001/x000", "/tile/0/x1/000", "/tile/0/X001/000", "/tile/0/+00", "/tile/0/-01", "/tile/64/000",
-        "/tile/256/000", "/tile/0/000.p/0", "/tile/0/000.p/00", "/tile/0/000.p/01", "/tile/0/000.p/256",
-        "/tile/0/000.p/", "/tile/0/000.p", "/tile/0/000.P/1", "/tile/0/000.p/1/", "/tile/0/000/", "/tile/0/",
-        "/tile/0", "/tile/", "/tile", "/tile//000", "//tile/0/000", "/tile/0/%30%30%30", "/tile/0/000%00",
-        "/tile/entries/", "/tile/entries", "/tile/data/000", "/checkpoint/", "/checkpoint/x", "/Checkpoint",
+        "/tile/00/000",
+        "/tile/0/0",
+        "/tile/0/00",
+        "/tile/0/0000",
+        "/tile/0/x000/000",
+        "/tile/0/000/000",
+        "/tile/0/x001/x000",
+        "/tile/0/x1/000",
+        "/tile/0/X001/000",
+        "/tile/0/+00",
+        "/tile/0/-01",
+        "/tile/64/000",
+        "/tile/256/000",
+        "/tile/0/000.p/0",
+        "/tile/0/000.p/00",
+        "/tile/0/000.p/01",
+        "/tile/0/000.p/256",
+        "/tile/0/000.p/",
+        "/tile/0/000.p",
+        "/tile/0/000.P/1",
+        "/tile/0/000.p/1/",
+        "/tile/0/000/",
+        "/tile/0/",
+        "/tile/0",
+        "/tile/",
+        "/tile",
+        "/tile//000",
+        "//tile/0/000",
+        "/tile/0/%30%30%30",
+        "/tile/0/000%00",
+        "/tile/entries/",
+        "/tile/entries",
+        "/tile/data/000",
+        "/checkpoint/",
+        "/checkpoint/x",
+        "/Checkpoint",
         // Not below the log.
-        "/", "/hostile", "/hostile/", "/other/checkpoint", "/../checkpoint", "/hostile/../checkpoint",
-        "/hostile/tile/0/9999", "/hostile/hostile/checkpoint", "/proc/self/status", "/data/CURRENT",
+        "/",
+        "/hostile",
+        "/hostile/",
+        "/other/checkpoint",
+        "/../checkpoint",
+        "/hostile/../checkpoint",
+        "/hostile/tile/0/9999",
+        "/hostile/hostile/checkpoint",
+        "/proc/self/status",
+        "/data/CURRENT",
     ];
     for path in absent {
         let reply = get(address, path).await;
@@ -52,12 +99,17 @@ async fn what_is_no_resource_is_not_found() {
 async fn methods_that_make_no_sense_are_told_which_do() {
     let mut site = Site::start(&[]).await;
     let address = site.server.address();
-    for (path, allowed) in [("/checkpoint", "get, head"), ("/add", "post"), ("/metrics", "get, head")] {
-        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+    for (path, allowed) in
+        [("/checkpoint", "get, head"), ("/add", "post"), ("/metrics", "get, head")]
+    {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"]
+        {
             if allowed.contains(&method.to_lowercase()) {
                 continue;
             }
-            let reply = exchange(address, &request(method, path, &["content-length: 0"], b"")).await.unwrap();
+            let reply = exchange(address, &request(method, path, &["content-length: 0"], b""))
+                .await
+                .unwrap();
             assert_eq!(reply.status, 405, "{method} {path}: {reply:?}");
             assert_eq!(reply.header("allow"), Some(allowed), "{method} {path}");
         }
@@ -149,8 +201,13 @@ async fn random_bytes_disturb_nobody() {
     let mut site = Site::start(&[]).await;
     let address = site.server.address();
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
-    let beginnings: [&[u8]; 5] =
-        [b"", b"GET ", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01", b"POST /add HTTP/1.1\r\nhost: x\r\n"];
+    let beginnings: [&[u8]; 5] = [
+        b"",
+        b"GET ",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01",
+        b"POST /add HTTP/1.1\r\nhost: x\r\n",
+    ];
     for number in 0..400_usize {
         let mut bytes = vec![0; 24 + random.next_u32() as usize % 4_000];
         random.fill_bytes(&mut bytes);

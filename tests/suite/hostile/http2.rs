@@ -88,7 +88,11 @@ async fn streams_beyond_the_limit_are_refused_one_by_one() {
     let mut refused = 0;
     while refused < 100 {
         let read = timeout(Duration::from_secs(30), stream.read_buf(&mut received)).await;
-        assert_ne!(read.expect("streams beyond the limit are refused").unwrap(), 0, "the connection is kept");
+        assert_ne!(
+            read.expect("streams beyond the limit are refused").unwrap(),
+            0,
+            "the connection is kept"
+        );
         let resets = frames_of(&received).into_iter().filter(|(kind, ..)| *kind == RST_STREAM);
         refused = resets
             .inspect(|(_, stream, code)| {
@@ -116,11 +120,20 @@ async fn floods_of_frames_end_with_their_connection() {
         .collect();
     let endless_headers = [
         frame(HEADERS, 0, 1, &post_add()),
-        many(2_000, &frame(CONTINUATION, 0, 1, &[&[0x00, 1, b'x', 0x7f, 0x81, 0x7e][..], &[b'y'; 16_000]].concat())),
+        many(
+            2_000,
+            &frame(
+                CONTINUATION,
+                0,
+                1,
+                &[&[0x00, 1, b'x', 0x7f, 0x81, 0x7e][..], &[b'y'; 16_000]].concat(),
+            ),
+        ),
     ]
     .concat();
     // One long header in the dynamic table, then named again and again: a few bytes each.
-    let bomb = [&[0x40, 1, b'x', 0x7f, 0xe1, 0x1e][..], &[b'y'; 4_000], &many(10_000, &[0xbe])].concat();
+    let bomb =
+        [&[0x40, 1, b'x', 0x7f, 0xe1, 0x1e][..], &[b'y'; 4_000], &many(10_000, &[0xbe])].concat();
     for (name, frames) in [
         ("pings", many(100_000, &frame(PING, 0, 0, b"12345678"))),
         ("settings", many(50_000, &frame(SETTINGS, 0, 0, b""))),
@@ -129,7 +142,10 @@ async fn floods_of_frames_end_with_their_connection() {
         ("endless headers", endless_headers),
         ("a header bomb", frame(HEADERS, END_HEADERS, 1, &[post_add(), bomb].concat())),
         ("a long frame", [vec![0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1], vec![0; 100_000]].concat()),
-        ("a window too large", many(2, &frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes()))),
+        (
+            "a window too large",
+            many(2, &frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes())),
+        ),
         ("a window of nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4])),
         ("data on no stream", frame(DATA, 0, 7, b"x")),
         ("an even stream", frame(HEADERS, END_HEADERS, 2, &post_add())),

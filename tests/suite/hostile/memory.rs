@@ -26,8 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The smallest limits that take the largest batch.
 const FLAGS: &[&str] = &[
-    "--pool-bytes-max", "33554432", "--receive-bytes-max", "33554432", "--tile-cache-bytes", "4194304",
-    "--block-cache-bytes", "4194304",
+    "--pool-bytes-max",
+    "33554432",
+    "--receive-bytes-max",
+    "33554432",
+    "--tile-cache-bytes",
+    "4194304",
+    "--block-cache-bytes",
+    "4194304",
 ];
 
 /// The flags above are 72 MiB. What is encoded for a commit and what waits for the disk are copies
@@ -42,11 +48,17 @@ fn assert_flat(site: &Site) {
 }
 
 async fn channel(site: &Site) -> Channel {
-    Endpoint::from_shared(format!("http://{}", site.server.address())).unwrap().connect().await.unwrap()
+    Endpoint::from_shared(format!("http://{}", site.server.address()))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
 }
 
 /// Begins a call of 16 MiB, sends 15 of them and never the rest. The sender keeps it open.
-fn half_sent(method: &str) -> (Request<tonic::body::Body>, mpsc::Sender<Result<Bytes, Infallible>>) {
+fn half_sent(
+    method: &str,
+) -> (Request<tonic::body::Body>, mpsc::Sender<Result<Bytes, Infallible>>) {
     let length = 16_u32 << 20;
     let (send, chunks) = mpsc::channel(15 * 16 + 1);
     send.try_send(Ok([&[0], &length.to_be_bytes()[..]].concat().into())).unwrap();

@@ -23,8 +23,12 @@ pub(crate) struct Reply {
 impl Reply {
     /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let value = |line: &'_ str| line.strip_prefix(name)?.strip_prefix(':').map(str::trim).map(str::len);
-        self.head.lines().find(|line| value(line).is_some()).map(|line| line[name.len() + 1..].trim())
+        let value =
+            |line: &'_ str| line.strip_prefix(name)?.strip_prefix(':').map(str::trim).map(str::len);
+        self.head
+            .lines()
+            .find(|line| value(line).is_some())
+            .map(|line| line[name.len() + 1..].trim())
     }
 }
 
@@ -85,5 +89,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Reply {
 /// Posts an entry to `/add`.
 pub(crate) async fn add(address: SocketAddr, entry: &[u8]) -> Reply {
     let length = format!("content-length: {}", entry.len());
-    exchange(address, &request("POST", "/add", &[&length], entry)).await.expect("an entry is answered")
+    exchange(address, &request("POST", "/add", &[&length], entry))
+        .await
+        .expect("an entry is answered")
 }

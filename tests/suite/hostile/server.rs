@@ -56,9 +56,12 @@ impl Server {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
         // Read to the end even when nobody listens, so that the child never blocks on the pipe.
-        thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
+        thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+        });
         let first = lines.recv_timeout(PATIENCE);
-        let address = first.as_deref().ok().and_then(|line| line.strip_prefix("listening on http://"));
+        let address =
+            first.as_deref().ok().and_then(|line| line.strip_prefix("listening on http://"));
         let Some(address) = address.map(|text| text.trim_end_matches('/').parse().unwrap()) else {
             let _ended = child.kill();
             let said = fs::read_to_string(scratch.path().join("stderr")).unwrap();
@@ -123,6 +126,7 @@ fn init(data: &Path, log: &NewLog) -> String {
         .unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "init: {said}{}", String::from_utf8_lossy(&done.stderr));
-    let key = said.split_whitespace().find(|word| word.starts_with(log.origin) && word.contains('+'));
+    let key =
+        said.split_whitespace().find(|word| word.starts_with(log.origin) && word.contains('+'));
     key.unwrap_or_else(|| panic!("init prints the verifier key: {said}")).to_owned()
 }

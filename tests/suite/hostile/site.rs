@@ -54,7 +54,10 @@ impl Site {
     pub(crate) fn accepted(&mut self, index: u64, entry: impl Into<Bytes>) {
         let entry = entry.into();
         let before = self.accepted.insert(index, entry.clone());
-        assert!(before.is_none_or(|before| before == entry), "two entries were promised index {index}");
+        assert!(
+            before.is_none_or(|before| before == entry),
+            "two entries were promised index {index}"
+        );
     }
 
     /// Appends an entry that the server has to take.
@@ -73,7 +76,8 @@ impl Site {
             let fillers = (0..=u8::MAX).cycle().take(left.min(batch));
             let entries: Vec<Bytes> = fillers.map(|filler| vec![filler; bytes].into()).collect();
             left -= entries.len();
-            let request = proto::AppendBatchRequest { entries: entries.clone(), ..Default::default() };
+            let request =
+                proto::AppendBatchRequest { entries: entries.clone(), ..Default::default() };
             let answer = self.client.append_batch(request).await.unwrap().into_inner();
             for (index, entry) in (answer.from..answer.to).zip(entries) {
                 self.accepted(index, entry);
@@ -83,7 +87,8 @@ impl Site {
 
     /// Returns the newest checkpoint's head, verified.
     pub(crate) async fn head(&mut self) -> TreeHead {
-        let answer = self.client.get_checkpoint(proto::GetCheckpointRequest::default()).await.unwrap();
+        let answer =
+            self.client.get_checkpoint(proto::GetCheckpointRequest::default()).await.unwrap();
         let note = answer.into_inner().checkpoint.unwrap().note;
         SignedCheckpoint::verify(&note, &self.key).unwrap().head()
     }
@@ -134,7 +139,8 @@ pub(crate) fn refused<T>(answer: Result<T, Status>, code: Code, field: &str) -> 
     let info = details.error_info().unwrap_or_else(|| panic!("a refusal has a reason: {status:?}"));
     assert_eq!(info.domain, "attestree");
     let violations = details.bad_request().map(|request| request.field_violations.clone());
-    let fields: Vec<String> = violations.unwrap_or_default().into_iter().map(|wrong| wrong.field).collect();
+    let fields: Vec<String> =
+        violations.unwrap_or_default().into_iter().map(|wrong| wrong.field).collect();
     assert_eq!(fields, [field], "{status:?}");
     status
 }

@@ -17,13 +17,16 @@ async fn a_stream_dropped_half_way_costs_nobody_anything() {
     for round in 0..20_u32 {
         let mut client = site.connect().await;
         let (send, requests) = mpsc::channel(64);
-        let mut answers = client.append_stream(ReceiverStream::new(requests)).await.unwrap().into_inner();
+        let mut answers =
+            client.append_stream(ReceiverStream::new(requests)).await.unwrap().into_inner();
         for number in 0..50_u32 {
             send.send(streamed(format!("{round} {number}"))).await.unwrap();
         }
         // What was answered before the client vanished is a promise like any other.
         for number in 0..round {
-            let Some(Outcome::Appended(appended)) = answers.message().await.unwrap().unwrap().outcome else {
+            let Some(Outcome::Appended(appended)) =
+                answers.message().await.unwrap().unwrap().outcome
+            else {
                 panic!("the log takes entries");
             };
             site.accepted(appended.leaf_index, format!("{round} {number}"));
@@ -42,7 +45,10 @@ async fn clients_that_vanish_before_the_answer_are_forgotten() {
             let mut client = site.client.clone();
             calls.spawn(async move {
                 let entry = format!("vanishing {round} {number}");
-                client.append(append(entry.clone())).await.map(|answer| (answer.into_inner().leaf_index, entry))
+                client
+                    .append(append(entry.clone()))
+                    .await
+                    .map(|answer| (answer.into_inner().leaf_index, entry))
             });
         }
         // Some are answered, all others are cancelled wherever they are.
@@ -64,7 +70,8 @@ async fn readers_that_do_not_read_delay_nobody() {
     let mut watches = Vec::new();
     let mut reads = Vec::new();
     for _ in 0..50 {
-        let watch = idle.watch_checkpoints(proto::WatchCheckpointsRequest::default()).await.unwrap();
+        let watch =
+            idle.watch_checkpoints(proto::WatchCheckpointsRequest::default()).await.unwrap();
         watches.push(watch.into_inner());
     }
     for _ in 0..8 {
@@ -110,9 +117,11 @@ async fn readers_that_do_not_read_delay_nobody() {
 async fn a_stream_whose_answers_are_not_read_holds_up_only_itself() {
     let mut site = Site::start(&[]).await;
     let mut greedy = site.connect().await;
-    let receipts = proto::AppendStreamRequest { answer: proto::Answer::Receipt.into(), ..Default::default() };
+    let receipts =
+        proto::AppendStreamRequest { answer: proto::Answer::Receipt.into(), ..Default::default() };
     let (send, requests) = mpsc::channel(16);
-    let mut answers = greedy.append_stream(ReceiverStream::new(requests)).await.unwrap().into_inner();
+    let mut answers =
+        greedy.append_stream(ReceiverStream::new(requests)).await.unwrap().into_inner();
     send.send(receipts).await.unwrap();
     // Sends until nothing is taken any more, which shows as a full channel, or all is sent.
     let mut sent = 0_u32;
@@ -129,7 +138,9 @@ async fn a_stream_whose_answers_are_not_read_holds_up_only_itself() {
     drop(send);
     let mut next = 0;
     while let Some(answer) = answers.message().await.unwrap() {
-        let Some(Outcome::Appended(appended)) = answer.outcome else { panic!("the log takes entries") };
+        let Some(Outcome::Appended(appended)) = answer.outcome else {
+            panic!("the log takes entries")
+        };
         site.accepted(appended.leaf_index, format!("unread {next}"));
         next += 1;
     }
@@ -143,7 +154,8 @@ async fn an_endless_stream_of_refusals_is_answered_one_by_one() {
     let bad = (0..20_000).map(|_| streamed(Bytes::new()));
     let requests = iter(std::iter::once(streamed("good")).chain(bad));
     let answers = site.client.append_stream(requests).await.unwrap().into_inner();
-    let outcomes: Vec<Outcome> = answers.map(|answer| answer.unwrap().outcome.unwrap()).collect().await;
+    let outcomes: Vec<Outcome> =
+        answers.map(|answer| answer.unwrap().outcome.unwrap()).collect().await;
     assert_eq!(outcomes.len(), 20_001);
     let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count();
     assert_eq!(refused, 20_000);

@@ -1,0 +1,42 @@
+//! Entries to append, made before the measurement.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+/// Bytes of the pool: larger than any cache that would make hashing look faster than it is, and
+/// with a window at each byte enough for 16 million different entries.
+const POOL_BYTES: usize = 16 << 20;
+
+/// Windows into a pool of random bytes: an entry costs a reference count and no copy.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pool: Bytes,
+    size: usize,
+    next: AtomicU64,
+}
+
+impl Payload {
+    /// Makes a pool for entries of `size` bytes. The same seed gives the same entries.
+    pub(super) fn new(seed: u64, size: usize) -> Self {
+        let mut pool = vec![0; POOL_BYTES + size];
+        ChaCha20Rng::seed_from_u64(seed).fill_bytes(&mut pool);
+        Self { pool: pool.into(), size, next: AtomicU64::new(0) }
+    }
+
+    /// Takes the numbers of the next `count` entries; returns the first.
+    pub(super) fn reserve(&self, count: usize) -> u64 {
+        self.next.fetch_add(u64::try_from(count).expect("a usize fits in 64 bits"), Relaxed)
+    }
+
+    /// Returns the entry with a number: the same each time.
+    pub(super) fn entry(&self, number: u64) -> Bytes {
+        // An odd step visits each of the 2^24 offsets once before it comes back to the first.
+        let step = u64::try_from(self.size | 1).expect("an entry has 65,535 bytes at most");
+        let pool = u64::try_from(POOL_BYTES).expect("the pool has 16 MiB");
+        let offset = usize::try_from(number.wrapping_mul(step) % pool).expect("below the pool");
+        self.pool.slice(offset..offset + self.size)
+    }
+}

@@ -1,0 +1,273 @@
+//! The last write in the WAL, which a power loss may have left with pages missing.
+//!
+//! A commit is one record of the WAL, and the next one begins after its sync has returned. So at
+//! most the last record of the newest WAL is not wholly on disk. RocksDB drops it by itself where it
+//! ends too early. But the file system may have written some of its pages and not others, in any
+//! order; those read as zeros, and RocksDB refuses them like damage in the middle. This module tells
+//! the two apart: if no write begins behind the damaged one, that one was never acknowledged.
+//!
+//! What it can't tell apart is the loss of pages of the very last write before and after its sync:
+//! a disk that loses what it has synced. The watermark does, where that write was signed.
+//!
+//! # Format
+//!
+//! The WAL is RocksDB's: blocks of 32 KiB with records, or fragments of records, of a 7-byte header
+//! (masked CRC-32C over type and bytes, u16 length, u8 type; little-endian) and their bytes; a block
+//! ends in zeros where no header fits. Types are 1 full, 2 first, 3 middle, 4 last. See
+//! <https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format>.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Bytes of a block.
+const BLOCK_BYTES: usize = 32 << 10;
+
+/// Bytes before each fragment.
+const HEADER_BYTES: usize = 7;
+
+/// Type of a record that is whole.
+const FULL: u8 = 1;
+
+/// Type of the first fragment of a record.
+const FIRST: u8 = 2;
+
+/// Type of a fragment between the first and the last.
+const MIDDLE: u8 = 3;
+
+/// Type of the last fragment of a record.
+const LAST: u8 = 4;
+
+/// What is wrong with a WAL, if anything is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// Every record is whole.
+    Whole,
+    /// The last record is not whole; it begins at this offset.
+    Torn(usize),
+    /// A record that others follow is not whole, or something else that is not ours to judge.
+    Damaged,
+}
+
+/// Cuts the newest WAL in `dir` off before its last write, if that is all that is damaged in it.
+///
+/// Returns how many bytes were cut off. The caller holds the lock of the store.
+pub(super) fn drop_torn(dir: &Path) -> io::Result<Option<u64>> {
+    let Some(path) = newest_wal(dir)? else { return Ok(None) };
+    let bytes = fs::read(&path)?;
+    let Tail::Torn(at) = judge(&bytes) else { return Ok(None) };
+    let file = OpenOptions::new().write(true).open(&path)?;
+    let kept = u64::try_from(at).map_err(io::Error::other)?;
+    let cut = u64::try_from(bytes.len() - at).map_err(io::Error::other)?;
+    file.set_len(kept)?;
+    file.sync_all()?;
+    Ok(Some(cut))
+}
+
+/// Returns the WAL with the largest number.
+fn newest_wal(dir: &Path) -> io::Result<Option<PathBuf>> {
+    let mut newest = None;
+    for file in fs::read_dir(dir)? {
+        let path = file?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if path.extension().is_some_and(|ending| ending == "log") {
+            newest = newest.max(number.map(|number| (number, path)));
+        }
+    }
+    Ok(newest.map(|(_, path)| path))
+}
+
+/// Walks through a WAL, fragment by fragment.
+fn judge(wal: &[u8]) -> Tail {
+    let mut at = 0;
+    // Where the record begins that the next fragment belongs to, and the first one that is damaged.
+    let mut open: Option<usize> = None;
+    let mut damaged: Option<usize> = None;
+    while at < wal.len() {
+        let left = BLOCK_BYTES - at % BLOCK_BYTES;
+        if left < HEADER_BYTES {
+            at += left;
+            continue;
+        }
+        let block = wal.get(at..wal.len().min(at + left)).unwrap_or_default();
+        let Some(fragment) = Fragment::parse(block) else {
+            // No header is here, so nothing says where the next one is, but for the next block. Zeros
+            // are a page that was not written. Anything else is a damaged header, behind which
+            // the block may hold other records.
+            let zeros = block.iter().take(HEADER_BYTES).all(|byte| *byte == 0);
+            if !zeros && has_start(block) {
+                return Tail::Damaged;
+            }
+            damaged = damaged.or(open).or(Some(at));
+            at += left;
+            continue;
+        };
+        if !fragment.whole {
+            if !fragment.is_followed(block, left) && has_start(block) {
+                return Tail::Damaged;
+            }
+            damaged = damaged.or(open).or(Some(at));
+            at += fragment.bytes;
+            continue;
+        }
+        match fragment.kind {
+            // A write begins, so the one before it had been synced.
+            FULL | FIRST if damaged.is_some() || open.is_some() => return Tail::Damaged,
+            FULL => {}
+            FIRST => open = Some(at),
+            MIDDLE if damaged.is_some() || open.is_some() => {}
+            LAST if damaged.is_some() || open.is_some() => open = None,
+            _ => return Tail::Damaged,
+        }
+        at += fragment.bytes;
+    }
+    damaged.or(open).map_or(Tail::Whole, Tail::Torn)
+}
+
+/// A fragment of a record.
+struct Fragment {
+    kind: u8,
+    /// Length with its header.
+    bytes: usize,
+    /// Whether its sum is right.
+    whole: bool,
+}
+
+impl Fragment {
+    /// Takes the fragment at the front of the rest of a block, if its header can be one.
+    fn parse(block: &[u8]) -> Option<Self> {
+        let (header, rest) = block.split_first_chunk::<HEADER_BYTES>()?;
+        let [a, b, c, d, low, high, kind] = *header;
+        let length = usize::from(high) << 8 | usize::from(low);
+        // A length of 0 is never written by us: a write holds at least a head.
+        if length == 0 || length > BLOCK_BYTES - HEADER_BYTES || kind == 0 || kind > LAST {
+            return None;
+        }
+        let stored = u32::from(d) << 24 | u32::from(c) << 16 | u32::from(b) << 8 | u32::from(a);
+        let bytes = rest.get(..length);
+        let whole = bytes.is_some_and(|bytes| masked(crc32c(&[&[kind], bytes])) == stored);
+        Some(Self { kind, bytes: HEADER_BYTES + length, whole })
+    }
+
+    /// Returns whether the length of a fragment with a wrong sum is confirmed by what follows: the
+    /// end of its block, the end of the file, or a good fragment.
+    fn is_followed(&self, block: &[u8], left: usize) -> bool {
+        let ends_block = self.bytes <= left && left - self.bytes < HEADER_BYTES;
+        let follows = || Self::parse(block.get(self.bytes..)?).filter(|next| next.whole);
+        ends_block || self.bytes == block.len() || follows().is_some()
+    }
+}
+
+/// Returns whether a write begins anywhere in the rest of a block, behind its first byte.
+///
+/// Entries could hold such bytes on purpose. All that this brings about is a refusal.
+fn has_start(block: &[u8]) -> bool {
+    (1..block.len()).any(|at| {
+        let fragment = block.get(at..).and_then(Fragment::parse);
+        fragment.is_some_and(|found| found.whole && matches!(found.kind, FULL | FIRST))
+    })
+}
+
+/// Returns a CRC as it is stored: sums of data that holds sums must not be weak.
+const fn masked(crc: u32) -> u32 {
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// Returns the CRC-32C (Castagnoli) of some parts behind one another.
+///
+/// Bit by bit: it runs only over a WAL that RocksDB has refused.
+fn crc32c(parts: &[&[u8]]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
+    };
+    !parts.iter().copied().flatten().fold(u32::MAX, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes records as RocksDB does.
+    fn wal(records: &[&[u8]]) -> Vec<u8> {
+        let mut wal = Vec::new();
+        for record in records {
+            let mut rest = *record;
+            let mut first = true;
+            loop {
+                let left = BLOCK_BYTES - wal.len() % BLOCK_BYTES;
+                if left < HEADER_BYTES {
+                    wal.resize(wal.len() + left, 0);
+                    continue;
+                }
+                let (bytes, after) = rest.split_at(rest.len().min(left - HEADER_BYTES));
+                let kind = match (first, after.is_empty()) {
+                    (true, true) => FULL,
+                    (true, false) => FIRST,
+                    (false, false) => MIDDLE,
+                    (false, true) => LAST,
+                };
+                wal.extend(masked(crc32c(&[&[kind], bytes])).to_be_bytes().iter().rev());
+                wal.extend([bytes.len().to_be_bytes()[7], bytes.len().to_be_bytes()[6], kind]);
+                wal.extend(bytes);
+                (rest, first) = (after, false);
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+        wal
+    }
+
+    #[test]
+    fn crc_is_that_of_the_standard() {
+        // RFC 3720, appendix B.4.
+        assert_eq!(crc32c(&[&[0; 32]]), 0x8a91_36aa);
+        assert_eq!(crc32c(&[b"1234", b"56789"]), 0xe306_9283);
+    }
+
+    #[test]
+    fn whole_records_are_whole_and_cut_ones_torn() {
+        let wal = wal(&[&[1; 100], &[2; 70_000], &[3; 50]]);
+        assert_eq!(judge(&wal), Tail::Whole);
+        let starts = [0, 107, wal.len() - 57];
+        for cut in (1..wal.len()).step_by(13) {
+            let start = starts.iter().rev().find(|start| **start <= cut).unwrap();
+            let expected = if *start == cut { Tail::Whole } else { Tail::Torn(*start) };
+            assert_eq!(judge(&wal[..cut]), expected, "cut to {cut}");
+        }
+    }
+
+    #[test]
+    fn lost_pages_of_the_last_record_are_a_torn_tail() {
+        let good = wal(&[&[1; 100], &[2; 200_000]]);
+        for from in (4_096..good.len()).step_by(4_096) {
+            for pages in [1, 2, 9, 50] {
+                let mut lost = good.clone();
+                let to = good.len().min(from + pages * 4_096);
+                lost[from..to].fill(0);
+                assert_eq!(judge(&lost), Tail::Torn(107), "[{from}, {to})");
+            }
+        }
+    }
+
+    #[test]
+    fn any_flipped_byte_before_the_last_record_is_damage() {
+        for sizes in [[300, 400, 200], [70_000, 300, 40], [300, 70_000, 33_000]] {
+            let records = sizes.map(|size| vec![5; size]);
+            let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+            let good = wal(&records);
+            let last = wal(&records[..2]).len();
+            for at in 0..last {
+                // Bytes where no header fits, at the end of a block, are nobody's.
+                let mut bad = good.clone();
+                bad[at] ^= 0x11;
+                // Checking each byte of long records bit by bit takes too long.
+                if sizes[0] + sizes[1] < 10_000 || at % 997 < 2 {
+                    assert_eq!(judge(&bad), Tail::Damaged, "byte {at} of {sizes:?}");
+                }
+            }
+        }
+    }
+}

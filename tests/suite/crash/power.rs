@@ -1,0 +1,210 @@
+//! Power loss: what was not synced is lost or torn, at arbitrary moments.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Mutex,
+    thread,
+};
+
+use super::{
+    audit::check_logs,
+    client::Client,
+    disk::Disk,
+    image::{Fate, Image, Style},
+    ledger::{Book, Ledger, promised_before},
+    load::script,
+    process::strace_attaches,
+    random::Random,
+    recorder::{Recorder, Recording, record_verb},
+    runtime, setting,
+    site::{HASHED, NewLog, PLAIN, Site},
+};
+
+/// Images of a run without a setting: some 40 seconds on two cores.
+const IMAGES: u64 = 60;
+
+/// Images among which a disk that never syncs has to lose something.
+const LYING_IMAGES: u64 = 12;
+
+/// First images whose recovery is cut off again, and images of each such recovery.
+const TWICE: u64 = 12;
+const SECOND_IMAGES: u64 = 4;
+
+/// Images that are opened at the same time.
+const AT_ONCE: usize = 2;
+
+/// A recorded life of a server, and what it promised.
+struct Life {
+    site: Site,
+    recording: Recording,
+    ledger: Ledger,
+    /// When each log's `init` had ended, in the order of the logs.
+    created: Vec<(u64, String)>,
+}
+
+/// Records: two logs created, served and killed, served and recovered, ended in order.
+fn record(random: &mut Random) -> Life {
+    let runtime = runtime();
+    let site = Site::new();
+    let mut recorder = Recorder::new();
+    let (mut logs, mut created) = (Vec::new(), Vec::new());
+    for (origin, hashed) in [(PLAIN, false), (HASHED, true)] {
+        let printed = record_verb(&site, &mut recorder, &site.init_arguments(origin, hashed));
+        logs.push(NewLog::printed(origin, &printed));
+        created.push((recorder.clock()(), origin.to_owned()));
+    }
+    let mut book = Book::new(&logs);
+    for killed in [true, false] {
+        let strace = recorder.next(&site);
+        let mut server = site.spawn(&[], Some(&strace)).expect_listening();
+        book = book.with_clock(recorder.clock());
+        runtime.block_on(async {
+            let mut client = Client::connect(&server.url(), &book).await.unwrap();
+            for _ in 0..2 {
+                script(&mut client, random).await.unwrap();
+            }
+        });
+        if killed {
+            server.kill();
+        } else {
+            assert!(server.stop().success(), "the server ends in order: {}", server.stderr());
+        }
+    }
+    let recording = recorder.finish();
+    recording.assert_complete(&site);
+    Life { site, recording, ledger: book.ledger(), created }
+}
+
+/// One image and what it has to hold.
+struct Case {
+    image: Image,
+    promised: Ledger,
+    moment: u64,
+    style: Style,
+}
+
+impl Life {
+    /// Returns what was promised before a moment, by the logs that existed then.
+    fn promised_before(&self, moment: u64) -> Ledger {
+        let mut promised = promised_before(&self.ledger, moment);
+        let created = |origin: &String| {
+            self.created.iter().any(|(since, created)| created == origin && *since < moment)
+        };
+        promised.retain(|origin, _| created(origin));
+        promised
+    }
+
+    /// Builds images of a disk at moments of which half follow an acknowledgement at once.
+    fn cases(&self, disk: Disk, count: u64, random: &mut Random) -> Vec<Case> {
+        let moments = self.recording.moments();
+        let acks: Vec<u64> = self
+            .ledger
+            .values()
+            .flat_map(|account| account.acks.iter().map(|ack| ack.at))
+            .collect();
+        let mut choose = |number: u64| {
+            if number.is_multiple_of(2) {
+                return moments[random.position(moments.len())];
+            }
+            // The first event that is lost is the first that ended after the acknowledgement.
+            let ack = acks[random.position(acks.len())];
+            let next = moments.partition_point(|moment| *moment <= ack);
+            moments.get(next).copied().unwrap_or(u64::MAX)
+        };
+        let mut chosen: Vec<u64> = (0..count).map(&mut choose).collect();
+        chosen.sort_unstable();
+        let mut cases = Vec::new();
+        self.recording.play(disk, &moments, |disk, moment| {
+            let style = Style::ALL[random.position(Style::ALL.len())];
+            let (image, promised) = (disk.image(style, random), self.promised_before(moment));
+            cases.push(Case { image, promised, moment, style });
+        });
+        cases
+    }
+
+    /// Chooses moments: any, right after an acknowledgement, or in the middle of a sync.
+    fn choose(&self, count: u64, random: &mut Random) -> Vec<u64> {
+        let (any, syncs) = (self.recording.moments(), self.recording.sync_moments());
+        let accounts = self.ledger.values();
+        let acks: Vec<u64> =
+            accounts.flat_map(|account| account.acks.iter().map(|ack| ack.at)).collect();
+        let mut choose = |number: u64| match number % 3 {
+            0 => any[random.position(any.len())],
+            1 => syncs[random.position(syncs.len())],
+            _ => {
+                // The first event that is lost is the first that ended after the acknowledgement.
+                let ack = acks[random.position(acks.len())];
+                any.get(any.partition_point(|moment| *moment <= ack)).copied().unwrap_or(u64::MAX)
+            }
+        };
+        (0..count).map(&mut choose).collect()
+    }
+}
+
+/// Opens an image with the real server and audits it.
+fn open(case: &Case, random: &mut Random) {
+    let site = Site::new();
+    case.image.write(&site.disk());
+    let mut server = site.spawn(&[], None);
+    if !server.listens() {
+        let reason = server.stderr();
+        assert!(case.promised.is_empty(), "a log that was created is served: {reason}");
+        assert_eq!(server.wait().code(), Some(1), "a refusal is an orderly exit: {reason}");
+        return;
+    }
+    runtime().block_on(check_logs(&server.url(), &case.promised, random));
+    server.kill();
+    site.fsck();
+}
+
+/// Opens all images, several at a time, and returns the moment and style of those that fail.
+fn failures(cases: &[Case], random: &mut Random) -> Vec<(u64, Style)> {
+    let failed = Mutex::new(Vec::new());
+    let next = Mutex::new(cases.iter());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            let mut random = random.fork();
+            let (next, failed) = (&next, &failed);
+            scope.spawn(move || {
+                loop {
+                    let Some(case) = next.lock().unwrap().next() else { return };
+                    if catch_unwind(AssertUnwindSafe(|| open(case, &mut random))).is_err() {
+                        failed.lock().unwrap().push((case.moment, case.style));
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap()
+}
+
+/// Opens all images and fails if one of them fails.
+fn assert_all_open(cases: &[Case], random: &mut Random) {
+    let failed = failures(cases, random);
+    assert!(failed.is_empty(), "{} of {} images fail: {failed:?}", failed.len(), cases.len());
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_at_power_loss() {
+    if !strace_attaches("power loss", &Site::new()) {
+        return;
+    }
+    let random = &mut Random::seeded("power loss");
+    let life = record(random);
+    let disk = || Disk::new(&life.site.disk());
+    let moments = life.choose(setting("IMAGES").unwrap_or(IMAGES), random);
+    assert_all_open(&life.cases(disk(), moments, random), random);
+
+    // The test of the test: were it not for the syncs of the WAL, it would have found a loss.
+    let moments = life.choose(LYING_IMAGES, random);
+    let failed = failures(&life.cases(disk().without_wal_sync(), moments, random), random);
+    assert!(!failed.is_empty(), "commits without sync lose something, or this test sees nothing");
+
+    // The test of the test: were it not for the syncs, it would have found a loss.
+    let cases = life.cases(disk().without_sync(), LYING_IMAGES, random);
+    let failed = failures(&cases, random);
+    assert!(
+        !failed.is_empty(),
+        "a disk that never syncs loses something, or this test sees nothing"
+    );
+}

@@ -1,0 +1,64 @@
+//! The tour comes out as it should, and every step of it is computed.
+
+use std::{fs, process::Command};
+
+use attestree::{
+    client::trust_listed,
+    core::{note::VerifierKey, receipt::Receipt},
+};
+
+/// Runs the tour over a file and returns what it printed.
+fn demo(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_attestree")).arg("demo").args(arguments).output();
+    let output = output.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn tour_of_a_file_ends_with_two_contradictions() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("lines");
+    let lines: String = (0..600).map(|n| format!("{n} install package-{n}\n")).collect();
+    fs::write(&file, lines).unwrap();
+
+    let (code, shown, errors) = demo(&[file.to_str().unwrap()]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{shown}");
+    for expected in [
+        "600 lines of",
+        "c2sp.org/tlog-proof@v1",
+        "Verified offline",
+        "prove that the tree of 600 entries continues that of 300",
+        "fsck of his data: 600 entries and 2 tiles agree with the root",
+        "one key never honestly signs two trees of one size",
+        "the proof does not verify, and none can",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "there are colours on no terminal");
+}
+
+#[test]
+fn receipt_of_the_tour_verifies_afterwards() {
+    let (code, shown, errors) = demo(&["--json"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_ne!(shown["held_root"], shown["forged_root"]);
+
+    let receipt = Receipt::parse(shown["receipt"].as_str().unwrap().as_bytes()).unwrap();
+    let vkey = VerifierKey::parse(shown["vkey"].as_str().unwrap()).unwrap();
+    let policy = trust_listed(&[vkey]);
+    let checkpoint = policy.verify_checkpoint(&receipt.note).unwrap().checkpoint;
+    assert_eq!(checkpoint.head().size.get(), shown["entries"].as_u64().unwrap());
+    assert_eq!(checkpoint.head().root.to_base64(), shown["held_root"].as_str().unwrap());
+}
+
+#[test]
+fn tour_needs_something_to_show() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("lines");
+    fs::write(&file, "one\ntwo\n").unwrap();
+    let (code, shown, errors) = demo(&[file.to_str().unwrap()]);
+    assert_eq!((code, shown.as_str()), (Some(1), ""));
+    assert!(errors.contains("fewer than 8 lines"), "{errors}");
+}

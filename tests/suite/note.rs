@@ -1,0 +1,376 @@
+//! Signed notes: the published ones, their limits, and every way to write one wrongly.
+
+use attestree::core::hash::TreeHash;
+use attestree::core::note::{
+    Algorithm, KeyName, NOTE_BYTES_MAX, NoteError, NoteSignature, SIGNATURES_MAX, SignedNote,
+    VerifierKey, VerifyError,
+};
+use proptest::prelude::*;
+
+use super::{
+    probes::note::open,
+    published::{
+        C2SP_NOTE, C2SP_VKEY, ENOCH_LINE, ENOCH_VKEY, PETER_LINE, PETER_VKEY, PROVERB, proverb,
+        signing_key, vkey,
+    },
+};
+
+/// Returns the proverb with the given signature lines.
+fn proverb(lines: &str) -> String {
+    format!("{PROVERB}\n{lines}")
+}
+
+/// Parses a note and verifies it; returns the names of the keys that have signed.
+fn open(note: &[u8], vkeys: &[&str]) -> Result<Vec<String>, String> {
+    let keys: Vec<VerifierKey> = vkeys.iter().map(|text| vkey(text)).collect();
+    let note = SignedNote::parse(note).map_err(|error| error.to_string())?;
+    let verified = note.verify(&keys).map_err(|error| error.to_string())?;
+    assert_eq!(verified.text(), note.text());
+    Ok(verified.signatures().iter().map(|signature| signature.key.name().to_string()).collect())
+}
+
+fn line_of(base64: &str) -> String {
+    format!("\u{2014} PeterNeumann {base64}\n")
+}
+
+fn good_probes() -> Vec<Probe> {
+    let good = |name, desc, note: &str, keys: &[&str]| {
+        Probe::good(name, desc, json!({ "note": note, "keys": keys }))
+    };
+    let both = proverb(&[PETER_LINE, ENOCH_LINE].concat());
+    let other_id = PETER_LINE.replace("x08g", "AAAA");
+    vec![
+        good("good-example", "the example of c2sp.org/signed-note", C2SP_NOTE, &[C2SP_VKEY]),
+        good("good-one-key-of-two", "an unknown signature as well", &both, &[PETER_VKEY]),
+        good("good-two-keys", "both are known", &both, &[ENOCH_VKEY, PETER_VKEY]),
+        good("good-key-twice", "one key is listed twice", &both, &[PETER_VKEY, PETER_VKEY]),
+        good(
+            "good-signature-twice",
+            "one signature stands there twice",
+            &proverb(&PETER_LINE.repeat(2)),
+            &[PETER_VKEY],
+        ),
+        good(
+            "good-known-name-unknown-id",
+            "a signature of another key of the same name",
+            &proverb(&[&other_id, PETER_LINE].concat()),
+            &[PETER_VKEY],
+        ),
+        good(
+            "good-unknown-name-known-id",
+            "a signature of another key with the same id",
+            &proverb(&[&PETER_LINE.replace("Peter", "Paul"), PETER_LINE].concat()),
+            &[PETER_VKEY],
+        ),
+    ]
+}
+
+fn bad_syntax_probes() -> Vec<Probe> {
+    let bad = |name, desc, note: &str, error: &str| {
+        Probe::bad(name, desc, json!({ "note": note, "keys": [PETER_VKEY] }), error)
+    };
+    let no_signatures = "the note has no empty line between text and signatures";
+    let unterminated = "the note does not end with a line feed";
+    let second = "signature line 2 of the note is malformed";
+    let first = "signature line 1 of the note is malformed";
+    let then = |line: &str| proverb(&[PETER_LINE, line].concat());
+    let long_name = format!("\u{2014} {} AAAAAAA=\n", "n".repeat(256));
+    vec![
+        bad("empty", "nothing at all", "", no_signatures),
+        bad("text-alone", "no signature", PROVERB, no_signatures),
+        bad("no-signatures", "nothing after the empty line", &proverb(""), no_signatures),
+        bad("no-text", "an empty line and a signature", &format!("\n{PETER_LINE}"), no_signatures),
+        bad("no-empty-line", "no line between", &[PROVERB, PETER_LINE].concat(), no_signatures),
+        bad("empty-line-after", "an empty line at the end", &then("\n"), no_signatures),
+        bad("unterminated", "no final line feed", proverb(PETER_LINE).trim_end(), unterminated),
+        bad(
+            "control",
+            "a control character",
+            &then("\x01"),
+            "byte 210 of the note is a control character",
+        ),
+        bad(
+            "carriage-return",
+            "lines end as on Windows",
+            &proverb(PETER_LINE).replace('\n', "\r\n"),
+            "byte 56 of the note is a control character",
+        ),
+        bad("junk-line", "a line that is no signature", &then("Unexpected line.\n"), second),
+        bad("hyphen", "a hyphen for the dash", &then(&ENOCH_LINE.replace('\u{2014}', "-")), second),
+        bad("name-space", "a space in the name", &then(&ENOCH_LINE.replace("hR", "h R")), second),
+        bad("name-plus", "a + in the name", &then(&ENOCH_LINE.replace("hR", "h+R")), second),
+        bad("name-empty", "no name", &then(&ENOCH_LINE.replace("EnochRoot", "")), second),
+        bad("name-too-long", "256 bytes of name", &then(&long_name), second),
+        bad("two-spaces", "two spaces", &then(&ENOCH_LINE.replace("Root ", "Root  ")), second),
+        bad("space-after", "a space at the end", &then(&ENOCH_LINE.replace('\n', " \n")), second),
+        bad("no-base64", "a name alone", &then("\u{2014} EnochRoot\n"), second),
+        bad("empty-base64", "a name and a space", &then("\u{2014} EnochRoot \n"), second),
+        bad("id-alone", "four bytes", &proverb(&line_of("x08gow==")), first),
+        bad("no-padding", "padding left out", &proverb(&PETER_LINE.replace('=', "")), first),
+        bad(
+            "trailing-bits",
+            "unused bits of base64 that are not zero",
+            &proverb(&PETER_LINE.replace("nAM=", "nAN=")),
+            first,
+        ),
+        bad("base64-url", "the other alphabet", &proverb(&PETER_LINE.replace('/', "_")), first),
+    ]
+}
+
+fn bad_signature_probes() -> Vec<Probe> {
+    let bad = |name, desc, note: &str, keys: &[&str], error: &str| {
+        Probe::bad(name, desc, json!({ "note": note, "keys": keys }), error)
+    };
+    let unsigned = "none of the known keys has signed the note";
+    let forged = "the signature of PeterNeumann does not verify";
+    let changed = PETER_LINE.replace("ZJku", "ZJkv");
+    vec![
+        bad("no-known-keys", "no key is known", &proverb(PETER_LINE), &[], unsigned),
+        bad(
+            "other-key",
+            "only another key is known",
+            &proverb(PETER_LINE),
+            &[ENOCH_VKEY],
+            unsigned,
+        ),
+        bad("changed", "one bit of the signature", &proverb(&changed), &[PETER_VKEY], forged),
+        bad(
+            "changed-text",
+            "one letter of the text",
+            &proverb(PETER_LINE).replace("answer", "Answer"),
+            &[PETER_VKEY],
+            forged,
+        ),
+        bad(
+            "longer-text",
+            "one more line of text",
+            &format!("{PROVERB}\n\n{PETER_LINE}"),
+            &[PETER_VKEY],
+            forged,
+        ),
+        bad(
+            "forged-beside-good",
+            "another known key has signed",
+            &proverb(&[ENOCH_LINE, &changed].concat()),
+            &[ENOCH_VKEY, PETER_VKEY],
+            forged,
+        ),
+        bad(
+            "forged-repeat",
+            "a good signature of the same key before",
+            &proverb(&[PETER_LINE, &changed].concat()),
+            &[PETER_VKEY],
+            forged,
+        ),
+        bad(
+            "signature-too-long",
+            "three bytes more than a signature has",
+            &proverb(&PETER_LINE.replace("ZJku", "ABCDZJku")),
+            &[PETER_VKEY],
+            forged,
+        ),
+        bad(
+            "signature-too-short",
+            "one byte",
+            &proverb(&line_of("x08goww=")),
+            &[PETER_VKEY],
+            forged,
+        ),
+        bad(
+            "cosignature-by-log-key",
+            "time and signature, as a witness makes them",
+            &proverb(&line_of(
+                &SKYLIGHT_LINE.trim_end().rsplit_once(' ').unwrap().1.replace("uKLPIA", "x08gow"),
+            )),
+            &[PETER_VKEY],
+            forged,
+        ),
+    ]
+}
+
+pub(super) fn probes() -> Vec<Probe> {
+    [good_probes(), bad_syntax_probes(), bad_signature_probes()].into_iter().flatten().collect()
+}
+
+#[test]
+fn probes_of_notes_get_their_answers() {
+    probes::check("signed-note", &probes(), |probe| {
+        let keys: Vec<&str> = probe.input["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key.as_str().unwrap())
+            .collect();
+        open(probe.text("note").as_bytes(), &keys).err()
+    });
+}
+
+#[test]
+fn every_key_that_has_signed_is_named_once() {
+    let note = proverb(&[PETER_LINE, ENOCH_LINE, PETER_LINE].concat());
+    let both = Ok(vec!["PeterNeumann".to_owned(), "EnochRoot".to_owned()]);
+    assert_eq!(open(note.as_bytes(), &[ENOCH_VKEY, PETER_VKEY]), both);
+    assert_eq!(open(note.as_bytes(), &[ENOCH_VKEY]), Ok(vec!["EnochRoot".to_owned()]));
+}
+
+#[test]
+fn a_text_may_hold_empty_lines_and_whole_notes() {
+    let key = signing_key("example.com/nested", "nested");
+    for text in ["\n", "\n\n\n", "a\n\nb\n", C2SP_NOTE] {
+        let note = SignedNote::new(text.to_owned(), vec![key.sign(text)]).unwrap();
+        let again = SignedNote::parse(note.to_string().as_bytes()).unwrap();
+        assert_eq!(again.text(), text);
+        assert_eq!(again, note);
+        assert_eq!(again.verify([key.verifier_key()]).unwrap().signatures().len(), 1);
+        // The key that signed the note inside has not signed the one outside.
+        assert_eq!(again.verify(&[vkey(C2SP_VKEY)]).unwrap_err(), VerifyError::Unsigned);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_refused_with_their_position() {
+    for (bytes, position) in [(&b"\xff"[..], 0), (b"a\xc0\x80", 1), (b"\xed\xa0\x80", 0)] {
+        let note = [bytes, proverb(PETER_LINE).as_bytes()].concat();
+        assert_eq!(SignedNote::parse(&note), Err(NoteError::Encoding { position }));
+    }
+}
+
+#[test]
+fn every_control_character_but_the_line_feed_is_refused() {
+    for byte in (0..0x20).filter(|&byte| byte != b'\n') {
+        let text = format!("a{}b\n", char::from(byte));
+        let note = format!("{text}\n{PETER_LINE}");
+        assert_eq!(SignedNote::parse(note.as_bytes()), Err(NoteError::Control { position: 1 }));
+        let signature = NoteSignature::parse(PETER_LINE.trim_end()).unwrap();
+        assert_eq!(SignedNote::new(text, vec![signature]), Err(NoteError::Control { position: 1 }));
+    }
+}
+
+#[test]
+fn a_note_has_1_to_100_signatures() {
+    for count in [1, 16, SIGNATURES_MAX] {
+        let note = proverb(&PETER_LINE.repeat(count));
+        assert_eq!(open(note.as_bytes(), &[PETER_VKEY]), Ok(vec!["PeterNeumann".to_owned()]));
+    }
+    let signature = NoteSignature::parse(PETER_LINE.trim_end()).unwrap();
+    for signatures in [SIGNATURES_MAX + 1, 150] {
+        let refused = Err(NoteError::TooManySignatures { signatures });
+        assert_eq!(SignedNote::parse(proverb(&PETER_LINE.repeat(signatures)).as_bytes()), refused);
+        let lines = vec![signature.clone(); signatures];
+        assert_eq!(SignedNote::new(PROVERB.to_owned(), lines), refused);
+    }
+    assert_eq!(SignedNote::new(PROVERB.to_owned(), vec![]), Err(NoteError::NoSignatures));
+    assert_eq!(SignedNote::new("a".to_owned(), vec![signature]), Err(NoteError::Unterminated));
+}
+
+#[test]
+fn a_note_has_at_most_64_kib() {
+    let key = signing_key("example.com/long", "long");
+    let rest = format!("\n\n{}\n", key.sign("")).len();
+    let longest = "a".repeat(NOTE_BYTES_MAX - rest) + "\n";
+    let note = SignedNote::new(longest.clone(), vec![key.sign(&longest)]).unwrap();
+    assert_eq!(note.to_string().len(), NOTE_BYTES_MAX);
+    assert_eq!(SignedNote::parse(note.to_string().as_bytes()), Ok(note.clone()));
+    let longer = format!("a{longest}");
+    let refused = Err(NoteError::TooLong { bytes: NOTE_BYTES_MAX + 1 });
+    assert_eq!(SignedNote::parse(format!("a{note}").as_bytes()), refused);
+    assert_eq!(SignedNote::new(longer.clone(), vec![key.sign(&longer)]), refused);
+}
+
+#[test]
+fn every_flipped_bit_of_a_signed_note_fails() {
+    let note = proverb(PETER_LINE).into_bytes();
+    for bit in 0..8 * note.len() {
+        let mut flipped = note.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(open(&flipped, &[PETER_VKEY]).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn every_lost_or_doubled_byte_of_a_signed_note_fails() {
+    let note = proverb(PETER_LINE).into_bytes();
+    for position in 0..note.len() {
+        let mut changed = note.clone();
+        changed.remove(position);
+        assert!(open(&changed, &[PETER_VKEY]).is_err(), "without byte {position}");
+        let mut changed = note.clone();
+        changed.insert(position, note[position]);
+        assert!(open(&changed, &[PETER_VKEY]).is_err(), "byte {position} twice");
+        assert!(open(&note[..position], &[PETER_VKEY]).is_err(), "cut at {position}");
+    }
+}
+
+#[test]
+fn two_keys_with_one_name_and_id_are_ambiguous() {
+    // Two points of the curve, found by trying, of which the key ids collide.
+    let [one, other] = ["ambiguous 17984", "ambiguous 56367"].map(|phrase| {
+        let point = TreeHash::digest(phrase.as_bytes());
+        let name = KeyName::parse("twin.example").unwrap();
+        VerifierKey::new(name, Algorithm::Ed25519, point.as_bytes()).unwrap()
+    });
+    assert_ne!(one, other);
+    assert_eq!(one.id(), other.id());
+    let note = SignedNote::parse(proverb(PETER_LINE).as_bytes()).unwrap();
+    let peter = vkey(PETER_VKEY);
+    let name = one.name().clone();
+    assert_eq!(note.verify([&peter, &one, &other]).unwrap_err(), VerifyError::Ambiguous { name });
+    // The same key listed twice is no question.
+    assert_eq!(note.verify([&peter, &one, &one]).unwrap().signatures().len(), 1);
+}
+
+#[test]
+fn a_signature_line_needs_a_byte_of_signature() {
+    let name = KeyName::parse("example.com").unwrap();
+    assert_eq!(NoteSignature::new(name.clone(), [0; 4], vec![]), None);
+    let signature = NoteSignature::new(name, [1, 2, 3, 4], vec![5]).unwrap();
+    assert_eq!(signature.to_string(), "\u{2014} example.com AQIDBAU=");
+    assert_eq!(NoteSignature::parse("\u{2014} example.com AQIDBAU="), Some(signature));
+}
+
+/// Any text that a note can have.
+fn any_text() -> impl Strategy<Value = String> {
+    proptest::collection::vec("[^\\x00-\\x1f]{0,30}\n", 1..6).prop_map(|lines| lines.concat())
+}
+
+fn any_signature() -> impl Strategy<Value = NoteSignature> {
+    let bytes = proptest::collection::vec(any::<u8>(), 1..90);
+    ("[^\\s+\\x00-\\x1f]{1,30}", any::<[u8; 4]>(), bytes).prop_map(|(name, id, bytes)| {
+        NoteSignature::new(KeyName::parse(&name).unwrap(), id, bytes).unwrap()
+    })
+}
+
+proptest! {
+    #[test]
+    fn notes_are_written_and_read_again(
+        text in any_text(),
+        signatures in proptest::collection::vec(any_signature(), 1..20),
+    ) {
+        let note = SignedNote::new(text, signatures).unwrap();
+        prop_assert_eq!(SignedNote::parse(note.to_string().as_bytes()), Ok(note));
+    }
+
+    #[test]
+    fn what_parses_is_canonical(
+        text in any_text(),
+        lines in proptest::collection::vec("(\u{2014} [a-c+]{0,2} [A-D=]{0,9}|\u{2014}|)", 1..4),
+    ) {
+        let bytes = format!("{text}\n{}\n", lines.join("\n"));
+        if let Ok(note) = SignedNote::parse(bytes.as_bytes()) {
+            prop_assert_eq!(note.to_string(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_key_verifies_its_own_text_and_no_other(text in any_text(), other in any_text(), seed: u64) {
+        let key = signing_key("example.com/any", &seed.to_string());
+        let signature = key.sign(&text);
+        prop_assert_eq!(&signature, &key.sign(&text));
+        let is_signed = |text: String| {
+            let note = SignedNote::new(text, vec![signature.clone()]).unwrap();
+            note.verify([key.verifier_key()]).is_ok()
+        };
+        prop_assert!(is_signed(text.clone()));
+        prop_assert_eq!(is_signed(other.clone()), other == text);
+    }
+}

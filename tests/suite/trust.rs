@@ -1,0 +1,509 @@
+//! Trust policies: every rule of the file, and which checkpoints they believe.
+
+use std::fmt::Write as _;
+
+use attestree::core::{
+    note::{CosignatureTime, CosigningKey, NoteSignature, SignedNote},
+    trust::{POLICY_BYTES_MAX, PolicyError, TrustError, TrustPolicy, Verified},
+};
+use proptest::prelude::*;
+
+use super::published::{
+    CHECKPOINT_TEXT, COSIGNATURE_SECONDS, LOG_LINE, LOG_VKEY, SUMDB_VKEY, WITNESS_LINE,
+    WITNESS_VKEY, checkpoint_note, cosignature_time, cosigning_key, log_key, policy_text,
+    signing_key,
+};
+
+fn good_probes() -> Vec<Probe> {
+    let good = |name, desc, policy: String| Probe::good(name, desc, json!({ "policy": policy }));
+    vec![
+        good("good", "one log and one witness", policy_text()),
+        good(
+            "good-none",
+            "the log's signature is enough",
+            format!("log {LOG_VKEY}\nquorum none\n"),
+        ),
+        good("good-no-logs", "nothing but a quorum", "quorum none".to_owned()),
+        good(
+            "good-layout",
+            "comments, tabs, spaces, empty lines, addresses and names that are not ASCII",
+            format!(
+                "# trust\n\n \t \n  # more\nlog\t{LOG_VKEY}  https://log.example/ \nwitness \u{e9}#1 \
+                 {WITNESS_VKEY} https://witness.example/\u{e9}\ngroup all any \u{e9}#1\n\tquorum all"
+            ),
+        ),
+        good(
+            "good-lines-after-quorum",
+            "logs may stand anywhere",
+            format!("quorum none\nlog {LOG_VKEY}\nwitness a {WITNESS_VKEY}\n"),
+        ),
+        good(
+            "good-same-key-for-log-and-witness-name",
+            "a witness's name may be any word",
+            format!("witness log {WITNESS_VKEY}\ngroup quorum 1 log\nquorum quorum\n"),
+        ),
+    ]
+}
+
+/// Makes probes of policies in which the line of that number is wrong.
+fn bad_lines(lines: &[(&'static str, &'static str, &str, usize, &str)]) -> Vec<Probe> {
+    lines
+        .iter()
+        .map(|&(name, desc, policy, line, error)| {
+            let policy = policy
+                .replace("$LOG", LOG_VKEY)
+                .replace("$OTHERLOG", TESSERA_VKEY)
+                .replace("$A", WITNESS_VKEY)
+                .replace("$B", SKYLIGHT_VKEY);
+            let error = format!("line {line} of the policy: {error}");
+            Probe::bad(name, desc, json!({ "policy": policy }), &error)
+        })
+        .collect()
+}
+
+fn bad_key_probes() -> Vec<Probe> {
+    let duplicate = "the same public key is listed above, under this name or another";
+    let kind = "a log has an Ed25519 key (0x01), a witness a cosigning one (0x04); this is ";
+    bad_lines(&[
+        (
+            "kind",
+            "an unknown word",
+            "quorum none\ntrust x",
+            2,
+            "\"trust\" is no kind of line: use log, witness, group or quorum",
+        ),
+        (
+            "kind-case",
+            "upper case",
+            "Quorum none",
+            1,
+            "\"Quorum\" is no kind of line: use log, witness, group or quorum",
+        ),
+        (
+            "control",
+            "a control character in a comment",
+            "quorum none\n# \x07",
+            2,
+            "control characters other than tabs are not allowed; end lines with a line feed alone",
+        ),
+        (
+            "carriage-return",
+            "lines end as on Windows",
+            "quorum none\r\n",
+            1,
+            "control characters other than tabs are not allowed; end lines with a line feed alone",
+        ),
+        (
+            "delete",
+            "the control character above the letters",
+            "# \x7f",
+            1,
+            "control characters other than tabs are not allowed; end lines with a line feed alone",
+        ),
+        ("log-alone", "a log without key", "log", 1, "write \"log <vkey> [<url>]\""),
+        ("log-more", "a third word", "log $LOG url more", 1, "write \"log <vkey> [<url>]\""),
+        (
+            "log-comment",
+            "a comment behind a line",
+            "log $LOG # mine",
+            1,
+            "write \"log <vkey> [<url>]\"",
+        ),
+        (
+            "log-key",
+            "no key",
+            "log example.com",
+            1,
+            "not a key: a vkey is <name>+<8 hexadecimal digits>+<base64>, a skey begins with PRIVATE+KEY+",
+        ),
+        ("log-with-witness-key", "a cosigner's key for a log", "log $A", 1, &format!("{kind}0x04")),
+        ("log-twice", "one log twice", "log $LOG\nlog $LOG", 2, duplicate),
+        (
+            "witness-alone",
+            "a witness without key",
+            "witness a",
+            1,
+            "write \"witness <name> <vkey> [<url>]\"",
+        ),
+        (
+            "witness-more",
+            "a fourth word",
+            "witness a $A url more",
+            1,
+            "write \"witness <name> <vkey> [<url>]\"",
+        ),
+        (
+            "witness-with-log-key",
+            "a log's key for a witness",
+            "witness a $LOG",
+            1,
+            &format!("{kind}0x01"),
+        ),
+        ("witness-twice", "one key under two names", "witness a $A\nwitness b $A", 2, duplicate),
+        (
+            "witness-name-twice",
+            "two keys under one name",
+            "witness a $A\nwitness a $B",
+            2,
+            "\"a\" is defined above",
+        ),
+        (
+            "witness-none",
+            "the reserved name",
+            "witness none $A",
+            1,
+            "\"none\" is reserved: it can only be the quorum",
+        ),
+    ])
+}
+
+fn bad_group_probes() -> Vec<Probe> {
+    let twice =
+        |name: &str| format!("{name:?} is a member of a group already, and may count only once");
+    let unknown = |name: &str| format!("{name:?} is not defined above this line");
+    let threshold = |members: usize| {
+        format!("the threshold of a group of {members} is all, any or a number from 1 to {members}")
+    };
+    let none = "\"none\" is reserved: it can only be the quorum";
+    let form = "write \"group <name> all|any|<k> <member>...\"";
+    let two = "witness a $A\nwitness b $B\n";
+    let after_two = |line: &str| format!("{two}{line}");
+    bad_lines(&[
+        ("group-alone", "a group without anything", "group", 1, form),
+        ("group-no-threshold", "a name alone", "group g", 1, form),
+        ("group-no-members", "no member", &after_two("group g any"), 3, &threshold(0)),
+        ("group-all-of-none", "all of no members", &after_two("group g all"), 3, &threshold(0)),
+        ("group-zero", "nobody has to", &after_two("group g 0 a b"), 3, &threshold(2)),
+        ("group-too-many", "three of two", &after_two("group g 3 a b"), 3, &threshold(2)),
+        ("group-leading-zero", "a leading zero", &after_two("group g 01 a b"), 3, &threshold(2)),
+        ("group-word", "an unknown word", &after_two("group g most a b"), 3, &threshold(2)),
+        (
+            "group-beyond-64-bits",
+            "65 bits",
+            &after_two("group g 18446744073709551617 a"),
+            3,
+            &threshold(1),
+        ),
+        (
+            "group-unknown",
+            "a name that nothing defines",
+            &after_two("group g any c"),
+            3,
+            &unknown("c"),
+        ),
+        (
+            "group-below",
+            "a name that is defined later",
+            "group g any a\nwitness a $A",
+            1,
+            &unknown("a"),
+        ),
+        ("group-of-itself", "a circle", &after_two("group g any g"), 3, &unknown("g")),
+        ("group-member-twice", "one witness twice", &after_two("group g all a a"), 3, &twice("a")),
+        (
+            "group-of-grouped",
+            "a witness in two groups",
+            &after_two("group g any a\ngroup h any a b"),
+            4,
+            &twice("a"),
+        ),
+        (
+            "group-in-two-groups",
+            "a group in two groups",
+            &after_two("group g any a\ngroup h any g\ngroup i all b g"),
+            5,
+            &twice("g"),
+        ),
+        (
+            "group-name-taken",
+            "a witness's name",
+            &after_two("group a any b"),
+            3,
+            "\"a\" is defined above",
+        ),
+        ("group-named-none", "the reserved name", &after_two("group none any b"), 3, none),
+        (
+            "group-of-none",
+            "the reserved name for a member",
+            &after_two("group g any none"),
+            3,
+            none,
+        ),
+        ("quorum-alone", "a quorum without name", "quorum", 1, "write \"quorum <name>|none\""),
+        (
+            "quorum-two-names",
+            "two names",
+            &after_two("quorum a b"),
+            3,
+            "write \"quorum <name>|none\"",
+        ),
+        (
+            "quorum-twice",
+            "two quorums",
+            &after_two("quorum none\nquorum a"),
+            4,
+            "the quorum is set above: remove one of the two lines",
+        ),
+        ("quorum-unknown", "a name that nothing defines", "quorum a", 1, &unknown("a")),
+        (
+            "quorum-below",
+            "a name that is defined later",
+            "quorum a\nwitness a $A",
+            1,
+            &unknown("a"),
+        ),
+        (
+            "quorum-other-letter",
+            "a Kelvin sign is no K",
+            "witness K $A\nquorum \u{212a}",
+            2,
+            &unknown("\u{212a}"),
+        ),
+    ])
+}
+
+pub(super) fn probes() -> Vec<Probe> {
+    let no_quorum = "the policy has no quorum line: add \"quorum none\" or \"quorum <name>\"";
+    let missing = [
+        Probe::bad("empty", "nothing at all", json!({ "policy": "" }), no_quorum),
+        Probe::bad(
+            "no-quorum",
+            "a log alone",
+            json!({ "policy": format!("log {LOG_VKEY}\n") }),
+            no_quorum,
+        ),
+    ];
+    [good_probes(), bad_key_probes(), bad_group_probes(), missing.into()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn probes_of_policies_get_their_answers() {
+    probes::check("policy", &probes(), |probe| {
+        let policy = TrustPolicy::parse(probe.text("policy"));
+        if let Ok(policy) = &policy {
+            assert_eq!(TrustPolicy::parse(&policy.to_string()).as_ref(), Ok(policy));
+        }
+        policy.err().map(|error| error.to_string())
+    });
+}
+
+#[test]
+fn a_policy_says_what_it_lists() {
+    let text = format!("witness w {WITNESS_VKEY} https://w.example\nlog {LOG_VKEY}\nquorum w");
+    let policy = TrustPolicy::parse(&text).unwrap();
+    let [log] = policy.logs() else { panic!("one log is listed") };
+    assert_eq!((log.key.to_string().as_str(), &log.url), (LOG_VKEY, &None));
+    assert_eq!(log.origin.as_str(), "example.com/vector-log");
+    let [witness] = policy.witnesses() else { panic!("one witness is listed") };
+    assert_eq!(witness.name, "w");
+    assert_eq!(witness.key.to_string(), WITNESS_VKEY);
+    assert_eq!(witness.url.as_deref(), Some("https://w.example"));
+    let written = format!("log {LOG_VKEY}\nwitness w {WITNESS_VKEY} https://w.example\nquorum w\n");
+    assert_eq!(policy.to_string(), written);
+}
+
+#[test]
+fn a_policy_file_has_at_most_1_mib() {
+    let longest = format!("quorum none\n{}", "#".repeat(POLICY_BYTES_MAX - 12));
+    assert_eq!(TrustPolicy::parse(&longest).unwrap().logs(), []);
+    let bytes = POLICY_BYTES_MAX + 1;
+    assert_eq!(TrustPolicy::parse(&(longest + "#")), Err(PolicyError::TooLong { bytes }));
+}
+
+#[test]
+fn hundreds_of_logs_witnesses_and_groups_are_read() {
+    let mut text = String::new();
+    let mut last = "w0".to_owned();
+    for number in 0..300 {
+        let log = signing_key(&format!("log.example/{number}"), &format!("log {number}"));
+        let witness = cosigning_key("witness.example", &format!("witness {number}"));
+        writeln!(text, "log {}", log.verifier_key()).unwrap();
+        writeln!(text, "witness w{number} {}", witness.verifier_key()).unwrap();
+        if number > 0 {
+            writeln!(text, "group g{number} all {last} w{number}").unwrap();
+            last = format!("g{number}");
+        }
+    }
+    let policy = TrustPolicy::parse(&format!("{text}quorum {last}\n")).unwrap();
+    assert_eq!((policy.logs().len(), policy.witnesses().len()), (300, 300));
+}
+
+/// Signs the end-to-end checkpoint with the log and some witnesses, the first at second 0.
+fn cosigned(witnesses: &[CosigningKey], mask: u32) -> String {
+    let signed = witnesses.iter().enumerate().filter(|(position, _)| mask >> position & 1 == 1);
+    let cosignatures = signed.map(|(position, key)| {
+        key.sign(CHECKPOINT_TEXT, CosignatureTime::new(position.try_into().unwrap()).unwrap())
+    });
+    let signatures = [log_key().sign(CHECKPOINT_TEXT)].into_iter().chain(cosignatures).collect();
+    SignedNote::new(CHECKPOINT_TEXT.to_owned(), signatures).unwrap().to_string()
+}
+
+#[test]
+fn the_published_checkpoint_is_trusted() {
+    let policy = TrustPolicy::parse(&policy_text()).unwrap();
+    let Verified { checkpoint, log_key, witnesses } =
+        policy.verify_checkpoint(checkpoint_note().as_bytes()).unwrap();
+    assert_eq!(checkpoint.note(), checkpoint_note().as_bytes());
+    assert_eq!(checkpoint.origin().as_str(), "example.com/vector-log");
+    assert_eq!(checkpoint.head().size.get(), 5);
+    assert_eq!(log_key.to_string(), LOG_VKEY);
+    assert_eq!(witnesses, [("vector".to_owned(), cosignature_time())]);
+    assert_eq!(witnesses[0].1.get(), COSIGNATURE_SECONDS);
+}
+
+/// Whether a quorum is reached by these of the three X and of the three Y witnesses.
+type Rule = fn(u32, u32) -> bool;
+
+#[test]
+fn the_example_of_the_specification_holds_for_every_set_of_witnesses() {
+    let witnesses: Vec<CosigningKey> = ["X1", "X2", "X3", "Y1", "Y2", "Y3"]
+        .map(|name| cosigning_key(&format!("{name}.example"), name))
+        .into();
+    let mut text = format!("log {LOG_VKEY}\n");
+    for (name, key) in ["X1", "X2", "X3", "Y1", "Y2", "Y3"].iter().zip(&witnesses) {
+        writeln!(text, "witness {name} {}", key.verifier_key()).unwrap();
+    }
+    text += "group X-witnesses 2 X1 X2 X3\ngroup Y-witnesses any Y1 Y2 Y3\n";
+    let text = text + "group X-and-Y all X-witnesses Y-witnesses\n";
+    let rules: [(&str, Rule); 6] = [
+        ("X-and-Y", |x, y| x.count_ones() >= 2 && y != 0),
+        ("X-witnesses", |x, _| x.count_ones() >= 2),
+        ("Y-witnesses", |_, y| y != 0),
+        ("X2", |x, _| x & 2 != 0),
+        ("Y3", |_, y| y & 4 != 0),
+        ("none", |_, _| true),
+    ];
+    for (quorum, rule) in rules {
+        let policy = TrustPolicy::parse(&format!("{text}quorum {quorum}\n")).unwrap();
+        for mask in 0..64 {
+            let result = policy.verify_checkpoint(cosigned(&witnesses, mask).as_bytes());
+            let cosigned = usize::try_from(mask.count_ones()).unwrap();
+            if rule(mask & 7, mask >> 3) {
+                let verified = result.unwrap();
+                assert_eq!(verified.witnesses.len(), cosigned);
+                let times = verified.witnesses.iter().map(|(_, time)| 1 << time.get());
+                assert_eq!(times.sum::<u32>(), mask);
+            } else {
+                let quorum = quorum.to_owned();
+                assert_eq!(result, Err(TrustError::Quorum { quorum, cosigned, witnesses: 6 }));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_log_is_not_trusted() {
+    let verify = |policy: &str, note: &str| {
+        TrustPolicy::parse(policy)
+            .unwrap()
+            .verify_checkpoint(note.as_bytes())
+            .unwrap_err()
+            .to_string()
+    };
+    let note = checkpoint_note();
+    let unknown = "the policy lists no log example.com/vector-log";
+    assert_eq!(verify("quorum none", &note), unknown);
+    assert_eq!(verify(&format!("log {SUMDB_VKEY}\nquorum none"), &note), unknown);
+
+    // Another listed log has signed: its key has not the name of the origin.
+    let other = signing_key("example.com/other", "other");
+    let policy = format!("log {LOG_VKEY}\nlog {}\nquorum none", other.verifier_key());
+    let line = other.sign(CHECKPOINT_TEXT);
+    let unsigned =
+        "no key that the policy lists for example.com/vector-log has signed the checkpoint";
+    assert_eq!(verify(&policy, &format!("{CHECKPOINT_TEXT}\n{line}\n")), unsigned);
+    assert_eq!(verify(&policy_text(), &format!("{CHECKPOINT_TEXT}\n{WITNESS_LINE}")), unsigned);
+
+    let text = CHECKPOINT_TEXT.replace("\n5\n", "\n05\n");
+    assert!(verify(&policy, &format!("{text}\n{LOG_LINE}")).starts_with("the second line"));
+    assert_eq!(verify(&policy, ""), "the note has no empty line between text and signatures");
+}
+
+#[test]
+fn one_of_two_keys_of_a_log_is_enough() {
+    let old = signing_key("example.com/vector-log", "the log's former key");
+    let policy = format!("log {}\nlog {LOG_VKEY}\nquorum none", old.verifier_key());
+    let policy = TrustPolicy::parse(&policy).unwrap();
+    let verified = policy.verify_checkpoint(checkpoint_note().as_bytes()).unwrap();
+    assert_eq!(verified.log_key.to_string(), LOG_VKEY);
+}
+
+#[test]
+fn a_forged_signature_of_a_listed_key_spoils_the_note_even_if_it_is_not_needed() {
+    let policy = format!("log {LOG_VKEY}\nwitness w {WITNESS_VKEY}\nquorum none");
+    let policy = TrustPolicy::parse(&policy).unwrap();
+    let forged = checkpoint_note().replace("QhStBw==", "QhStBg==");
+    let error = policy.verify_checkpoint(forged.as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), "the signature of witness.example/vector does not verify");
+
+    // An unknown witness's signature is passed over, whatever it is.
+    let stranger = NoteSignature::parse("\u{2014} stranger AAAAAAA=").unwrap();
+    let note = checkpoint_note() + &format!("{stranger}\n");
+    assert_eq!(policy.verify_checkpoint(note.as_bytes()).unwrap().witnesses.len(), 1);
+}
+
+#[test]
+fn every_flipped_bit_of_a_trusted_checkpoint_fails() {
+    let policy = TrustPolicy::parse(&policy_text()).unwrap();
+    let note = checkpoint_note().into_bytes();
+    for bit in 0..8 * note.len() {
+        let mut flipped = note.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(policy.verify_checkpoint(&flipped).is_err(), "bit {bit}");
+    }
+}
+
+/// Any policy over six witnesses: each new group takes some of what is not yet a member.
+fn any_policy() -> impl Strategy<Value = String> {
+    proptest::collection::vec((any::<u64>(), 0..9_usize, any::<bool>()), 0..5).prop_map(|groups| {
+        let mut text = format!("log {LOG_VKEY} url\n");
+        let mut free: Vec<String> = Vec::new();
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            let key = cosigning_key("w.example", name);
+            writeln!(text, "witness {name} {}", key.verifier_key()).unwrap();
+            free.push(name.to_owned());
+        }
+        let mut quorum = "none".to_owned();
+        for (number, (mask, threshold, is_quorum)) in groups.into_iter().enumerate() {
+            let (members, rest): (Vec<_>, Vec<_>) =
+                free.into_iter().enumerate().partition(|(position, _)| mask >> position & 1 == 1);
+            let members: Vec<String> = members.into_iter().map(|(_, name)| name).collect();
+            free = rest.into_iter().map(|(_, name)| name).collect();
+            if members.is_empty() {
+                continue;
+            }
+            let threshold = threshold % members.len() + 1;
+            writeln!(text, "group g{number} {threshold} {}", members.join(" ")).unwrap();
+            free.push(format!("g{number}"));
+            if is_quorum {
+                quorum = format!("g{number}");
+            }
+        }
+        format!("{text}quorum {quorum}\n")
+    })
+}
+
+proptest! {
+    #[test]
+    fn policies_are_written_and_read_again(text in any_policy()) {
+        let policy = TrustPolicy::parse(&text).unwrap();
+        prop_assert_eq!(policy.to_string(), text);
+    }
+
+    #[test]
+    fn one_more_cosignature_never_breaks_a_quorum(text in any_policy(), mask in 0..64_u32) {
+        let policy = TrustPolicy::parse(&text).unwrap();
+        let keys: Vec<CosigningKey> =
+            ["a", "b", "c", "d", "e", "f"].map(|name| cosigning_key("w.example", name)).into();
+        let is_trusted = |mask| policy.verify_checkpoint(cosigned(&keys, mask).as_bytes()).is_ok();
+        prop_assert!(is_trusted(63));
+        if is_trusted(mask) {
+            for position in 0..6 {
+                prop_assert!(is_trusted(mask | 1 << position));
+            }
+        }
+    }
+}
