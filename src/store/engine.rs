@@ -69,9 +69,7 @@ impl Engine {
                 let list = drop_torn(dir, tail::drop_torn_manifest(dir))?;
                 if wal || list { open_db(dir, config, access) } else { Err(error) }
             }
-            Access::Write => DB::open_cf_descriptors(&database, dir, families).map_err(failed)?,
-            Access::Read => DB::open_cf_descriptors_read_only(&database, dir, families, false)
-                .map_err(failed)?,
+            opened => opened,
         };
         let db = db.map_err(|error| open_error(dir, error))?;
         Ok(Self { db, _lock: lock, write_options: options::write(config), access })
