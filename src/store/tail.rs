@@ -235,6 +235,7 @@ fn crc32c(parts: &[&[u8]]) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::large_stack_arrays, reason = "records of many blocks, written down as they are")]
 mod tests {
     use super::*;
 
