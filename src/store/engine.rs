@@ -58,19 +58,23 @@ impl Engine {
         if access != Access::Create {
             check_families(dir)?;
         }
-        // A reader leaves no trace in the directory, and flushes nothing.
-        let direct_io = access != Access::Read && options::takes_direct_io(dir);
-        let (mut database, families) = options::open(config, direct_io);
-        let db = match access {
-            Access::Create => {
-                database.create_if_missing(true);
-                database.create_missing_column_families(true);
-                database.set_error_if_exists(true);
-                DB::open_cf_descriptors(&database, dir, families).map_err(failed)?
+        let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
+        let opened = open_db(dir, config, access);
+        let db = match opened {
+            // What RocksDB takes for damage may be the pages that a power loss left unwritten.
+            Err(error) if access == Access::Write && error.kind() == ErrorKind::Corruption => {
+                match tail::drop_torn(dir).map_err(|error| directory_error(dir, error))? {
+                    Some(bytes) => {
+                        tracing::warn!(
+                            bytes,
+                            "a write that was never synced was dropped from the WAL"
+                        );
+                        open_db(dir, config, access)
+                    }
+                    None => Err(error),
+                }
             }
-            Access::Write => DB::open_cf_descriptors(&database, dir, families).map_err(failed)?,
-            Access::Read => DB::open_cf_descriptors_read_only(&database, dir, families, false)
-                .map_err(failed)?,
+            opened => opened,
         };
         let db = db.map_err(|error| open_error(dir, error))?;
         Ok(Self { db, _lock: lock, write_options: options::write(config), access })

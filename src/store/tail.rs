@@ -117,9 +117,8 @@ fn judge(wal: &[u8]) -> Tail {
             FULL | FIRST if damaged.is_some() || open.is_some() => return Tail::Damaged,
             FULL => {}
             FIRST => open = Some(at),
-            MIDDLE | LAST if damaged.is_none() && open.is_none() => return Tail::Damaged,
-            MIDDLE => {}
-            LAST => open = None,
+            MIDDLE if damaged.is_some() || open.is_some() => {}
+            LAST if damaged.is_some() || open.is_some() => open = None,
             _ => return Tail::Damaged,
         }
         at += fragment.bytes;
@@ -181,12 +180,13 @@ const fn masked(crc: u32) -> u32 {
 /// Bit by bit: it runs only over a WAL that RocksDB has refused.
 fn crc32c(parts: &[&[u8]]) -> u32 {
     let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ 0x82f6_3b78 * (crc & 1))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
     };
     !parts.iter().copied().flatten().fold(u32::MAX, step)
 }
 
 #[cfg(test)]
+#[expect(clippy::large_stack_arrays, reason = "records of many blocks, written down as they are")]
 mod tests {
     use super::*;
 
