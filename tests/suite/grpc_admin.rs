@@ -172,7 +172,7 @@ fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
         identity: LogIdentity::None,
         key: None,
     };
-    server::init(init, &mut Random::from_seed([1; 32]))
+    server::init(init, &mut Random::from_seed([1; 32])).map_err(|error| format!("{error:#}"))
 }
 
 /// Starts a server over a directory and returns why it refused.
@@ -240,19 +240,14 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
     assert!(refusal(&data).contains("0.skey"));
     let other = dir.path().join("other");
     let origin = Origin::parse("log.example/a").unwrap();
-    let init_other = Init {
+    let another = Init {
         data: other.clone(),
         watermark: None,
         origin,
         identity: LogIdentity::None,
         key: None,
     };
-    thread::spawn(|| {
-        let mut seed = seed;
-        server::init(init_other, &mut seed).unwrap()
-    })
-    .join()
-    .unwrap();
+    server::init(another, &mut Random::from_seed([9; 32])).unwrap();
     fs::copy(other.join("signing/0.skey"), &key).unwrap();
     assert!(refusal(&data).contains("not the one in its row"));
     fs::write(&key, text).unwrap();

@@ -58,6 +58,7 @@ async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Denial> {
     Ok(entry.freeze())
 }
 
+/// Submits the entry and returns its index.
 async fn append(
     desk: &Desk,
     log: &Arc<Log>,

@@ -21,54 +21,6 @@ use super::{
 /// Instances of each call and each fault in a run without a setting: some 100 runs of a second.
 const INSTANCES: u64 = 4;
 
-/// The calls by which a server changes files.
-const WRITE_SIDE: [&str; 21] = [
-    "write",
-    "pwrite64",
-    "writev",
-    "pwritev",
-    "pwritev2",
-    "fdatasync",
-    "fsync",
-    "sync_file_range",
-    "openat",
-    "ftruncate",
-    "fallocate",
-    "rename",
-    "renameat",
-    "renameat2",
-    "mkdir",
-    "mkdirat",
-    "unlink",
-    "unlinkat",
-    "link",
-    "linkat",
-    "fchmod",
-];
-
-/// What happens to a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    /// It is not made and returns an error.
-    Error(&'static str),
-    /// The process is killed as it makes it.
-    Kill,
-}
-
-/// The `ordinal`-th call of this name of each thread, on the site's files.
-#[derive(Clone, Debug)]
-struct Instance {
-    call: String,
-    ordinal: usize,
-    fault: Fault,
-}
-
-impl fmt::Display for Instance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at {} number {}", self.fault, self.call, self.ordinal)
-    }
-}
-
 /// Where every run starts: two logs with entries, and a server that was killed.
 struct Start {
     site: Site,
@@ -157,32 +109,14 @@ impl Run {
 }
 
 /// Makes one instance fail and asserts what holds after. Returns whether the fault happened.
-fn inject(
-    start: &Start,
-    instance: &Instance,
-    paths: &BTreeSet<PathBuf>,
-    random: &mut Random,
-) -> bool {
-    let Instance { call, ordinal, fault } = instance;
-    let mut options = Vec::new();
-    for path in paths {
-        options.extend(["-P".to_owned(), path.to_str().unwrap().to_owned()]);
-    }
-    let what = match fault {
-        Fault::Error(error) => format!("error={error}"),
-        Fault::Kill => "signal=KILL".to_owned(),
-    };
-    options.extend(["-e".to_owned(), format!("inject={call}:{what}:when={ordinal}")]);
-    if *fault != Fault::Kill {
-        // Faster, but strace 6.1 loses injected signals with it.
-        options.push("--seccomp-bpf".to_owned());
-    }
-    let run = start.run(&options, random);
-    let failed = run.trace.calls.iter().position(|call| call.injected);
-    let happened = failed.is_some() || was_killed(run.status);
+fn inject(start: &Start, plan: &Plan, instance: &Instance, random: &mut Random) -> bool {
+    let run = start.run(|site| plan.strace(instance, site), random);
+    let failed = first_injected(&run.trace);
+    let killed = was_killed(run.status);
+    let happened = failed.is_some() || killed;
     assert_eq!(
-        was_killed(run.status),
-        *fault == Fault::Kill && happened,
+        killed,
+        instance.fault == Fault::Kill && happened,
         "nothing else kills the server: {}",
         run.stderr,
     );

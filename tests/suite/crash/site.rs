@@ -106,6 +106,13 @@ impl Site {
         NewLog::printed(origin, &String::from_utf8_lossy(&output.stdout))
     }
 
+    /// Returns a log that was made before, from its key file.
+    pub(crate) fn shown(&self, origin: &str) -> NewLog {
+        let key = self.data().join("signing/0.skey");
+        let output = self.run(&["key", "show", key.to_str().unwrap()]);
+        NewLog::printed(origin, &String::from_utf8_lossy(&output.stdout))
+    }
+
     /// Runs a verb to its end.
     pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_attestree")).args(arguments).output().unwrap()
