@@ -14,7 +14,13 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 #[path = "../tests/suite/world.rs"]
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with the suite")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "shared with the suite"
+)]
 mod world;
 
 use world::{World, block_on};

@@ -4,7 +4,12 @@
 //! know which, who owns a dependency, which words are not used, and how long things may get. Each rule is
 //! a pure function from a file to its findings, so that the rules are tested themselves on bad samples.
 
-#![expect(clippy::unwrap_used, reason = "a repository that can't be read is a failed test")]
+#![expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a repository that can't be read, or is not understood, is a failed test"
+)]
 
 #[path = "tidy/layer.rs"]
 mod layer;

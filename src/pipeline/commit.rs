@@ -116,7 +116,9 @@ impl Committer {
         // The sequencer cuts the next batch while this one is being answered.
         let _sequencer_gone = self.events.send(Event::Done(cycle.number));
         (self.answerer)(answers);
-        self.meter.committed(entries, committed - started, self.clock.monotonic() - committed);
+        let (write, rest) =
+            (committed.saturating_sub(started), self.clock.monotonic().saturating_sub(committed));
+        self.meter.committed(entries, write, rest);
         Ok(())
     }
 

@@ -187,7 +187,7 @@ impl Sequencer {
             .iter()
             .filter_map(|batch| Some((batch.log.number(), Arc::clone(batch.rows.as_ref()?))))
             .collect();
-        self.meter.sequenced(self.clock.monotonic() - started);
+        self.meter.sequenced(self.clock.monotonic().saturating_sub(started));
         self.sent = number;
         if self.orders.send(Order::Commit(Cycle { number, batches })).is_err() {
             self.poisoned = true;
@@ -261,7 +261,7 @@ impl Lane {
             None
         } else {
             let integration = self.edge.append(&leaf_hashes);
-            let bytes = entries.iter().map(|entry| entry.as_ref());
+            let bytes = entries.iter().map(AsRef::as_ref);
             let number = self.log.number();
             let rows =
                 LogRows::encode(number, clock.now(), previous, bytes, &integration, identities);

@@ -241,34 +241,25 @@ impl RawConfig {
         if watermark.starts_with(&data) {
             return Err(ConfigError::WatermarkInside { path: watermark });
         }
-        let tls = match (self.tls_certificate, self.tls_key) {
-            (Some(certificate), Some(key)) => {
-                Some(tls::Config { certificate, key, client_ca: self.tls_client_ca })
-            }
-            (Some(_), None) => {
-                return Err(ConfigError::Needs { key: "tls_certificate", needs: "tls_key" });
-            }
-            (None, Some(_)) => {
-                return Err(ConfigError::Needs { key: "tls_key", needs: "tls_certificate" });
-            }
-            (None, None) if self.tls_client_ca.is_some() => {
-                return Err(ConfigError::Needs { key: "tls_client_ca", needs: "tls_certificate" });
-            }
-            (None, None) => None,
-        };
-        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:6962".to_owned());
-        let address: SocketAddr = listen.parse().map_err(|_| ConfigError::Word {
-            key: "listen",
-            value: listen,
-            allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
-        })?;
-        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false)
-        {
+        let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
+        let address = parse_address(self.listen)?;
+        let may_be_plain = address.ip().is_loopback() || self.insecure_plaintext.unwrap_or(false);
+        if tls.is_none() && !may_be_plain {
             return Err(ConfigError::Plaintext { address });
         }
         // 65,536 file descriptors are what a service manager usually grants at most.
         let connections_max = range("connections_max", self.connections_max, 1_024, 1, 65_536)?;
         let shutdown = range("shutdown_seconds", self.shutdown_seconds, 10, 1, 3_600)?;
+        let limits = Limits {
+            pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
+            pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
+            log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
+            free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
+            identity_window: self
+                .identity_window
+                .map(|window| range("identity_window", Some(window), 1, 1, u64::MAX))
+                .transpose()?,
+        };
         Ok(Config {
             watermark,
             data,
@@ -294,22 +285,7 @@ impl RawConfig {
                 )?,
                 shutdown: Duration::from_secs(shutdown),
             },
-            limits: Limits {
-                pool_entries: range(
-                    "pool_entries_max",
-                    self.pool_entries_max,
-                    65_536,
-                    1,
-                    16_777_216,
-                )?,
-                pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
-                log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
-                free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
-                identity_window: self
-                    .identity_window
-                    .map(|window| range("identity_window", Some(window), 1, 1, u64::MAX))
-                    .transpose()?,
-            },
+            limits,
             store: StoreConfig {
                 block_cache_bytes: bytes("block_cache_bytes", self.block_cache_bytes, 32 * MIB)?,
                 ..StoreConfig::default()
@@ -327,6 +303,33 @@ impl RawConfig {
                 form: word("log_format", self.log_format, "text", "text or json")?,
             },
         })
+    }
+}
+
+/// Reads the address to listen on.
+fn parse_address(listen: Option<String>) -> Result<SocketAddr, ConfigError> {
+    // The port is the number of the RFC; on loopback, so that nothing is exposed by default.
+    let listen = listen.unwrap_or_else(|| "127.0.0.1:6962".to_owned());
+    listen.parse().map_err(|_| ConfigError::Word {
+        key: "listen",
+        value: listen,
+        allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
+    })
+}
+
+/// Checks that the files of TLS come together.
+fn parse_tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+) -> Result<Option<tls::Config>, ConfigError> {
+    let needs = |key, needs| Err(ConfigError::Needs { key, needs });
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(tls::Config { certificate, key, client_ca })),
+        (Some(_), None) => needs("tls_certificate", "tls_key"),
+        (None, Some(_)) => needs("tls_key", "tls_certificate"),
+        (None, None) if client_ca.is_some() => needs("tls_client_ca", "tls_certificate"),
+        (None, None) => Ok(None),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
 };
 use crate::{
-    pipeline::{Clock, Meter, Parts, Pipeline, Stopped},
+    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };

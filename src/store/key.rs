@@ -110,7 +110,8 @@ pub(super) fn parse_tile(log: LogNumber, key: &[u8]) -> Option<TileId> {
 
 /// Puts a log number before another number.
 fn log_and_number(log: LogNumber, number: u64) -> [u8; 12] {
-    let [a, b, c, d] = log.0.to_be_bytes();
-    let [e, f, g, h, i, j, k, l] = number.to_be_bytes();
-    [a, b, c, d, e, f, g, h, i, j, k, l]
+    let mut key = [0; 12];
+    let bytes = log.0.to_be_bytes().into_iter().chain(number.to_be_bytes());
+    key.iter_mut().zip(bytes).for_each(|(byte, value)| *byte = value);
+    key
 }

@@ -223,11 +223,12 @@ impl Iterator for Scan {
     type Item = Result<Row, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.step.as_slice().is_empty() && !self.done {
-            if let Err(error) = self.advance() {
-                self.done = true;
-                return Some(Err(error));
-            }
+        if self.step.as_slice().is_empty()
+            && !self.done
+            && let Err(error) = self.advance()
+        {
+            self.done = true;
+            return Some(Err(error));
         }
         self.step.next().map(Ok)
     }

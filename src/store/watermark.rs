@@ -223,10 +223,10 @@ impl Watermark {
     ) -> Result<(), WatermarkError> {
         let mut slots = self.slots.lock().map_err(|_poisoned| self.damaged(log))?;
         let old = slots.get(&log).copied();
-        if let Some(Slot { mark: Mark { head: signed, .. }, .. }) = old {
-            if head.size < signed.size || (head.size == signed.size && head.root != signed.root) {
-                return Err(WatermarkError::Lower { log, signed, head });
-            }
+        if let Some(Slot { mark: Mark { head: signed, .. }, .. }) = old
+            && (head.size < signed.size || (head.size == signed.size && head.root != signed.root))
+        {
+            return Err(WatermarkError::Lower { log, signed, head });
         }
         let sequence = old.map_or(0, |slot| slot.sequence) + 1;
         let mut slot = Slot { sequence, mark: Mark { head, key_hash } };

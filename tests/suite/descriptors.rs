@@ -77,7 +77,7 @@ fn breaks(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
         match new.methods.get(name) {
             None => broken.push(format!("method {name} was removed")),
             Some(now) if shape(now) != shape(method) => {
-                broken.push(format!("method {name} was retyped"))
+                broken.push(format!("method {name} was retyped"));
             }
             Some(_) => {}
         }
@@ -215,8 +215,7 @@ fn every_field_and_method_has_a_comment() {
         let comments = &file.source_code_info.as_ref().unwrap().location;
         for location in comments {
             // Paths: 4.m.2.f a field, 5.e.2.v an enum value, 6.s.2.m a method (descriptor.proto).
-            let named =
-                matches!(location.path.as_slice(), [4, _, 2, _] | [5, _, 2, _] | [6, _, 2, _]);
+            let named = matches!(location.path.as_slice(), [4..=6, _, 2, _]);
             assert!(
                 !named || location.leading_comments().trim().ends_with('.'),
                 "{} {:?} has no comment of whole sentences",
@@ -245,7 +244,7 @@ fn the_comparison_notices_each_kind_of_break() {
     let renumbered = spoilt(|message| message.field[1].number = Some(9));
     assert_eq!(renumbered, ["AppendRequest.entry = 2 was removed without reserving both"]);
     let retyped = spoilt(|message| {
-        message.field[1].set_type(prost_types::field_descriptor_proto::Type::String)
+        message.field[1].set_type(prost_types::field_descriptor_proto::Type::String);
     });
     assert_eq!(retyped.len(), 1);
     let removed = spoilt(|message| drop(message.field.remove(2)));

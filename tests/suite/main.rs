@@ -3,7 +3,18 @@
 
 #![allow(
     unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::default_trait_access,
+    clippy::disallowed_methods,
+    clippy::duration_suboptimal_units,
+    clippy::format_collect,
+    clippy::format_push_string,
     clippy::indexing_slicing,
+    clippy::items_after_statements,
+    clippy::large_stack_arrays,
+    clippy::type_complexity,
+    clippy::unused_self,
     clippy::unwrap_used,
     reason = "what is shared by tests is public among them, and a broken law is a failed test"
 )]

@@ -181,7 +181,7 @@ fn copy_of_a_store_that_is_written_holds_together() {
         let recovered = copied.recover(shelf.log, None).unwrap();
         let at = recovered.edge.size().get();
         assert!((1_000..=9_000).contains(&at));
-        assert_eq!(copied.segments(shelf.log, index(0), size(at)).unwrap().count() > 4, true);
+        assert!(copied.segments(shelf.log, index(0), size(at)).unwrap().count() > 4);
         let error = copied.create_log(&log_row(LogNumber(1))).unwrap_err();
         assert!(matches!(error, StoreError::ReadOnly));
         assert!(matches!(copied.flush().unwrap_err(), StoreError::ReadOnly));

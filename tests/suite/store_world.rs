@@ -143,7 +143,7 @@ impl Shelf {
 /// The entry at an index: of any length from 1 to 96 bytes, and unlike its neighbours.
 pub fn entry(index: u64) -> Vec<u8> {
     let mut bytes = index.to_be_bytes().to_vec();
-    bytes.resize(8 + usize::try_from(index * 31 % 88).unwrap(), index.to_le_bytes()[0]);
+    bytes.resize(8 + usize::try_from(index * 31 % 88).unwrap(), bytes[7]);
     if index % 97 == 5 { vec![bytes[7]] } else { bytes }
 }
 

@@ -115,7 +115,7 @@ fn torn_slot_falls_back_to_the_other() {
             marks.raise(LogNumber(0), head(number), key_hash()).unwrap();
         }
         drop(marks);
-        let newest = if raised == 20 { 1 } else { 0 };
+        let newest = usize::from(raised == 20);
         let before = raised.max(20) - 10;
         let whole = fs::read(&path).unwrap();
         for at in 0..128 {

@@ -12,7 +12,11 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LONG_FILES: &[(&str, usize, &str)] = &[];
 
 /// Functions that are longer, as `path#name`, with the lines they have and why. The number may only be lowered.
-const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[(
+    "tests/suite/hostile/http.rs#what_is_no_resource_is_not_found",
+    79,
+    "a table of probes, which is read as one",
+)];
 
 /// Finds functions beyond the limit that are not listed.
 pub(crate) fn functions(file: &Source) -> Vec<Finding> {

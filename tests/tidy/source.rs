@@ -76,7 +76,7 @@ impl Source {
 
     /// Returns the number of the line, from 1, that holds a byte of the code.
     pub(crate) fn line_of(&self, byte: usize) -> usize {
-        self.code.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count() + 1
+        self.code[..byte].matches('\n').count() + 1
     }
 
     /// Returns the byte positions in the code at which `word` stands as a whole word.
@@ -86,7 +86,7 @@ impl Source {
         self.code
             .match_indices(word)
             .map(|(at, _)| at)
-            .filter(move |at| !(*at > 0 && inner(at - 1)) && !inner(at + word.len()))
+            .filter(move |at| (*at == 0 || !inner(at - 1)) && !inner(at + word.len()))
     }
 }
 

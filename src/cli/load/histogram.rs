@@ -105,7 +105,7 @@ mod tests {
             let found = u64::try_from(histogram.at(permille).as_nanos()).unwrap();
             assert!(found >= permille && found - permille <= permille / 64, "{permille}: {found}");
         }
-        assert_eq!(histogram.max(), Duration::from_nanos(1_000));
+        assert_eq!(histogram.max(), Duration::from_micros(1));
         assert_eq!(histogram.count(), 1_000);
     }
 }

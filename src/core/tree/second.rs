@@ -6,7 +6,7 @@
 //! the store, by `rs_merkle`. The two share neither state nor code above SHA-256.
 //!
 //! `rs_merkle` keeps whole trees in memory and is slow to grow, so it only ever builds trees over
-//! at most 16 hashes. A tree over the roots of neighbouring perfect subtrees of one height has the
+//! at most 256 hashes. A tree over the roots of neighbouring perfect subtrees of one height has the
 //! root of the whole, so the small trees compose to any size.
 
 use crate::core::bundle::{self, BundleError};
@@ -17,12 +17,15 @@ use super::edge::{LevelsError, check_levels};
 use super::tile::{TILE_HEIGHT, TILE_WIDTH, Tile, TileId};
 use super::{TreeHead, oracle};
 
-/// Hashes of one group: a tile is a group of 16 groups, so that a small batch rebuilds at most two
-/// small trees on each tile level.
+/// Hashes of one group. A tile is 16 groups of 16; the roots of full groups are kept, so that a
+/// small batch rebuilds at most two small trees on each tile level.
 const GROUP_WIDTH: usize = 16;
 
-/// Layers of a tree over 16 groups: heights 4 to 8 of the tile.
-const LAYERS_ABOVE_GROUPS: usize = 5;
+/// The first layer above the hashes that an encoded tile holds: that of height 4.
+const STORED_LAYER_MIN: usize = 4;
+
+/// How many such layers it holds: heights 4 to 8.
+const STORED_LAYERS: usize = 5;
 
 /// A hash as `rs_merkle` takes it.
 type Hash = [u8; HASH_BYTES];
@@ -127,7 +130,8 @@ impl SecondRoot {
     /// Computes the head after a batch from its encoded segments, compares every byte of its
     /// encoded tiles (in the order of completion) and the claimed head.
     ///
-    /// Returns what allows the head to be signed, and the state for the next batch.
+    /// Returns what allows the head to be signed, and the state for the next batch. An erased entry
+    /// counts with its stored leaf hash: there is nothing left to hash, and the root still binds it.
     pub fn check<'a>(
         &self,
         segments: impl IntoIterator<Item = &'a [u8]>,
@@ -169,7 +173,7 @@ impl SecondRoot {
                 self.levels.push(Level::default());
             }
             let state = self.levels.get_mut(usize::from(level)).expect("the level was added");
-            state.push(hash);
+            state.hashes.push(hash);
             if state.hashes.len() < TILE_WIDTH {
                 break;
             }
@@ -188,9 +192,9 @@ impl SecondRoot {
     }
 
     /// Returns the root, from the lowest level up: what is left of a level closes the one above.
-    fn root(&self) -> TreeHash {
+    fn root(&mut self) -> TreeHash {
         let mut below = None;
-        for level in &self.levels {
+        for level in &mut self.levels {
             below = level.root(below).or(below);
         }
         below.map_or_else(TreeHash::empty_root, TreeHash::from_bytes)
@@ -200,30 +204,29 @@ impl SecondRoot {
 impl Level {
     /// Takes the hashes of an incomplete tile.
     fn new(hashes: Vec<TreeHash>) -> Self {
-        let mut level = Self::default();
-        for hash in hashes {
-            level.push(*hash.as_bytes());
-        }
+        let hashes = hashes.into_iter().map(|hash| *hash.as_bytes()).collect();
+        let mut level = Self { hashes, groups: Vec::new() };
+        level.settle();
         level
     }
 
-    /// Adds a hash, and the root of the group that it completes.
-    fn push(&mut self, hash: Hash) {
-        self.hashes.push(hash);
-        if self.hashes.len().is_multiple_of(GROUP_WIDTH) {
-            let group = self.hashes.last_chunk::<GROUP_WIDTH>().expect("16 hashes make a group");
-            self.groups.push(root_of(group).expect("a group is not empty"));
+    /// Computes the roots of full groups that are not there yet.
+    fn settle(&mut self) {
+        let (full, _) = self.hashes.as_chunks::<GROUP_WIDTH>();
+        for group in full.iter().skip(self.groups.len()) {
+            self.groups.extend(root_of(group));
         }
     }
 
     /// Compares a full tile with its stored bytes; returns its root or the first byte that differs.
     fn compare(&self, bytes: &[u8]) -> Result<Hash, usize> {
-        let tree = oracle::tree(&self.groups);
+        // One tree over all hashes: as long as batches are large, groups only cost allocations.
+        let tree = oracle::tree(&self.hashes);
+        let layers = tree.layers();
         // The crate repeats the root as a layer of its own where the width is a power of two.
-        let layers = tree.layers().iter().take(LAYERS_ABOVE_GROUPS);
-        let nodes = layers.flatten().map(|(_, hash)| hash);
+        let upper = layers.iter().skip(STORED_LAYER_MIN).take(STORED_LAYERS);
         let mut from = 0;
-        for hash in self.hashes.iter().chain(nodes) {
+        for (_, hash) in layers.iter().take(1).chain(upper).flatten() {
             let stored = bytes.get(from..from + HASH_BYTES).ok_or(bytes.len())?;
             if stored != hash {
                 let same = stored.iter().zip(hash).take_while(|(a, b)| a == b).count();
@@ -231,7 +234,7 @@ impl Level {
             }
             from += HASH_BYTES;
         }
-        debug_assert_eq!(from, Tile::ENCODED_BYTES, "the format of a tile has 287 hashes");
+        assert_eq!(from, Tile::ENCODED_BYTES, "the format of a tile has 287 hashes");
         if bytes.len() > from {
             return Err(from);
         }
@@ -239,12 +242,11 @@ impl Level {
     }
 
     /// Returns the root of the tile's hashes with `below` as one more, if there is any hash.
-    fn root(&self, below: Option<Hash>) -> Option<Hash> {
-        let full = self.groups.len() * GROUP_WIDTH;
-        let mut rest = self.hashes.get(full..).unwrap_or_default().to_vec();
-        rest.extend(below);
-        let mut groups = self.groups.clone();
-        groups.extend(root_of(&rest));
+    fn root(&mut self, below: Option<Hash>) -> Option<Hash> {
+        self.settle();
+        let (_, rest) = self.hashes.as_chunks::<GROUP_WIDTH>();
+        let rest: Vec<Hash> = rest.iter().copied().chain(below).collect();
+        let groups: Vec<Hash> = self.groups.iter().copied().chain(root_of(&rest)).collect();
         root_of(&groups)
     }
 }

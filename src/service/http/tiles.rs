@@ -1,5 +1,7 @@
 //! Checkpoints, tiles and entry bundles as static files (c2sp.org/tlog-tiles).
 
+use core::fmt::Write as _;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
@@ -165,7 +167,7 @@ fn entity_tag(bytes: &[u8]) -> HeaderValue {
     let mut tag = String::with_capacity(36);
     tag.push_str("W/\"");
     for byte in hash.as_bytes().iter().take(16) {
-        tag.push_str(&format!("{byte:02x}"));
+        write!(tag, "{byte:02x}").expect("a string takes everything");
     }
     tag.push('"');
     HeaderValue::try_from(tag).expect("hexadecimal digits are a header value")

@@ -122,7 +122,7 @@ impl Disk {
         let begin = moment == Moment::Begin;
         match call.name.as_str() {
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => {
-                self.begin_write(call)
+                self.begin_write(call);
             }
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => self.end_write(call),
             "fsync" | "fdatasync" if begin => self.begin_sync(call),

@@ -274,7 +274,7 @@ async fn one_refusal_does_not_end_a_stream() {
         match outcome {
             Outcome::Appended(appended) => site.accepted(appended.leaf_index, vec![entry]),
             Outcome::Refused(refusal) if refusal.code == exists => {
-                assert_eq!(refusal.first_index, Some(0))
+                assert_eq!(refusal.first_index, Some(0));
             }
             Outcome::Refused(refusal) => assert_eq!(refusal.first_index, None),
         }

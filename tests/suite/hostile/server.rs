@@ -57,7 +57,7 @@ impl Server {
         let (send, lines) = mpsc::channel();
         // Read to the end even when nobody listens, so that the child never blocks on the pipe.
         thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)))
+            stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
         });
         let first = lines.recv_timeout(PATIENCE);
         let address =

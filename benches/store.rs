@@ -1,0 +1,240 @@
+//! The store on this machine's disk: synced commits, identities, proofs from stored tiles.
+//!
+//! Entries have 256 random bytes. Commits are measured against the same segments in a database that
+//! holds nothing else (`bare`). Identities and proofs read a store of the size in their name, made
+//! once a run; entries have 8 bytes there, because only their hashes are read. Each benchmark
+//! asserts what it read. Throughput is in entries, keys or proofs.
+
+use std::{cell::RefCell, hint::black_box};
+
+use attestree::{
+    core::{
+        hash::TreeHash,
+        number::{LeafIndex, LogNumber, UnixMillis},
+        origin::Origin,
+        tree::{Edge, prove_consistency, prove_inclusion, verify_inclusion},
+    },
+    store::{
+        Bare, IdentityKey, IdentityRow, LogIdentity, LogKind, LogRow, LogRows, LogState, Store,
+        StoreConfig, TileReader,
+    },
+};
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use tempfile::TempDir;
+
+/// Length of an entry: that of a short audit event.
+const ENTRY_BYTES: usize = 256;
+
+/// Entries of a commit: one caller alone, some, and a full batch.
+const BATCHES: [usize; 3] = [1, 256, 4_096];
+
+/// Keys that are looked up at once: what a full batch asks.
+const KEYS: usize = 4_096;
+
+/// Returns whether the benchmarks measure. Criterion runs each once, as a test, unless cargo passes
+/// this argument.
+fn measures() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+/// Returns a size, or a small one when the benchmarks run as tests.
+fn scaled(size: u64) -> u64 {
+    if measures() { size } else { size.min(3_000) }
+}
+
+/// Takes a number as a leaf index.
+fn index(number: u64) -> LeafIndex {
+    LeafIndex::new(number).expect("sizes are small")
+}
+
+/// A store with one log that grows.
+struct Growing {
+    dir: TempDir,
+    store: Store,
+    edge: Edge,
+}
+
+impl Growing {
+    /// Makes a store with one log.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("make a directory");
+        let config = StoreConfig::default();
+        let store = Store::init(&dir.path().join("db"), &config).expect("make a store");
+        let row = LogRow {
+            number: LogNumber(0),
+            origin: Origin::parse("bench.example/log").expect("an origin"),
+            kind: LogKind::Opaque,
+            state: LogState::Open,
+            identity: LogIdentity::None,
+            vkeys: Vec::new(),
+            created: UnixMillis(0),
+        };
+        store.create_log(&row).expect("make a log");
+        Self { dir, store, edge: Edge::empty() }
+    }
+
+    /// Encodes the next batch.
+    fn next<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a [u8]> + Clone,
+        identities: Vec<(IdentityKey, IdentityRow)>,
+    ) -> LogRows {
+        let leaves: Vec<_> = entries.clone().map(TreeHash::leaf).collect();
+        let previous = self.edge.head();
+        let integration = self.edge.append(&leaves);
+        let at = UnixMillis(previous.size.get());
+        let rows = LogRows::encode(LogNumber(0), at, previous, entries, &integration, identities);
+        self.edge = integration.edge;
+        rows
+    }
+
+    /// Grows the log to `size` entries that hold their indices; each has an identity if asked for.
+    fn grow(&mut self, size: u64, with_identities: bool) {
+        while self.edge.size().get() < size {
+            let from = self.edge.size().get();
+            let entries: Vec<_> = (from..size.min(from + 4_096)).map(u64::to_be_bytes).collect();
+            let identities = (from..).zip(&entries).filter(|_| with_identities);
+            let identities = identities.map(|(at, bytes)| (key(bytes), row(at, bytes))).collect();
+            let rows = self.next(entries.iter().map(<[u8; 8]>::as_slice), identities);
+            self.store.commit(&[&rows]).expect("commit");
+        }
+    }
+}
+
+/// Returns the identity of an entry.
+fn key(entry: &[u8]) -> IdentityKey {
+    IdentityKey::entry_hash(LogNumber(0), &TreeHash::leaf(entry))
+}
+
+/// Returns the row of an entry's identity.
+fn row(at: u64, entry: &[u8]) -> IdentityRow {
+    IdentityRow { index: index(at), tag: TreeHash::leaf(entry) }
+}
+
+/// Measures commits of a log, and bare writes of the same segments.
+fn commits(c: &mut Criterion) {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut entries = vec![vec![0; ENTRY_BYTES]; 4_096];
+    entries.iter_mut().for_each(|entry| random.fill_bytes(entry));
+    let shared: Vec<Bytes> = entries.iter().cloned().map(Bytes::from).collect();
+
+    let mut group = c.benchmark_group("store");
+    group.sample_size(20);
+    for batch in BATCHES {
+        group.throughput(Throughput::Elements(batch.try_into().expect("small")));
+        let part = shared.get(..batch).expect("a batch of the entries");
+        let dir = tempfile::tempdir().expect("make a directory");
+        let mut bare = Bare::create(&dir.path().join("db")).expect("make a database");
+        group.bench_function(format!("bare/{batch}"), |b| {
+            b.iter(|| bare.write(part).expect("write"));
+        });
+
+        let growing = RefCell::new(Growing::new());
+        let part = entries.get(..batch).expect("a batch of the entries");
+        let store = growing.borrow().store.clone();
+        group.bench_function(format!("commit/{batch}"), |b| {
+            // Hashing and encoding are other stages; only the write is measured.
+            b.iter_batched(
+                || growing.borrow_mut().next(part.iter().map(Vec::as_slice), Vec::new()),
+                |rows| store.commit(&[&rows]).expect("commit"),
+                BatchSize::PerIteration,
+            );
+        });
+        let head = store.recover(LogNumber(0), None).expect("recover").durable.row().head;
+        assert_eq!(head, growing.borrow().edge.head());
+    }
+    group.finish();
+}
+
+/// Measures looking up identities of which none is known, and of which all are.
+fn identities(c: &mut Criterion) {
+    let mut group = c.benchmark_group("store");
+    group.throughput(Throughput::Elements(KEYS.try_into().expect("small")));
+    let mut growing = Growing::new();
+    for size in [100_000, 1_000_000, 10_000_000].map(scaled) {
+        growing.grow(size, true);
+        let mut random = ChaCha8Rng::seed_from_u64(2);
+        group.bench_function(format!("identity-absent/{size}"), |b| {
+            b.iter_batched(
+                || (0..KEYS).map(|_| key(&(random.next_u64() | 1 << 63).to_be_bytes())).collect(),
+                |keys: Vec<_>| {
+                    let found = growing.store.identities(&keys).expect("look up");
+                    assert!(found.iter().all(Option::is_none));
+                },
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function(format!("identity-present/{size}"), |b| {
+            b.iter_batched(
+                || (0..KEYS).map(|_| key(&(random.next_u64() % size).to_be_bytes())).collect(),
+                |keys: Vec<_>| {
+                    let found = growing.store.identities(&keys).expect("look up");
+                    assert!(found.iter().all(Option::is_some));
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// Measures proofs from stored tiles: over all leaves, and over the newest ones.
+fn proofs(c: &mut Criterion) {
+    let mut group = c.benchmark_group("store");
+    group.throughput(Throughput::Elements(1));
+    let mut growing = Growing::new();
+    for size in [100_000, 1_000_000, 10_000_000].map(scaled) {
+        growing.grow(size, false);
+        growing.store.flush().expect("flush");
+        let reader = TileReader::new(growing.store.clone(), TileReader::CACHE_BYTES_DEFAULT);
+        let nodes = reader.nodes(LogNumber(0), &growing.edge);
+        let (head, mut random) = (growing.edge.head(), ChaCha8Rng::seed_from_u64(3));
+        for (name, span) in [("uniform", size), ("newest-100000", size.min(100_000))] {
+            let mut next = || index(size - 1 - random.next_u64() % span);
+            for _ in 0..2_000 {
+                let at = next();
+                let proof = prove_inclusion(&nodes, at, head.size).expect("prove");
+                let leaf = TreeHash::leaf(&at.get().to_be_bytes());
+                verify_inclusion(&leaf, at, &head, &proof).expect("verify");
+            }
+            group.bench_function(format!("inclusion-{name}/{size}"), |b| {
+                b.iter(|| black_box(prove_inclusion(&nodes, next(), head.size).expect("prove")));
+            });
+            group.bench_function(format!("consistency-{name}/{size}"), |b| {
+                b.iter(|| {
+                    let old = attestree::core::number::TreeSize::new(next().get() + 1);
+                    let old = old.expect("sizes are small");
+                    black_box(prove_consistency(&nodes, old, head.size).expect("prove"))
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Measures opening a store and taking its log up again, after a clean end.
+fn reopening(c: &mut Criterion) {
+    let mut group = c.benchmark_group("store");
+    group.sample_size(10);
+    let mut growing = Growing::new();
+    for size in [100_000, 1_000_000, 10_000_000].map(scaled) {
+        growing.grow(size, false);
+        growing.store.flush().expect("flush");
+        let copy = growing.dir.path().join(format!("copy-{size}"));
+        growing.store.backup(&copy).expect("copy");
+        group.bench_function(format!("open-and-recover/{size}"), |b| {
+            b.iter(|| {
+                let store = Store::open(&copy, &StoreConfig::default()).expect("open");
+                let recovered = store.recover(LogNumber(0), None).expect("recover");
+                assert_eq!(recovered.edge.head(), growing.edge.head());
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, commits, identities, proofs, reopening);
+criterion_main!(benches);
