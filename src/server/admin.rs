@@ -36,6 +36,7 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// Takes what the calls need of a running server.
     pub(super) fn new(
         config: &Config,
         pipeline: Pipeline,
@@ -50,10 +51,10 @@ impl Operator for Host {
     fn create_log(&self, origin: Origin, identity: LogIdentity) -> Result<Arc<Log>, OperatorError> {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let number = next_log(self.pipeline.store(), &origin)?;
-        let (row, key) =
-            init::new_log(number, origin, identity, random.key_seed(), self.clock.now())
-                .map_err(OperatorError::from_files)?;
-        files::write_key(&self.data, number, &key).map_err(OperatorError::from_files)?;
+        let key = init::new_key(&origin, random.key_seed()).map_err(OperatorError::from_files)?;
+        let key = files::keep_key(&self.data, number, key).map_err(OperatorError::from_files)?;
+        let row = init::row(number, origin, identity, &key, self.clock.now())
+            .map_err(OperatorError::from_files)?;
         let log = self.pipeline.create_log(&row, key)?;
         tracing::info!(origin = log.origin(), "a log was created");
         Ok(log)

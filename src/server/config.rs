@@ -241,29 +241,10 @@ impl RawConfig {
         if watermark.starts_with(&data) {
             return Err(ConfigError::WatermarkInside { path: watermark });
         }
-        let tls = match (self.tls_certificate, self.tls_key) {
-            (Some(certificate), Some(key)) => {
-                Some(tls::Config { certificate, key, client_ca: self.tls_client_ca })
-            }
-            (Some(_), None) => {
-                return Err(ConfigError::Needs { key: "tls_certificate", needs: "tls_key" });
-            }
-            (None, Some(_)) => {
-                return Err(ConfigError::Needs { key: "tls_key", needs: "tls_certificate" });
-            }
-            (None, None) if self.tls_client_ca.is_some() => {
-                return Err(ConfigError::Needs { key: "tls_client_ca", needs: "tls_certificate" });
-            }
-            (None, None) => None,
-        };
-        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:6962".to_owned());
-        let address: SocketAddr = listen.parse().map_err(|_| ConfigError::Word {
-            key: "listen",
-            value: listen,
-            allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
-        })?;
-        if tls.is_none() && !address.ip().is_loopback() && !self.insecure_plaintext.unwrap_or(false)
-        {
+        let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
+        let address = parse_address(self.listen)?;
+        let may_be_plain = address.ip().is_loopback() || self.insecure_plaintext.unwrap_or(false);
+        if tls.is_none() && !may_be_plain {
             return Err(ConfigError::Plaintext { address });
         }
         // 65,536 file descriptors are what a service manager usually grants at most.
@@ -304,22 +285,7 @@ impl RawConfig {
                 )?,
                 shutdown: Duration::from_secs(shutdown),
             },
-            limits: Limits {
-                pool_entries: range(
-                    "pool_entries_max",
-                    self.pool_entries_max,
-                    65_536,
-                    1,
-                    16_777_216,
-                )?,
-                pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
-                log_percent: range("pool_log_percent", self.pool_log_percent, 75, 1, 100)?,
-                free_bytes_min: range("free_bytes_min", self.free_bytes_min, GIB, 0, u64::MAX)?,
-                identity_window: self
-                    .identity_window
-                    .map(|window| range("identity_window", Some(window), 1, 1, u64::MAX))
-                    .transpose()?,
-            },
+            limits,
             store: StoreConfig {
                 block_cache_bytes: bytes("block_cache_bytes", self.block_cache_bytes, 32 * MIB)?,
                 ..StoreConfig::default()

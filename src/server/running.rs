@@ -121,7 +121,6 @@ async fn open_sockets(
             .clone()
             .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
     );
-    tasks.spawn(grpc::report(desk.ready.clone(), reporter));
     tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)

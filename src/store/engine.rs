@@ -58,19 +58,18 @@ impl Engine {
         if access != Access::Create {
             check_families(dir)?;
         }
-        // A reader leaves no trace in the directory, and flushes nothing.
-        let direct_io = access != Access::Read && options::takes_direct_io(dir);
-        let (mut database, families) = options::open(config, direct_io);
-        let db = match access {
-            Access::Create => {
-                database.create_if_missing(true);
-                database.create_missing_column_families(true);
-                database.set_error_if_exists(true);
-                DB::open_cf_descriptors(&database, dir, families).map_err(failed)?
+        let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
+        if access == Access::Write {
+            drop_torn(dir, tail::drop_torn(dir, false))?;
+        }
+        let db = match open_db(dir, config, access) {
+            // What RocksDB takes for damage may be pages that a power loss left unwritten.
+            Err(error) if access == Access::Write && error.kind() == ErrorKind::Corruption => {
+                let wal = drop_torn(dir, tail::drop_torn(dir, true))?;
+                let list = drop_torn(dir, tail::drop_torn_manifest(dir))?;
+                if wal || list { open_db(dir, config, access) } else { Err(error) }
             }
-            Access::Write => DB::open_cf_descriptors(&database, dir, families).map_err(failed)?,
-            Access::Read => DB::open_cf_descriptors_read_only(&database, dir, families, false)
-                .map_err(failed)?,
+            opened => opened,
         };
         let db = db.map_err(|error| open_error(dir, error))?;
         Ok(Self { db, _lock: lock, write_options: options::write(config), access })
@@ -174,6 +173,18 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => Err(OpenError::InUse { dir: dir.to_owned() }),
         Err(error) => Err(directory_error(dir, error.into())),
+    }
+}
+
+/// Says what became of the last write; returns whether it was cut off.
+fn drop_torn(dir: &Path, found: io::Result<tail::Found>) -> Result<bool, OpenError> {
+    match found.map_err(|error| directory_error(dir, error))? {
+        tail::Found::Whole => Ok(false),
+        tail::Found::Cut(bytes) => {
+            tracing::warn!(bytes, "a write that was never synced was cut off");
+            Ok(true)
+        }
+        tail::Found::Damaged(file) => Err(OpenError::RecordDamaged { file }),
     }
 }
 

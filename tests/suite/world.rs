@@ -19,8 +19,8 @@ use attestree::{
         tree::{self, Edge},
     },
     pipeline::{
-        Clock, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline, Submission,
-        next_log,
+        Answers, Clock, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline,
+        Submission, next_log,
     },
     store::{LogIdentity, LogKind, LogRow, LogState, Store, StoreConfig, TileReader, Watermark},
 };

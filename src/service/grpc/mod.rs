@@ -65,7 +65,7 @@ pub fn others(desk: &Desk) -> Routes {
         .build_v1()
         .expect("the built descriptor sets decode")
         .max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX);
-    Routes::new(health.max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX))
+    Routes::new(health::server(desk).max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX))
         .add_service(reflection)
         .prepare()
 }
