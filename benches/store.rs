@@ -60,7 +60,7 @@ struct Growing {
 impl Growing {
     /// Makes a store with one log.
     fn new() -> Self {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("make a directory");
+        let dir = tempfile::tempdir().expect("make a directory");
         let config = StoreConfig::default();
         let store = Store::init(&dir.path().join("db"), &config).expect("make a store");
         let row = LogRow {
@@ -126,7 +126,7 @@ fn commits(c: &mut Criterion) {
     for batch in BATCHES {
         group.throughput(Throughput::Elements(batch.try_into().expect("small")));
         let part = shared.get(..batch).expect("a batch of the entries");
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("make a directory");
+        let dir = tempfile::tempdir().expect("make a directory");
         let mut bare = Bare::create(&dir.path().join("db")).expect("make a database");
         group.bench_function(format!("bare/{batch}"), |b| {
             b.iter(|| bare.write(part).expect("write"));

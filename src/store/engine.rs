@@ -59,20 +59,15 @@ impl Engine {
             check_families(dir)?;
         }
         let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
-        let opened = open_db(dir, config, access);
-        let db = match opened {
-            // What RocksDB takes for damage may be the pages that a power loss left unwritten.
+        if access == Access::Write {
+            drop_torn(dir, tail::drop_torn(dir, false))?;
+        }
+        let db = match open_db(dir, config, access) {
+            // What RocksDB takes for damage may be pages that a power loss left unwritten.
             Err(error) if access == Access::Write && error.kind() == ErrorKind::Corruption => {
-                match tail::drop_torn(dir).map_err(|error| directory_error(dir, error))? {
-                    Some(bytes) => {
-                        tracing::warn!(
-                            bytes,
-                            "a write that was never synced was dropped from the WAL"
-                        );
-                        open_db(dir, config, access)
-                    }
-                    None => Err(error),
-                }
+                let wal = drop_torn(dir, tail::drop_torn(dir, true))?;
+                let list = drop_torn(dir, tail::drop_torn_manifest(dir))?;
+                if wal || list { open_db(dir, config, access) } else { Err(error) }
             }
             opened => opened,
         };
@@ -178,6 +173,18 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => Err(OpenError::InUse { dir: dir.to_owned() }),
         Err(error) => Err(directory_error(dir, error.into())),
+    }
+}
+
+/// Says what became of the last write; returns whether it was cut off.
+fn drop_torn(dir: &Path, found: io::Result<tail::Found>) -> Result<bool, OpenError> {
+    match found.map_err(|error| directory_error(dir, error))? {
+        tail::Found::Whole => Ok(false),
+        tail::Found::Cut(bytes) => {
+            tracing::warn!(bytes, "a write that was never synced was cut off");
+            Ok(true)
+        }
+        tail::Found::Damaged(file) => Err(OpenError::RecordDamaged { file }),
     }
 }
 

@@ -202,6 +202,12 @@ pub enum OpenError {
         #[source]
         error: EngineError,
     },
+    /// A write that others follow is not whole.
+    #[error("{} is damaged before its end: what was acknowledged is missing; restore a good copy of the data", .file.display())]
+    RecordDamaged {
+        /// The file.
+        file: PathBuf,
+    },
     /// The directory or a file in it can't be used.
     #[error("open the database in {}: {error}", .dir.display())]
     Engine {

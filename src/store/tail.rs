@@ -40,47 +40,92 @@ const MIDDLE: u8 = 3;
 /// Type of the last fragment of a record.
 const LAST: u8 = 4;
 
-/// What is wrong with a WAL, if anything is.
+/// What is wrong with a file of records, if anything is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
-    /// Every record is whole.
+    /// Every record is whole, or the file is not ours to judge.
     Whole,
     /// The last record is not whole; it begins at this offset.
     Torn(usize),
-    /// A record that others follow is not whole, or something else that is not ours to judge.
+    /// A record that others follow is not whole.
     Damaged,
 }
 
-/// Cuts the newest WAL in `dir` off before its last write, if that is all that is damaged in it.
-///
-/// Returns how many bytes were cut off. The caller holds the lock of the store.
-pub(super) fn drop_torn(dir: &Path) -> io::Result<Option<u64>> {
-    let Some(path) = newest_wal(dir)? else { return Ok(None) };
-    let bytes = fs::read(&path)?;
-    let Tail::Torn(at) = judge(&bytes) else { return Ok(None) };
-    let file = OpenOptions::new().write(true).open(&path)?;
-    let kept = u64::try_from(at).map_err(io::Error::other)?;
-    let cut = u64::try_from(bytes.len() - at).map_err(io::Error::other)?;
-    file.set_len(kept)?;
-    file.sync_all()?;
-    Ok(Some(cut))
+/// What was found at the end of the WAL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing is wrong.
+    Whole,
+    /// The last write was not whole; so many bytes were cut off.
+    Cut(usize),
+    /// A write that others follow is not whole.
+    Damaged(PathBuf),
 }
 
-/// Returns the WAL with the largest number.
-fn newest_wal(dir: &Path) -> io::Result<Option<PathBuf>> {
-    let mut newest = None;
+/// Cuts the last write off the WAL in `dir` if it is not whole. The caller holds the store's lock.
+///
+/// The WAL may have several files. The last write need not be in the newest: a start that was cut
+/// short leaves an empty file behind it. Without `sums` only lengths are looked at, which costs one
+/// pass over what RocksDB reads anyway, and is enough for a record that it would skip in silence.
+pub(super) fn drop_torn(dir: &Path, sums: bool) -> io::Result<Found> {
+    let mut torn: Option<(PathBuf, usize, usize)> = None;
+    for path in wals(dir)? {
+        let wal = fs::read(&path)?;
+        if let Some((torn, ..)) = torn.as_ref().filter(|_| wal.iter().any(|byte| *byte != 0)) {
+            return Ok(Found::Damaged(torn.clone()));
+        }
+        match judge(&wal, sums) {
+            Tail::Whole => {}
+            Tail::Torn(at) => torn = Some((path, at, wal.len())),
+            Tail::Damaged => return Ok(Found::Damaged(path)),
+        }
+    }
+    match torn {
+        Some((path, at, length)) => cut(&path, at, length),
+        None => Ok(Found::Whole),
+    }
+}
+
+/// Cuts the last record off the list of tables in `dir` if it is not whole.
+///
+/// RocksDB syncs each change of the list before it rests on it: before it deletes a WAL whose rows
+/// are in a new table. What a torn change would have said is still where it was before.
+pub(super) fn drop_torn_manifest(dir: &Path) -> io::Result<Found> {
+    let name = fs::read_to_string(dir.join("CURRENT"))?;
+    let path = dir.join(name.trim_end());
+    let manifest = fs::read(&path)?;
+    match judge(&manifest, true) {
+        // A list without its first record says nothing at all.
+        Tail::Torn(at) if at > 0 => cut(&path, at, manifest.len()),
+        Tail::Torn(_) | Tail::Damaged => Ok(Found::Damaged(path)),
+        Tail::Whole => Ok(Found::Whole),
+    }
+}
+
+/// Cuts a file off, durably.
+fn cut(path: &Path, at: usize, length: usize) -> io::Result<Found> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(u64::try_from(at).map_err(io::Error::other)?)?;
+    file.sync_all()?;
+    Ok(Found::Cut(length - at))
+}
+
+/// Returns the files of the WAL, oldest first.
+fn wals(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut wals = Vec::new();
     for file in fs::read_dir(dir)? {
         let path = file?.path();
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         if path.extension().is_some_and(|ending| ending == "log") {
-            newest = newest.max(number.map(|number| (number, path)));
+            wals.extend(number.map(|number| (number, path)));
         }
     }
-    Ok(newest.map(|(_, path)| path))
+    wals.sort();
+    Ok(wals.into_iter().map(|(_, path)| path).collect())
 }
 
 /// Walks through a WAL, fragment by fragment.
-fn judge(wal: &[u8]) -> Tail {
+fn judge(wal: &[u8], sums: bool) -> Tail {
     let mut at = 0;
     // Where the record begins that the next fragment belongs to, and the first one that is damaged.
     let mut open: Option<usize> = None;
@@ -92,7 +137,7 @@ fn judge(wal: &[u8]) -> Tail {
             continue;
         }
         let block = wal.get(at..wal.len().min(at + left)).unwrap_or_default();
-        let Some(fragment) = Fragment::parse(block) else {
+        let Some(fragment) = Fragment::parse(block, sums) else {
             // No header is here, so nothing says where the next one is, but for the next block. Zeros
             // are a page that was not written. Anything else is a damaged header, behind which
             // the block may hold other records.
@@ -117,9 +162,10 @@ fn judge(wal: &[u8]) -> Tail {
             FULL | FIRST if damaged.is_some() || open.is_some() => return Tail::Damaged,
             FULL => {}
             FIRST => open = Some(at),
-            MIDDLE if damaged.is_some() || open.is_some() => {}
-            LAST if damaged.is_some() || open.is_some() => open = None,
-            _ => return Tail::Damaged,
+            MIDDLE | LAST if damaged.is_none() && open.is_none() => return Tail::Damaged,
+            MIDDLE => {}
+            LAST => open = None,
+            _ => return Tail::Whole,
         }
         at += fragment.bytes;
     }
@@ -131,31 +177,34 @@ struct Fragment {
     kind: u8,
     /// Length with its header.
     bytes: usize,
-    /// Whether its sum is right.
+    /// Whether all of it is there, and its sum is right where that was looked at.
     whole: bool,
 }
 
 impl Fragment {
     /// Takes the fragment at the front of the rest of a block, if its header can be one.
-    fn parse(block: &[u8]) -> Option<Self> {
+    ///
+    /// Types above 4 are RocksDB's for options that are off; their sums are always looked at.
+    fn parse(block: &[u8], sums: bool) -> Option<Self> {
         let (header, rest) = block.split_first_chunk::<HEADER_BYTES>()?;
         let [a, b, c, d, low, high, kind] = *header;
         let length = usize::from(high) << 8 | usize::from(low);
         // A length of 0 is never written by us: a write holds at least a head.
-        if length == 0 || length > BLOCK_BYTES - HEADER_BYTES || kind == 0 || kind > LAST {
+        if length == 0 || length > BLOCK_BYTES - HEADER_BYTES || kind == 0 {
             return None;
         }
         let stored = u32::from(d) << 24 | u32::from(c) << 16 | u32::from(b) << 8 | u32::from(a);
         let bytes = rest.get(..length);
-        let whole = bytes.is_some_and(|bytes| masked(crc32c(&[&[kind], bytes])) == stored);
-        Some(Self { kind, bytes: HEADER_BYTES + length, whole })
+        let summed = |bytes: &[u8]| masked(crc32c(&[&[kind], bytes])) == stored;
+        let whole = bytes.is_some_and(|bytes| (!sums && kind <= LAST) || summed(bytes));
+        (whole || kind <= LAST).then_some(Self { kind, bytes: HEADER_BYTES + length, whole })
     }
 
     /// Returns whether the length of a fragment with a wrong sum is confirmed by what follows: the
     /// end of its block, the end of the file, or a good fragment.
     fn is_followed(&self, block: &[u8], left: usize) -> bool {
         let ends_block = self.bytes <= left && left - self.bytes < HEADER_BYTES;
-        let follows = || Self::parse(block.get(self.bytes..)?).filter(|next| next.whole);
+        let follows = || Self::parse(block.get(self.bytes..)?, true).filter(|next| next.whole);
         ends_block || self.bytes == block.len() || follows().is_some()
     }
 }
@@ -165,7 +214,7 @@ impl Fragment {
 /// Entries could hold such bytes on purpose. All that this brings about is a refusal.
 fn has_start(block: &[u8]) -> bool {
     (1..block.len()).any(|at| {
-        let fragment = block.get(at..).and_then(Fragment::parse);
+        let fragment = block.get(at..).and_then(|block| Fragment::parse(block, true));
         fragment.is_some_and(|found| found.whole && matches!(found.kind, FULL | FIRST))
     })
 }
@@ -231,12 +280,16 @@ mod tests {
     #[test]
     fn whole_records_are_whole_and_cut_ones_torn() {
         let wal = wal(&[&[1; 100], &[2; 70_000], &[3; 50]]);
-        assert_eq!(judge(&wal), Tail::Whole);
+        assert_eq!([judge(&wal, true), judge(&wal, false)], [Tail::Whole; 2]);
         let starts = [0, 107, wal.len() - 57];
         for cut in (1..wal.len()).step_by(13) {
             let start = starts.iter().rev().find(|start| **start <= cut).unwrap();
             let expected = if *start == cut { Tail::Whole } else { Tail::Torn(*start) };
-            assert_eq!(judge(&wal[..cut]), expected, "cut to {cut}");
+            assert_eq!(
+                [judge(&wal[..cut], true), judge(&wal[..cut], false)],
+                [expected; 2],
+                "cut to {cut}"
+            );
         }
     }
 
@@ -248,9 +301,16 @@ mod tests {
                 let mut lost = good.clone();
                 let to = good.len().min(from + pages * 4_096);
                 lost[from..to].fill(0);
-                assert_eq!(judge(&lost), Tail::Torn(107), "[{from}, {to})");
+                assert_eq!(judge(&lost, true), Tail::Torn(107), "[{from}, {to})");
             }
         }
+    }
+
+    #[test]
+    fn zeros_before_a_record_are_damage_without_sums_too() {
+        let mut wal = wal(&[&[1; 100], &[2; 200], &[3; 40_000], &[4; 50]]);
+        wal[107..314].fill(0);
+        assert_eq!([judge(&wal, true), judge(&wal, false)], [Tail::Damaged; 2]);
     }
 
     #[test]
@@ -261,12 +321,11 @@ mod tests {
             let good = wal(&records);
             let last = wal(&records[..2]).len();
             for at in 0..last {
-                // Bytes where no header fits, at the end of a block, are nobody's.
                 let mut bad = good.clone();
                 bad[at] ^= 0x11;
                 // Checking each byte of long records bit by bit takes too long.
                 if sizes[0] + sizes[1] < 10_000 || at % 997 < 2 {
-                    assert_eq!(judge(&bad), Tail::Damaged, "byte {at} of {sizes:?}");
+                    assert_eq!(judge(&bad, true), Tail::Damaged, "byte {at} of {sizes:?}");
                 }
             }
         }

@@ -398,7 +398,7 @@ def forged(receipt, draw):
 def check_receipts(site, copy, note, cli, draw):
     """Receipts pass both ways, and forgeries fail both ways; returns how many were judged."""
     size, judged = copy.size, 0
-    indices = {0, 1, WIDTH - 1, WIDTH, size - 1} | {draw.randrange(size) for _ in range(4)}
+    indices = {0, WIDTH - 1, size - 1} | {draw.randrange(size) for _ in range(2)}
     for index in sorted(number for number in indices if number < size):
         entry = copy.entries[index]
         theirs = cli.receipt(site.key.origin, index)

@@ -112,6 +112,28 @@ fn every_lost_or_doubled_byte_of_a_signed_note_fails() {
 }
 
 #[test]
+fn a_signature_has_one_form() {
+    // The order of the group, little-endian (RFC 8032, section 5.1): adding it to the second half of
+    // a signature gives the same scalar, and a second signature to whoever does not compare.
+    let mut order = [0; 32];
+    order[..16].copy_from_slice(&0x14de_f9de_a2f7_9cd6_5812_631a_5cf5_d3ed_u128.to_be_bytes());
+    order[..16].reverse();
+    order[31] = 0x10;
+    let good = NoteSignature::parse(PETER_LINE.trim_end()).unwrap();
+    let mut bytes = good.bytes().to_vec();
+    let mut carry = 0;
+    for (byte, summand) in bytes[32..].iter_mut().zip(order) {
+        let sum = u16::from(*byte) + u16::from(summand) + carry;
+        *byte = sum.to_be_bytes()[1];
+        carry = sum >> 8;
+    }
+    assert_eq!(carry, 0);
+    let line = NoteSignature::new(good.name().clone(), good.id(), bytes).unwrap();
+    let forged = Err("the signature of PeterNeumann does not verify".to_owned());
+    assert_eq!(open(proverb(&format!("{line}\n")).as_bytes(), &[PETER_VKEY]), forged);
+}
+
+#[test]
 fn two_keys_with_one_name_and_id_are_ambiguous() {
     // Two points of the curve, found by trying, of which the key ids collide.
     let [one, other] = ["ambiguous 17984", "ambiguous 56367"].map(|phrase| {

@@ -130,7 +130,8 @@ impl SecondRoot {
     /// Computes the head after a batch from its encoded segments, compares every byte of its
     /// encoded tiles (in the order of completion) and the claimed head.
     ///
-    /// Returns what allows the head to be signed, and the state for the next batch.
+    /// Returns what allows the head to be signed, and the state for the next batch. An erased entry
+    /// counts with its stored leaf hash: there is nothing left to hash, and the root still binds it.
     pub fn check<'a>(
         &self,
         segments: impl IntoIterator<Item = &'a [u8]>,

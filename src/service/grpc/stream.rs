@@ -134,7 +134,7 @@ impl Appends {
                         count += 1;
                     }
                     Ok(Some(Err(denial))) => {
-                        refused.push((count, self.desk.metrics.denied(denial)));
+                        refused.push((count, denial));
                         count += 1;
                     }
                     Err(denial) => self.end(Some(self.desk.metrics.denied(denial).into())),
@@ -159,10 +159,7 @@ impl Appends {
         let submission = Submission { entries, principal: self.principal.clone(), atomic: false };
         match self.desk.pipeline.submit(&header.log, submission) {
             Ok(ticket) => Submitted::Waiting(Some(ticket)),
-            Err(refusal) => {
-                let denial = Denial::refused(&refusal, Fields::Single);
-                Submitted::Refused(self.desk.metrics.denied(denial))
-            }
+            Err(refusal) => Submitted::Refused(Denial::refused(&refusal, Fields::Single)),
         }
     }
 
@@ -208,7 +205,7 @@ impl Appends {
             };
             let outcome = match outcome {
                 Ok(appended) => Outcome::Appended(appended),
-                Err(denial) => Outcome::Refused(denial.into_refusal()),
+                Err(denial) => Outcome::Refused(self.desk.metrics.denied(denial).into_refusal()),
             };
             self.answers.push_back(AppendStreamResponse { outcome: Some(outcome) });
         }

@@ -53,8 +53,11 @@ pub(super) fn find(desk: &Desk, path: &str) -> Result<Target, Denial> {
 
 /// Returns each way to read a path as a log's prefix and something below it.
 fn splits(path: &str) -> impl Iterator<Item = (&str, &str)> {
-    let slashes = path.match_indices('/').map(|(at, _)| (&path[..at], &path[at + 1..]));
-    core::iter::once(("", path)).chain(slashes).filter(|(_, resource)| {
+    let slashes = path.match_indices('/').map(|(at, _)| path.split_at(at));
+    let below = slashes.map(|(prefix, rest)| (prefix, rest.strip_prefix('/').unwrap_or(rest)));
+    // Only the root has an empty prefix: "//checkpoint" is no way to write "/checkpoint".
+    let below = below.filter(|(prefix, _)| !prefix.is_empty());
+    core::iter::once(("", path)).chain(below).filter(|(_, resource)| {
         matches!(*resource, "checkpoint" | "add") || resource.starts_with("tile/")
     })
 }

@@ -30,6 +30,7 @@ use attestree::{
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
+use super::process::PATIENCE;
 use crate::world::{World, block_on, check_log, entries, keyed};
 
 /// What a test does to the commits that pass.
@@ -93,12 +94,21 @@ impl Armed {
 
     /// Ends as a poisoned server ends, and lets go of the store.
     fn end(self) {
-        assert!(*self.pipeline.fatal().borrow(), "the process is told to end");
+        wait_for_the_end(&self.pipeline);
         let log = self.pipeline.logs().remove(0);
         let late = self.pipeline.submit(&log, entries(&["too late"])).unwrap_err();
         assert_eq!(late, Refusal::ShuttingDown, "nothing is taken any more");
         assert_eq!(self.pipeline.stop(), Stopped::Poisoned);
     }
+}
+
+/// Waits until the process is told to end, which is a moment after its submitters are.
+fn wait_for_the_end(pipeline: &Pipeline) {
+    let mut fatal = pipeline.fatal();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let told =
+        async { tokio::time::timeout(PATIENCE, fatal.wait_for(|fatal| *fatal)).await.is_ok() };
+    assert!(runtime.block_on(told), "the process is told to end");
 }
 
 /// Appends to the default log and returns the outcome of the first entry.
@@ -255,7 +265,7 @@ fn a_head_that_is_not_raised_is_not_signed() {
     fcntl_add_seals(&memory, SealFlags::WRITE).unwrap();
     assert_eq!(append(&pipeline, "key", "there"), Err(Failure::Uncertain));
     assert_eq!(pipeline.log("").unwrap().published().head().size.get(), 300, "not signed");
-    assert!(*pipeline.fatal().borrow(), "the process is told to end");
+    wait_for_the_end(&pipeline);
     assert_eq!(pipeline.stop(), Stopped::Poisoned);
     drop(pipeline);
     assert_eq!(watermark(&world), opened, "the watermark stands");

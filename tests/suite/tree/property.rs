@@ -17,7 +17,7 @@ const SIZE_MAX: usize = 700;
 
 /// Returns the settings of all properties: no files are written on a failure, its input is printed.
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Makes any hash.
