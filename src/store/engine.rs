@@ -1,7 +1,7 @@
 //! RocksDB as the store uses it: a few reads, and one kind of write.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
@@ -55,8 +55,11 @@ impl Engine {
         config: &StoreConfig,
         access: Access,
     ) -> Result<Self, OpenError> {
-        if access != Access::Create {
-            check_families(dir)?;
+        match access {
+            Access::Create => {
+                fs::create_dir_all(dir).map_err(|error| directory_error(dir, error))?;
+            }
+            Access::Write | Access::Read => check_families(dir)?,
         }
         let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
         if access == Access::Write {
@@ -72,7 +75,7 @@ impl Engine {
             opened => opened,
         };
         let db = db.map_err(|error| open_error(dir, error))?;
-        Ok(Self { db, _lock: lock, write_options: options::write(config), access })
+        Ok(Self { db, _lock: lock, write_options: options::write(), access })
     }
 
     /// Returns whether rows can be written.

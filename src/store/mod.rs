@@ -121,7 +121,6 @@ impl Store {
         if made.exists() {
             fs::remove_dir_all(made).map_err(failed)?;
         }
-        fs::create_dir_all(made).map_err(failed)?;
         let store = Self::assemble(Engine::open(made, config, Access::Create)?, made)?;
         let mut batch = WriteBatch::default();
         let meta = store.engine().family(Family::Meta);

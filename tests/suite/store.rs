@@ -12,7 +12,7 @@ use attestree::{
         },
     },
     store::{
-        Entry, IdentityKey, LogState, OpenError, Store, StoreConfig, StoreError, TileReader,
+        Bare, Entry, IdentityKey, LogState, OpenError, Store, StoreConfig, StoreError, TileReader,
         free_space,
     },
 };
@@ -201,6 +201,16 @@ fn store_is_made_once_and_opened_once() {
     assert!(matches!(twice, OpenError::InUse { .. }), "{twice}");
     // A reader beside the writer is harmless.
     Store::open_read_only(&shelf.dir(), &StoreConfig::default()).unwrap();
+}
+
+#[test]
+fn bare_writes_are_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bare = Bare::create(dir.path()).unwrap();
+    bare.write(&vec![entry(0).into(); 600]).unwrap();
+    drop(bare);
+    let error = Store::open(dir.path(), &StoreConfig::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Store(StoreError::Damaged(_))));
 }
 
 #[test]
