@@ -148,7 +148,7 @@ impl Denial {
     pub fn not_operated(error: &OperatorError) -> Self {
         let message = error.to_string();
         match error {
-            OperatorError::Create(CreateError::Exists) => {
+            OperatorError::Create(CreateError::Exists { .. }) => {
                 Self::new(Code::AlreadyExists, "LOG_EXISTS", message).with_field("origin")
             }
             OperatorError::Create(CreateError::Prefix { .. }) => {

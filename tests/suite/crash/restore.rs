@@ -210,7 +210,7 @@ fn a_wal_damaged_in_the_middle_is_not_signed() {
         let from = middle(random) as usize;
         eprintln!("cut at {from} of {end}");
         assert_damage_refused(&lived, &["newer copy"], |wal| {
-            fs::write(wal, &whole[..from]).unwrap()
+            fs::write(wal, &whole[..from]).unwrap();
         });
     }
     assert_damage_refused(&lived, &["copy"], |wal| fs::remove_file(wal).unwrap());
