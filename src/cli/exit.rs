@@ -69,8 +69,21 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
         return Exit::Done;
     }
     // Nobody is left to hear that the stream is closed.
-    let _closed = writeln!(anstream::stderr(), "attestree: {error:#}");
+    let _closed = writeln!(anstream::stderr(), "attestree: {}", message(error));
     error.chain().find_map(exit_of).unwrap_or(Exit::Failed)
+}
+
+/// Joins an error and its causes; what a message has already said of its cause is not repeated.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.ends_with(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 fn is_broken_pipe(cause: &(dyn core::error::Error + 'static)) -> bool {

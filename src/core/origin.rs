@@ -9,6 +9,8 @@
 //! - 1 to [`ORIGIN_BYTES_MAX`] bytes; segments of `[A-Za-z0-9._~-]`, none of them empty, `.` or `..`.
 //! - The path doesn't begin with one of the server's own routes, so that no log hides another's
 //!   tiles or the gRPC services. This refuses the few foreign logs that live under such a path.
+//!   A route added to these lists would make logs unreadable that have its name: give such a route
+//!   a name that no origin can have.
 
 use core::fmt;
 use std::sync::Arc;

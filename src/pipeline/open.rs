@@ -117,8 +117,11 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// Another log has this origin.
-    #[error("a log with this origin exists already; choose another origin")]
-    Exists,
+    #[error("the log {origin} exists already; choose another origin")]
+    Exists {
+        /// The origin of both.
+        origin: String,
+    },
     /// Another log is served under the same path.
     #[error(
         "the log {other} is served under the same path /{prefix}; choose an origin with another path"
@@ -148,7 +151,7 @@ pub fn next_log(store: &Store, origin: &Origin) -> Result<LogNumber, CreateError
     let logs = store.logs()?;
     for log in &logs {
         if log.origin == *origin {
-            return Err(CreateError::Exists);
+            return Err(CreateError::Exists { origin: origin.to_string() });
         }
         if origin::prefix_conflict(&log.origin, origin) {
             let (other, prefix) = (log.origin.to_string(), origin.http_prefix().to_owned());

@@ -1,8 +1,9 @@
 //! What the database can do without a log, for `load --baseline`.
 
 use core::time::Duration;
-use std::{path::Path, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 
 use crate::store::Bare;
@@ -18,6 +19,7 @@ pub fn synced_writes(
     duration: Duration,
     mut next: impl FnMut() -> Bytes,
 ) -> anyhow::Result<f64> {
+    fs::create_dir(dir).with_context(|| format!("create {}", dir.display()))?;
     let mut bare = Bare::create(dir)?;
     let started = Instant::now();
     let mut written = 0_u64;

@@ -59,7 +59,7 @@ pub struct RawConfig {
     /// Bytes that requests may hold before they are complete [default: 268435456]
     #[arg(long, env = "ATTESTREE_RECEIVE_BYTES_MAX", value_name = "BYTES")]
     pub receive_bytes_max: Option<u64>,
-    /// Bytes that answers may hold until their readers have taken them [default: 268435456]
+    /// Bytes that answers may hold until their readers have taken them [default: 67108864]
     #[arg(long, env = "ATTESTREE_SEND_BYTES_MAX", value_name = "BYTES")]
     pub send_bytes_max: Option<u64>,
     /// Seconds that open requests get to finish at shutdown [default: 10]
@@ -275,11 +275,11 @@ impl RawConfig {
                     32 * MIB,
                     TIB,
                 )?,
-                // As much again; sixteen of the largest bundles.
+                // Four of the largest bundles, one for each thread that reads them.
                 send_bytes_max: range(
                     "send_bytes_max",
                     self.send_bytes_max,
-                    256 * MIB,
+                    64 * MIB,
                     32 * MIB,
                     TIB,
                 )?,

@@ -19,8 +19,9 @@ use crate::{
     store::{Store, TileReader, Watermark},
 };
 
-/// Threads for reads that may wait for the disk. Each holds a segment of up to 16 MiB while it reads.
-const BLOCKING_THREADS_MAX: usize = 16;
+/// Threads for reads that may wait for the disk. Each holds up to three times 16 MiB while it reads a
+/// bundle of the longest entries; four of them keep a disk busy.
+const BLOCKING_THREADS_MAX: usize = 4;
 
 /// A running server. Dropping it stops it without waiting for anyone.
 pub struct Running {

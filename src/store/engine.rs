@@ -75,7 +75,7 @@ impl Engine {
             opened => opened,
         };
         let db = db.map_err(|error| open_error(dir, error))?;
-        Ok(Self { db, _lock: lock, write_options: options::write(config), access })
+        Ok(Self { db, _lock: lock, write_options: options::write(), access })
     }
 
     /// Returns whether rows can be written.

@@ -24,16 +24,11 @@ pub struct StoreConfig {
     /// The default of 64 MiB holds a full memtable of entries, two that are being flushed, and
     /// those of the other families.
     pub memtable_bytes: usize,
-    /// Whether commits are **not** synced. False, always, but in one test.
-    ///
-    /// The power-loss test has to be shown to fail where nothing is synced. This is no option of the
-    /// program: a log that sets it loses acknowledged entries at the first power loss.
-    pub unsafe_no_sync: bool,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { block_cache_bytes: 32 << 20, memtable_bytes: 64 << 20, unsafe_no_sync: false }
+        Self { block_cache_bytes: 32 << 20, memtable_bytes: 64 << 20 }
     }
 }
 
@@ -86,10 +81,10 @@ pub(super) fn open(
     (database_options(config, direct_io), families)
 }
 
-/// Returns how every row is written.
-pub(super) fn write(config: &StoreConfig) -> WriteOptions {
+/// Returns how every row is written: synced. There is no way to switch that off.
+pub(super) fn write() -> WriteOptions {
     let mut options = WriteOptions::default();
-    options.set_sync(!config.unsafe_no_sync);
+    options.set_sync(true);
     options
 }
 

@@ -192,7 +192,6 @@ async fn what_is_not_published_is_not_found() {
         "/tile/2/000.p/1",
         "/tile/entries/001",
         "/tile/entries/001.p/45",
-        "/tile/63/000.p/1",
         "/tile/0/x999/x999/x999/999.p/1",
     ] {
         let response = get(&served, path).await;
@@ -217,6 +216,9 @@ async fn what_is_not_published_is_not_found() {
         "/tile/0/000.p",
         "/tile/0/000.p/",
         "/tile/64/000",
+        "/tile/63/000.p/1",
+        "//checkpoint",
+        "/first//checkpoint",
         "/tile/entries/0",
         "/tile/entries/000.p/0",
         "/tile/-1/000",
@@ -293,20 +295,19 @@ async fn another_method_is_refused_and_the_right_one_named() {
 
 #[tokio::test]
 async fn logs_are_served_under_their_own_prefixes() {
-    let logs = [(ORIGIN, LogIdentity::None), ("log.example/tile/deep", LogIdentity::None)];
+    let logs = [(ORIGIN, LogIdentity::None), ("log.example/deep/er", LogIdentity::None)];
     let served = Served::with(&logs, RawConfig::default());
     let append = AppendRequest {
-        log: "log.example/tile/deep".to_owned(),
+        log: "log.example/deep/er".to_owned(),
         entry: "x".into(),
         ..Default::default()
     };
     served.client().await.append(append).await.unwrap();
-    for (path, size) in [("/checkpoint", 0), ("/first/checkpoint", 0), ("/tile/deep/checkpoint", 1)]
-    {
+    for (path, size) in [("/checkpoint", 0), ("/first/checkpoint", 0), ("/deep/er/checkpoint", 1)] {
         let note = get(&served, path).await.text().await.unwrap();
         assert_eq!(note.lines().nth(1).unwrap(), size.to_string(), "{path}");
     }
-    let tile = get(&served, "/tile/deep/tile/0/000.p/1").await.bytes().await.unwrap();
+    let tile = get(&served, "/deep/er/tile/0/000.p/1").await.bytes().await.unwrap();
     assert_eq!(&tile[..], TreeHash::leaf(b"x").as_bytes());
 }
 

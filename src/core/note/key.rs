@@ -256,7 +256,12 @@ impl SigningKey {
         key.extend_from_slice(self.secret.as_bytes());
         let key = Zeroizing::new(format_base64(&*key));
         let VerifierKey { name, id, .. } = &self.vkey;
-        Zeroizing::new(format!("{SKEY_PREFIX}{name}+{:08x}+{}", u32::from_be_bytes(*id), *key))
+        let public = format!("{SKEY_PREFIX}{name}+{:08x}+", u32::from_be_bytes(*id));
+        // Reserved at once: a string that grows leaves copies of the secret behind.
+        let mut skey = Zeroizing::new(String::with_capacity(public.len() + key.len()));
+        skey.push_str(&public);
+        skey.push_str(&key);
+        skey
     }
 
     /// Returns the key that verifies what this one signs.

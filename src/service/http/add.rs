@@ -1,14 +1,16 @@
 //! `POST /add`: a raw entry in, its leaf index out, once a published checkpoint covers it.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::Request,
     http::{StatusCode, header},
     response::Response,
 };
 use bytes::{Bytes, BytesMut};
+use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 
 use super::{denied, text};
@@ -20,6 +22,12 @@ use crate::{
         grpc::{Denial, Fields},
     },
 };
+
+/// Most bytes of a body that is refused that are read all the same.
+const DRAIN_BYTES_MAX: usize = 4 << 20;
+
+/// How long a body that is refused is read at most.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Appends the body of a request as one entry.
 pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Response {
@@ -41,21 +49,33 @@ pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Respon
 
 /// Reads a body of at most one entry's length.
 async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Denial> {
-    let too_long = |bytes| Denial::entry(0, EntryError::TooLong { bytes }, Fields::Single);
-    if let Some(bytes) = announced.filter(|bytes| *bytes > ENTRY_BYTES_MAX) {
-        return Err(too_long(bytes));
-    }
-    let mut entry = BytesMut::with_capacity(announced.unwrap_or_default());
     let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
+    let mut bytes = announced.unwrap_or_default();
+    let mut entry = BytesMut::with_capacity(bytes.min(ENTRY_BYTES_MAX));
+    while bytes <= ENTRY_BYTES_MAX {
+        let Some(chunk) = chunks.next().await else { return Ok(entry.freeze()) };
         let chunk = chunk.map_err(Denial::unread)?;
-        let bytes = entry.len() + chunk.len();
-        if bytes > ENTRY_BYTES_MAX {
-            return Err(too_long(bytes));
-        }
+        bytes = bytes.max(entry.len() + chunk.len());
         entry.extend_from_slice(&chunk);
     }
-    Ok(entry.freeze())
+    drain(chunks).await;
+    Err(Denial::entry(0, EntryError::TooLong { bytes }, Fields::Single))
+}
+
+/// Reads on for a while, so that a client that writes its whole body first gets to read the answer:
+/// a connection that is closed with unread bytes is reset, and the answer with it.
+async fn drain(mut chunks: BodyDataStream) {
+    let drained = async {
+        let mut left = DRAIN_BYTES_MAX;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            match left.checked_sub(chunk.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whether it was enough shows on the client's side alone.
+    let _elapsed = timeout(DRAIN_TIMEOUT, drained).await;
 }
 
 /// Submits the entry and returns its index.

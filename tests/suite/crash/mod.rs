@@ -13,7 +13,7 @@
 //!
 //! `ATTESTREE_CRASH_SEED` repeats a run. `ATTESTREE_CRASH_KILLS`, `_FAULTS` and `_IMAGES` say how
 //! much is done (kills; instances of each system call; images); without them a run of all takes
-//! about four minutes on two cores.
+//! about two minutes of two cores.
 
 mod audit;
 mod client;
