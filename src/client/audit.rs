@@ -4,7 +4,7 @@
 //! follows from those hashes; and the root with the signed one. What passes is the log that the
 //! checkpoint commits to, complete and readable.
 //!
-//! Memory is bounded by [`BUNDLES_AHEAD`] bundles and the right edge, whatever the log's size.
+//! Memory is bounded by `BUNDLES_AHEAD` bundles and the right edge, whatever the log's size.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! `fsck` of a data directory: everything that the database holds, re-derived from the entries.
 //!
 //! Two threads: one reads segments and hashes their entries, the other integrates the hashes and
-//! compares what follows with what is stored. Memory is bounded by [`PARTS_AHEAD`] segments and the
+//! compares what follows with what is stored. Memory is bounded by `PARTS_AHEAD` segments and the
 //! right edge, whatever the log's size.
 //!
 //! # What is compared

@@ -14,9 +14,9 @@
 //!
 //! # Formats
 //!
-//! Keys and rows are described where they are encoded: [`mod@key`] and [`row`] for keys and log
-//! rows, [`crate::core::bundle`] for segments, [`crate::core::tree::Tile`] for tiles, [`identity`]
-//! for identities, [`watermark`] for the file outside the database.
+//! Keys and rows are described where they are encoded: `key` and `row` for keys and log
+//! rows, [`crate::core::bundle`] for segments, [`crate::core::tree::Tile`] for tiles, `identity`
+//! for identities, `watermark` for the file outside the database.
 //!
 //! # Out of scope
 //!
