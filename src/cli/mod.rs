@@ -98,6 +98,9 @@ enum Verb {
     /// Copy the logs of a running server
     #[cfg(feature = "server")]
     Backup(serve::BackupArgs),
+    /// Close a log for ever
+    #[cfg(feature = "server")]
+    Close(serve::CloseArgs),
     /// Remove the one batch whose check failed, after an operator looked into why
     #[cfg(feature = "server")]
     DropUnsigned(serve::DropUnsignedArgs),
@@ -145,6 +148,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Key(args) => key::run(args, output),
         #[cfg(feature = "server")]
         Verb::Backup(args) => serve::backup(&args, output),
+        #[cfg(feature = "server")]
+        Verb::Close(args) => serve::close(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::DropUnsigned(args) => serve::drop_unsigned(&args, remote, output),
         #[cfg(feature = "server")]

@@ -108,6 +108,39 @@ pub(super) struct DropUnsignedArgs {
     watermark: Option<PathBuf>,
 }
 
+/// The options of `close`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A closed log takes no entry ever again. What it holds is read and proved as before, unless its data
+is behind what it signed: then it is left out, and the other logs of the server are served without
+it. The server has to be stopped. There is no way back; open a log with another origin instead.
+
+Example:
+  attestree close --data attestree-data --log example.com/log")]
+pub(super) struct CloseArgs {
+    /// Data directory
+    #[arg(long, env = "ATTESTREE_DATA", value_name = "DIR", default_value = "attestree-data")]
+    data: PathBuf,
+    /// Watermark file [default: DIR.watermark]
+    #[arg(long, env = "ATTESTREE_WATERMARK", value_name = "FILE")]
+    watermark: Option<PathBuf>,
+}
+
+/// The log that was closed, as JSON.
+#[derive(Debug, Serialize)]
+struct Closed<'a> {
+    closed: &'a str,
+}
+
+/// Closes a log.
+pub(super) fn close(args: &CloseArgs, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let Some(origin) = &remote.log else {
+        return Err(wrong_usage("say which log with --log ORIGIN"));
+    };
+    server::close(&args.data, args.watermark.as_deref(), origin.as_str())?;
+    output.print(&Closed { closed: origin.as_str() }, format!("{origin} is closed for ever"))
+}
+
 /// The head that a log was set back to, as JSON.
 #[derive(Debug, Serialize)]
 struct SetBack {

@@ -25,7 +25,7 @@ use crate::{
         note::SigningKey,
         number::{LogNumber, UnixMillis},
     },
-    store::{LogRow, Store, TileReader, Watermark},
+    store::{LogRow, LogState, Store, TileReader, Watermark},
 };
 
 /// How often the watermark is made durable, in milliseconds: a copy that could be restored is older.
@@ -62,7 +62,7 @@ struct Shared {
 struct Logs {
     by_origin: BTreeMap<String, Arc<Log>>,
     in_order: Vec<Arc<Log>>,
-    /// Origins of logs that carry a halt marker and were not opened.
+    /// Logs that were not opened: they carry a halt marker, or are closed and fail their checks.
     halted: Vec<LogRow>,
 }
 
@@ -78,7 +78,8 @@ pub enum Stopped {
 impl Pipeline {
     /// Opens every log and starts the threads.
     ///
-    /// A log with a halt marker is left out: its readers and writers are told so.
+    /// A log with a halt marker is left out, and so is a closed one that fails its checks: readers
+    /// and writers are told so. Anything else that fails refuses the whole.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
         let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } =
             parts;
@@ -163,7 +164,7 @@ impl Pipeline {
         self.read_logs(|logs| logs.in_order.clone())
     }
 
-    /// Returns the rows of the logs that were not opened because they carry a halt marker.
+    /// Returns the rows of the logs that were not opened.
     pub fn halted_logs(&self) -> Vec<LogRow> {
         self.read_logs(|logs| logs.halted.clone())
     }
@@ -311,8 +312,17 @@ fn open_logs(
             continue;
         }
         let missing = || OpenError::KeyMissing { origin: row.origin.to_string() };
-        let key = keys.remove(&row.number).ok_or_else(missing)?;
-        checked.push(check_log(&row, key, store, watermark, now)?);
+        let key = keys.remove(&row.number).ok_or_else(missing);
+        match key.and_then(|key| check_log(&row, key, store, watermark, now)) {
+            Ok(log) => checked.push(log),
+            // It takes no entries, and nothing of it is signed again: the others may go on.
+            Err(error) if row.state == LogState::Closed => {
+                let origin = row.origin.as_str();
+                tracing::error!(origin, error = %error, "the closed log is left out");
+                logs.halted.push(row);
+            }
+            Err(error) => return Err(error),
+        }
     }
     let mut opened = Vec::with_capacity(checked.len());
     for log in checked {

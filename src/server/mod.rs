@@ -16,6 +16,7 @@ mod backup;
 pub mod baseline;
 pub mod cheat;
 pub mod clock;
+mod close;
 pub mod config;
 pub mod cpu;
 mod drop_unsigned;
@@ -37,6 +38,7 @@ use anyhow::{Context as _, bail};
 
 pub use self::{
     backup::backup,
+    close::close,
     config::{Config, Flags},
     drop_unsigned::drop_unsigned,
     init::{Init, init},

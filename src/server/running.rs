@@ -78,7 +78,7 @@ fn open(
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
     for row in store.logs()? {
-        // A halted log stays closed; its key may be needed elsewhere by then.
+        // A halted log is not opened; its key may be needed elsewhere by then.
         if store.halted(row.number)?.is_none() {
             keys.push((row.number, files::read_key(&config.data, row.number)?));
         }

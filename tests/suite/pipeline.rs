@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use attestree::{
-    core::{number::LeafIndex, origin::Origin},
+    core::{
+        number::{LeafIndex, LogNumber},
+        origin::Origin,
+    },
     pipeline::{Failure, OpenError, Outcome, Refusal, Stopped},
-    store::LogIdentity,
+    store::{LogIdentity, LogState},
 };
 
 use crate::world::{World, block_on, check_log, entries, keyed, leaf};
@@ -290,6 +293,55 @@ fn a_clock_behind_the_newest_entry_opens_nothing() {
     world.clock.back(1_001);
     let refused = world.try_open(|store| Box::new(store.clone())).err().unwrap();
     assert!(matches!(refused, OpenError::ClockBehind { behind_ms: 1_001, .. }), "{refused}");
+}
+
+#[test]
+fn a_closed_log_whose_data_is_lost_keeps_no_other_from_starting() {
+    let world = World::with_logs(2, LogIdentity::None);
+    let copy = world.dir.path().join("copy");
+    let pipeline = world.open();
+    let log = pipeline.log("").unwrap();
+    block_on(pipeline.submit(&log, entries(&["a"])).unwrap()).unwrap();
+    pipeline.store().backup(&copy).unwrap();
+    block_on(pipeline.submit(&log, entries(&["b"])).unwrap()).unwrap();
+    pipeline.stop();
+    drop((pipeline, log));
+
+    // The older copy takes the place of the data; the watermark stays.
+    let database = world.dir.path().join("db");
+    std::fs::remove_dir_all(&database).unwrap();
+    std::fs::rename(copy, database).unwrap();
+    let refused = world.try_open(|store| Box::new(store.clone())).err().unwrap();
+    assert!(matches!(refused, OpenError::Recover(_)), "{refused}");
+
+    let store = world.store();
+    store.set_log_state(LogNumber(0), LogState::Closed).unwrap();
+    drop(store);
+    let pipeline = world.open();
+    assert_eq!(pipeline.log("log.example/0").unwrap_err(), Refusal::Halted);
+    assert_eq!(pipeline.log("").unwrap_err(), Refusal::Halted, "no other log becomes the default");
+    let other = pipeline.log("log.example/1").unwrap();
+    block_on(pipeline.submit(&other, entries(&["c"])).unwrap()).unwrap();
+    check_log(&pipeline, &other, 1);
+    pipeline.stop();
+}
+
+#[test]
+fn a_closed_log_is_read_and_takes_nothing() {
+    let world = World::with_logs(1, LogIdentity::None);
+    let pipeline = world.open();
+    let log = pipeline.log("").unwrap();
+    block_on(pipeline.submit(&log, entries(&["a"])).unwrap()).unwrap();
+    pipeline.stop();
+    drop((pipeline, log));
+    let store = world.store();
+    store.set_log_state(LogNumber(0), LogState::Closed).unwrap();
+    drop(store);
+    let pipeline = world.open();
+    let log = pipeline.log("").unwrap();
+    assert_eq!(pipeline.submit(&log, entries(&["b"])).unwrap_err(), Refusal::Closed);
+    check_log(&pipeline, &log, 1);
+    pipeline.stop();
 }
 
 #[test]
