@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::checkpoint::tiles_url;
-use super::output;
+use serde::Serialize;
+
+use super::checkpoint::{self, tiles_url};
+use super::output::{self, Output};
 use super::remote::{Remote, block_on};
 use crate::client::TileTree;
+use crate::core::hash::TreeHash;
 use crate::core::number::LeafIndex;
 
 /// The options.
@@ -34,15 +37,35 @@ pub(super) fn index(text: &str) -> Result<LeafIndex, String> {
     number.ok_or_else(|| "an index is a number from 0, below 2^62".to_owned())
 }
 
+/// An entry, as JSON.
+#[derive(Debug, Serialize)]
+struct Shown {
+    index: u64,
+    leaf_hash: String,
+    entry_hex: String,
+    checkpoint: checkpoint::Shown,
+}
+
 /// Writes the entry.
-pub(super) fn run(args: &Args, remote: &Remote) -> anyhow::Result<()> {
-    let bytes = block_on(async {
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let (bytes, checkpoint) = block_on(async {
         let Some(tiles) = &args.tiles else {
-            return Ok(remote.connect().await?.entry(args.index).await?.bytes);
+            let entry = remote.connect().await?.entry(args.index).await?;
+            return Ok((entry.bytes, entry.checkpoint));
         };
         let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
         let checkpoint = client.checkpoint(&trust).await?;
-        Ok(TileTree::open(&client, &checkpoint).await?.entry(args.index).await?)
+        let bytes = TileTree::open(&client, &checkpoint).await?.entry(args.index).await?;
+        Ok((bytes, checkpoint))
     })?;
+    if output.is_json() && args.output.as_os_str() == "-" {
+        let shown = Shown {
+            index: args.index.get(),
+            leaf_hash: output::base64(&TreeHash::leaf(&bytes)),
+            entry_hex: output::hex(&bytes),
+            checkpoint: checkpoint::Shown::from(&checkpoint),
+        };
+        return output.print(&shown, "");
+    }
     output::write(&args.output, &bytes)
 }

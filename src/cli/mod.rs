@@ -138,7 +138,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Serve(args) => serve::run(*args),
         Verb::Append(args) => append::run(args, remote, output),
         Verb::Checkpoint(args) => checkpoint::run(&args, remote, output),
-        Verb::Entry(args) => entry::run(&args, remote),
+        Verb::Entry(args) => entry::run(&args, remote, output),
         Verb::Prove(args) => prove::run(&args, remote, output),
         Verb::Receipt(args) => receipt::run(&args, remote, output),
         Verb::Verify(args) => verify::run(&args, remote, output),

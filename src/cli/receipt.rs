@@ -41,7 +41,11 @@ struct Written {
     leaf_hash: String,
     tree_size: u64,
     root: String,
-    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// The receipt itself, where it goes to no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
 }
 
 /// Writes the receipt.
@@ -58,9 +62,12 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         let (leaf_hash, receipt) = tree.receipt(args.index).await?;
         Ok((leaf_hash, receipt, checkpoint))
     })?;
-    output::write(&args.output, &receipt.format())?;
-    if args.output.as_os_str() == "-" {
-        return Ok(());
+    let bytes = receipt.format();
+    let printed = args.output.as_os_str() == "-";
+    if !printed {
+        output::write(&args.output, &bytes)?;
+    } else if !output.is_json() {
+        return Output::bytes(&bytes);
     }
     let head = checkpoint.head();
     let written = Written {
@@ -69,14 +76,15 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         leaf_hash: base64(&leaf_hash),
         tree_size: head.size.get(),
         root: base64(&head.root),
-        file: args.output.display().to_string(),
+        file: (!printed).then(|| args.output.display().to_string()),
+        receipt: printed.then(|| String::from_utf8_lossy(&bytes).into_owned()),
     };
     let text = format!(
         "receipt of entry {} of {}, in the signed tree of {}: {}",
         written.index,
         written.origin,
         output::entries(written.tree_size),
-        written.file
+        args.output.display()
     );
     output.print(&written, text)
 }

@@ -8,10 +8,11 @@ use anyhow::Context as _;
 
 use super::exit::wrong_usage;
 use crate::client::server::Tls;
-use crate::client::{Client, Server, TileClient, Trust};
+use crate::client::{Client, ClientError, Server, TileClient, Trust, list_logs};
 use crate::core::note::KeyName;
 use crate::core::origin::Origin;
 use crate::core::trust::TrustPolicy;
+use crate::proto;
 
 /// Which server and which log.
 #[derive(Clone, Debug, clap::Args)]
@@ -89,38 +90,54 @@ impl Remote {
         Ok(Client::connect(&server, self.log.as_ref(), policy).await?)
     }
 
-    /// Reads the log's tiles at `url`, or at the server's address.
+    /// Reads the log's tiles at `url`, or where the server at `--server` has them.
     ///
-    /// The key is the policy's, or the one that the server at that address lists.
+    /// The key is the policy's, or the one that the server at that address lists for the log that is
+    /// served there.
     pub(super) async fn tiles(
         &self,
         url: Option<&str>,
     ) -> anyhow::Result<(TileClient, Arc<Trust>)> {
         let server = self.server_at(url.unwrap_or(&self.server))?;
-        if let Some(policy) = self.policy()? {
-            let trust = Trust::known(policy, self.log.as_ref())?;
-            return Ok((TileClient::new(&server)?, Arc::new(trust)));
-        }
-        // Only an Attestree server can be asked for the key, and it serves gRPC at its root.
-        let root = root_of(server.url());
-        let client = Client::connect(&self.server_at(&root)?, self.log.as_ref(), None).await;
-        let client = client.context(
-            "ask the server for the log's key; give --trust FILE where that is not possible",
-        )?;
-        let trust = Arc::clone(client.trust());
+        let (root, path) = split_path(server.url());
+        let trust = match self.policy()? {
+            Some(policy) => Trust::known(policy, self.log.as_ref())?,
+            None => self.listed(root, url.map(|_| path)).await.context(
+                "ask the server for the log's key; give --trust FILE where that is not possible",
+            )?,
+        };
         let prefix = match url {
-            Some(url) => url.to_owned(),
+            Some(_) => server.url().to_owned(),
             None => format!("{root}/{}", trust.origin().http_prefix()),
         };
-        Ok((TileClient::new(&self.server_at(prefix.trim_end_matches('/'))?)?, trust))
+        let server = self.server_at(prefix.trim_end_matches('/'))?;
+        Ok((TileClient::new(&server)?, Arc::new(trust)))
+    }
+
+    /// Believes the key that an Attestree server lists: of the log that is named, or of the one
+    /// that is served under the path, or of its first.
+    async fn listed(&self, root: &str, path: Option<&str>) -> anyhow::Result<Trust> {
+        let server = self.server_at(root)?;
+        let logs = list_logs(&server, server.channel().await?).await?;
+        let named = |log: &&proto::Log| match &self.log {
+            Some(origin) => log.origin == origin.as_str(),
+            None => Some(log.prefix.as_str()) == path,
+        };
+        let first = logs.first().filter(|_| self.log.is_none());
+        let log = logs.iter().find(named).or(first);
+        let log = log.ok_or_else(|| ClientError::UnknownLog {
+            url: root.to_owned(),
+            origin: self.log.as_ref().map_or_else(String::new, ToString::to_string),
+        })?;
+        Ok(Trust::listed(log).map_err(ClientError::from)?)
     }
 }
 
-/// Returns scheme, host and port of an address.
-fn root_of(url: &str) -> String {
+/// Splits an address into scheme, host and port, and the path with its slash.
+fn split_path(url: &str) -> (&str, &str) {
     let begin = url.find("://").map_or(0, |at| at + 3);
     let path = url.get(begin..).and_then(|rest| rest.find('/'));
-    url.get(..path.map_or(url.len(), |at| begin + at)).unwrap_or(url).to_owned()
+    url.split_at(path.map_or(url.len(), |at| begin + at))
 }
 
 /// Runs a verb that talks to a server: one thread, no more than it needs.
