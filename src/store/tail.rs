@@ -65,25 +65,48 @@ pub(super) enum Found {
 /// Cuts the last write off the WAL in `dir` if it is not whole. The caller holds the store's lock.
 ///
 /// The WAL may have several files. The last write need not be in the newest: a start that was cut
-/// short leaves an empty file behind it. Without `sums` only lengths are looked at, which costs one
-/// pass over what RocksDB reads anyway, and is enough for a record that it would skip in silence.
+/// short leaves an empty file behind it. Without `sums` only lengths are looked at, as long as they
+/// are right: that costs one pass over what RocksDB reads anyway, and finds the record that it would
+/// skip in silence.
 pub(super) fn drop_torn(dir: &Path, sums: bool) -> io::Result<Found> {
-    let mut torn: Option<(PathBuf, usize, usize)> = None;
+    let found = survey(dir, sums)?;
+    // What is cut off must be the only thing that is wrong.
+    let found = if sums || found == Survey::Whole { found } else { survey(dir, true)? };
+    match found {
+        Survey::Whole => Ok(Found::Whole),
+        Survey::Torn { path, at, length } => cut(&path, at, length),
+        Survey::Damaged(path) => Ok(Found::Damaged(path)),
+    }
+}
+
+/// What the files of the WAL hold together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Survey {
+    /// Every record is whole.
+    Whole,
+    /// The last record is not; it begins at an offset of a file of some length.
+    Torn { path: PathBuf, at: usize, length: usize },
+    /// A record that others follow is not.
+    Damaged(PathBuf),
+}
+
+/// Walks through the files of the WAL.
+fn survey(dir: &Path, sums: bool) -> io::Result<Survey> {
+    let mut found = Survey::Whole;
     for path in wals(dir)? {
         let wal = fs::read(&path)?;
-        if let Some((torn, ..)) = torn.as_ref().filter(|_| wal.iter().any(|byte| *byte != 0)) {
-            return Ok(Found::Damaged(torn.clone()));
+        if let Survey::Torn { path, .. } = &found
+            && wal.iter().any(|byte| *byte != 0)
+        {
+            return Ok(Survey::Damaged(path.clone()));
         }
         match judge(&wal, sums) {
             Tail::Whole => {}
-            Tail::Torn(at) => torn = Some((path, at, wal.len())),
-            Tail::Damaged => return Ok(Found::Damaged(path)),
+            Tail::Torn(at) => found = Survey::Torn { path, at, length: wal.len() },
+            Tail::Damaged => return Ok(Survey::Damaged(path)),
         }
     }
-    match torn {
-        Some((path, at, length)) => cut(&path, at, length),
-        None => Ok(Found::Whole),
-    }
+    Ok(found)
 }
 
 /// Cuts the last record off the list of tables in `dir` if it is not whole.
@@ -160,9 +183,10 @@ fn judge(wal: &[u8], sums: bool) -> Tail {
         match fragment.kind {
             // A write begins, so the one before it had been synced.
             FULL | FIRST if damaged.is_some() || open.is_some() => return Tail::Damaged,
-            MIDDLE | LAST if damaged.is_none() && open.is_none() => return Tail::Damaged,
-            FULL | MIDDLE => {}
+            FULL => {}
             FIRST => open = Some(at),
+            MIDDLE | LAST if damaged.is_none() && open.is_none() => return Tail::Damaged,
+            MIDDLE => {}
             LAST => open = None,
             _ => return Tail::Whole,
         }
