@@ -84,7 +84,7 @@ fn ensure_unused(data: &std::path::Path) -> anyhow::Result<()> {
         let name = entry.with_context(|| format!("read {}", data.display()))?.file_name();
         // What an init that was interrupted leaves behind.
         ensure!(
-            name == "signing" || name == "db",
+            name == "signing" || name == "db" || name == "db.new",
             "{} holds {name:?} and no database; name an empty directory or one that does not exist",
             data.display()
         );

@@ -24,7 +24,7 @@ const END_HEADERS: u8 = 4;
 /// The error code of a stream beyond the limit (RFC 9113, section 7).
 const REFUSED_STREAM: u32 = 7;
 /// What the server announces as its limit, `STREAMS_MAX` of the listener.
-const STREAMS_MAX: u32 = 4_096;
+const STREAMS_MAX: u32 = 1_024;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
