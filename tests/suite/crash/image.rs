@@ -24,6 +24,8 @@ pub(crate) enum Fate {
     /// All are there, as after a kill.
     Kept,
     /// Each is lost or kept for itself; writes are torn at sectors, and lengths may outrun bytes.
+    /// Names of one directory are kept in order, up to some change: so do the file systems that
+    /// are supported, and RocksDB relies on it when it renames `CURRENT`.
     Torn,
     /// Those up to some moment are kept and the later ones lost, over data and names alike.
     Ordered,
@@ -105,13 +107,17 @@ impl Chance<'_> {
     /// Returns the names that a directory has.
     fn names(&mut self, directory: &Directory) -> BTreeMap<std::ffi::OsString, usize> {
         let mut names = directory.durable.clone();
+        let mut lost = false;
         for (number, naming) in &directory.pending {
             let kept = match self.style.names {
                 Fate::Lost => false,
                 Fate::Kept => true,
                 Fate::Ordered => *number <= self.horizon,
-                Fate::Torn => *self.names.entry(*number).or_insert_with(|| self.random.chance(50)),
+                Fate::Torn => {
+                    !lost && *self.names.entry(*number).or_insert_with(|| self.random.chance(70))
+                }
             };
+            lost |= !kept;
             if kept {
                 naming.apply(&mut names);
             }
