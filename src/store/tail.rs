@@ -183,10 +183,9 @@ fn judge(wal: &[u8], sums: bool) -> Tail {
         match fragment.kind {
             // A write begins, so the one before it had been synced.
             FULL | FIRST if damaged.is_some() || open.is_some() => return Tail::Damaged,
-            FULL => {}
-            FIRST => open = Some(at),
             MIDDLE | LAST if damaged.is_none() && open.is_none() => return Tail::Damaged,
-            MIDDLE => {}
+            FULL | MIDDLE => {}
+            FIRST => open = Some(at),
             LAST => open = None,
             _ => return Tail::Whole,
         }
