@@ -1,4 +1,4 @@
-//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts and trust.
+//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, evidence and trust.
 //!
 //! # Out of scope
 //!
@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod entry;
+pub mod evidence;
 pub mod hash;
 pub mod note;
 pub mod number;
