@@ -19,7 +19,7 @@ pub enum Comparison {
     /// the trees are the same or the older one is empty.
     Consistent(Vec<TreeHash>),
     /// Both can't be true. Under a trust policy it convicts if one listed key signed both.
-    Guilty(Evidence),
+    Guilty(Box<Evidence>),
     /// It could not be found out: nobody answered, or with something that is not the signed tree.
     Unresponsive(ClientError),
 }
@@ -46,15 +46,16 @@ pub async fn compare(
         return Comparison::Consistent(Vec::new());
     }
     if let Some(evidence) = Evidence::same_size(older, newer) {
-        return Comparison::Guilty(evidence);
+        return Comparison::Guilty(Box::new(evidence));
     }
     match link(tiles, older.head().size, newer).await {
         Err(error) => Comparison::Unresponsive(error),
         Ok((root, proof)) if root == older.head().root => Comparison::Consistent(proof),
-        Ok((root, proof)) => Comparison::Guilty(
-            Evidence::prefix(older, newer, root, proof)
-                .expect("the roots differ, and the proof was verified"),
-        ),
+        Ok((root, proof)) => {
+            let evidence = Evidence::prefix(older, newer, root, proof);
+            let evidence = evidence.expect("the roots differ, and the proof was verified");
+            Comparison::Guilty(Box::new(evidence))
+        }
     }
 }
 

@@ -168,8 +168,9 @@ impl<'a> Reader<'a> {
         };
         let statement = Statement::parse(note).map_err(|error| self.fault(error.into()))?;
         self.rest = rest;
-        // A note that parsed ends with a line feed; its first line is counted already.
-        self.line += note.iter().filter(|&&byte| byte == b'\n').count() - 1;
+        // A note that parsed ends with a line feed, behind which one more part begins; its first line
+        // is counted already.
+        self.line += note.split(|&byte| byte == b'\n').count() - 2;
         Ok(statement)
     }
 
