@@ -30,6 +30,7 @@ mod tile;
 mod tree;
 mod trust;
 pub mod verify;
+mod witness;
 
 pub use compare::{Comparison, compare};
 pub use error::{ClientError, Refused, Untrue};
@@ -39,3 +40,4 @@ pub use server::Server;
 pub use tile::TileClient;
 pub use tree::TileTree;
 pub use trust::{Trust, trust_listed};
+pub use witness::{AddCheckpointAnswer, WitnessClient};

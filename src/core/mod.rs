@@ -1,4 +1,5 @@
-//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, evidence and trust.
+//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, evidence, trust, and the
+//! rules of witnesses.
 //!
 //! # Out of scope
 //!
@@ -17,3 +18,4 @@ pub mod receipt;
 pub mod tile;
 pub mod tree;
 pub mod trust;
+pub mod witness;
