@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod core;
 pub mod manual;
+pub mod monitor;
 #[cfg(feature = "server")]
 pub mod pipeline;
 pub mod proto;

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use super::keep;
 use super::output::{Output, base64};
 use super::remote::{Remote, block_on};
+use crate::client::ClientError;
 use crate::core::checkpoint::SignedCheckpoint;
 
 /// The options.
@@ -64,11 +66,33 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
             return show(&client.checkpoint().await?, output);
         }
         let mut watch = client.watch().await?;
-        while let Some(checkpoint) = watch.next().await? {
+        let mut last: Option<SignedCheckpoint> = None;
+        loop {
+            let checkpoint = match watch.next().await {
+                Ok(Some(checkpoint)) => checkpoint,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(convict(remote, last, error).await),
+            };
             show(&checkpoint, output)?;
+            last = Some(checkpoint);
         }
-        Ok(())
     })
+}
+
+/// Looks for evidence where the log does not continue the checkpoint that it has shown last.
+async fn convict(
+    remote: &Remote,
+    last: Option<SignedCheckpoint>,
+    error: ClientError,
+) -> anyhow::Error {
+    let untrue = error.is_untrue();
+    let error = anyhow::Error::from(error);
+    let (Some(last), true) = (last, untrue) else { return error };
+    let Ok((tiles, trust)) = remote.tiles(None).await else { return error };
+    match tiles.checkpoint(&trust).await {
+        Ok(newest) => keep::convict(&tiles, &last, &newest, error).await,
+        Err(_) => error,
+    }
 }
 
 fn show(checkpoint: &SignedCheckpoint, output: Output) -> anyhow::Result<()> {

@@ -62,14 +62,15 @@ pub(super) fn usage(refusal: &clap::Error) -> Exit {
     exit
 }
 
-/// Prints an error, once, and chooses the exit code.
-pub(super) fn report(error: &anyhow::Error) -> Exit {
+/// Prints an error, once, with what there is to add, and chooses the exit code.
+pub(super) fn report(error: &anyhow::Error, addition: Option<String>) -> Exit {
     // The reader of standard output went away, as `head` does: it has what it wanted.
     if error.chain().any(is_broken_pipe) {
         return Exit::Done;
     }
     // Nobody is left to hear that the stream is closed.
-    let _closed = writeln!(anstream::stderr(), "attestree: {}", message(error));
+    let addition = addition.map_or_else(String::new, |addition| format!("; {addition}"));
+    let _closed = writeln!(anstream::stderr(), "attestree: {}{addition}", message(error));
     error.chain().find_map(exit_of).unwrap_or(Exit::Failed)
 }
 

@@ -16,12 +16,14 @@ pub mod exit;
 mod fsck;
 #[cfg(feature = "server")]
 mod init;
+mod keep;
 mod key;
 #[cfg(feature = "server")]
 mod load;
 mod log;
 mod logs;
 mod man;
+mod monitor;
 mod output;
 mod prove;
 mod receipt;
@@ -29,6 +31,7 @@ mod remote;
 #[cfg(feature = "server")]
 mod serve;
 mod verify;
+mod verify_evidence;
 
 use std::ffi::OsString;
 
@@ -87,8 +90,12 @@ enum Verb {
     Receipt(receipt::Args),
     /// Verify a receipt offline
     Verify(verify::Args),
+    /// Judge evidence against a log offline
+    VerifyEvidence(verify_evidence::Args),
     /// Re-derive every tile, hash and root of a log from its entries
     Fsck(fsck::Args),
+    /// Read every entry of a log, compare every checkpoint, and write evidence of a lie
+    Monitor(monitor::Args),
     /// List the server's logs and their keys
     Logs(logs::Args),
     /// Administer the logs of a running server on this machine
@@ -125,7 +132,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let output = Output::new(cli.json);
     match dispatch(cli.verb, &cli.remote, output) {
         Ok(()) => Exit::Done,
-        Err(error) => exit::report(&error),
+        Err(error) => {
+            exit::report(&error, keep::evidence_of(&error, cli.remote.evidence.as_deref()))
+        }
     }
 }
 
@@ -142,7 +151,9 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Prove(args) => prove::run(&args, remote, output),
         Verb::Receipt(args) => receipt::run(&args, remote, output),
         Verb::Verify(args) => verify::run(&args, remote, output),
+        Verb::VerifyEvidence(args) => verify_evidence::run(&args, remote, output),
         Verb::Fsck(args) => fsck::run(&args, remote, output),
+        Verb::Monitor(args) => monitor::run(&args, remote, output),
         Verb::Logs(args) => logs::run(&args, remote, output),
         Verb::Log(args) => log::run(args, output),
         Verb::Key(args) => key::run(args, output),

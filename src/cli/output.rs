@@ -71,6 +71,21 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("read {}", path.display()))
 }
 
+/// Reads a file, or standard input for `-`, that has at most `limit` bytes.
+pub(super) fn read_at_most(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
+    let name = || format!("read {}", path.display());
+    let mut bytes = Vec::new();
+    // One byte more shows that there is more.
+    let wanted = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let read = match path == Path::new("-") {
+        true => io::stdin().lock().take(wanted).read_to_end(&mut bytes),
+        false => fs::File::open(path).and_then(|file| file.take(wanted).read_to_end(&mut bytes)),
+    };
+    read.with_context(name)?;
+    anyhow::ensure!(bytes.len() <= limit, "{} has more than {limit} bytes", path.display());
+    Ok(bytes)
+}
+
 /// Writes a file, or standard output for `-`.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if path == Path::new("-") {

@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::checkpoint::{Shown, tiles_url};
 use super::entry::index;
 use super::exit::{unverified, wrong_usage};
+use super::keep;
 use super::output::{self, Output, base64, base64_list};
 use super::remote::{Remote, block_on};
-use crate::client::{Client, TileTree, Trust, verify};
+use crate::client::{Client, TileClient, TileTree, Trust, verify};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::hash::TreeHash;
 use crate::core::number::{LeafIndex, TreeSize};
@@ -36,7 +37,8 @@ Examples:
     Inclusion(Inclusion),
     /// Prove that the log was only appended to since a checkpoint that you hold
     #[command(after_help = "\
-Exit code 2 means that the log was rewritten, or lies: keep the checkpoint, it is the evidence.
+Exit code 2 means that the log was rewritten, or lies: keep the checkpoint. If it is signed and the log's
+tiles show the other history, evidence is written that convicts the log: see `attestree verify-evidence`.
 
 Examples:
   attestree prove consistency last-week.checkpoint
@@ -142,18 +144,24 @@ struct ShownConsistency {
 async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let (proof, old, checkpoint) = if let Some(tiles) = &args.tiles {
         let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
-        let old = held(args, &trust)?;
+        let held = held(args, &trust)?;
         let checkpoint = client.checkpoint(&trust).await?;
-        check_growth(&old, &checkpoint)?;
-        let tree = TileTree::open(&client, &checkpoint).await?;
-        let proof = tree.consistency(old.size).await?;
-        verify::consistency(&old, &checkpoint.head(), &proof).map_err(|_| rewritten(&old))?;
-        (proof, old, checkpoint)
+        let proof = match over_tiles(&client, &held.head, &checkpoint).await {
+            Err(error) => return Err(held.convict(Some(&client), &checkpoint, error).await),
+            Ok(proof) => proof,
+        };
+        (proof, held.head, checkpoint)
     } else {
         let client = remote.connect().await?;
-        let old = held(args, client.trust())?;
-        let (proof, checkpoint) = over_grpc(&client, &old).await?;
-        (proof, old, checkpoint)
+        let held = held(args, client.trust())?;
+        let newest = client.checkpoint().await?;
+        match over_grpc(&client, &held.head, &newest).await {
+            Err(error) => {
+                let tiles = remote.tiles(None).await.ok().map(|(tiles, _)| tiles);
+                return Err(held.convict(tiles.as_ref(), &newest, error).await);
+            }
+            Ok((proof, checkpoint)) => (proof, held.head, checkpoint),
+        }
     };
     let text = format!(
         "proved: the signed tree of {} of {} continues the tree of {}",
@@ -170,19 +178,53 @@ async fn consistency(args: &Consistency, remote: &Remote, output: Output) -> any
     output.print(&shown, text)
 }
 
+/// Makes the proof from the newest tree's tiles.
+async fn over_tiles(
+    client: &TileClient,
+    old: &TreeHead,
+    newest: &SignedCheckpoint,
+) -> anyhow::Result<Vec<TreeHash>> {
+    check_growth(old, newest)?;
+    let proof = TileTree::open(client, newest).await?.consistency(old.size).await?;
+    verify::consistency(old, &newest.head(), &proof).map_err(|_| rewritten(old))?;
+    Ok(proof)
+}
+
 /// Asks the server for the proof; a proof that fails is the log's fault.
 async fn over_grpc(
     client: &Client,
     old: &TreeHead,
+    newest: &SignedCheckpoint,
 ) -> anyhow::Result<(Vec<TreeHash>, SignedCheckpoint)> {
-    let newest = client.checkpoint().await?;
-    check_growth(old, &newest)?;
+    check_growth(old, newest)?;
     match client.prove_consistency(old).await {
         Ok(proved) => Ok((proved.proof, proved.checkpoint)),
         Err(error) if error.is_untrue() => {
             Err(anyhow::Error::new(error).context(rewritten(old).to_string()))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// An older tree that the caller holds.
+struct Held {
+    head: TreeHead,
+    /// Its checkpoint, if the log has signed what is held.
+    checkpoint: Option<SignedCheckpoint>,
+}
+
+impl Held {
+    /// Turns a failed proof into evidence, where both trees are signed and the tiles give it.
+    async fn convict(
+        &self,
+        tiles: Option<&TileClient>,
+        newest: &SignedCheckpoint,
+        error: anyhow::Error,
+    ) -> anyhow::Error {
+        match (&self.checkpoint, tiles) {
+            (Some(held), Some(tiles)) => keep::convict(tiles, held, newest, error).await,
+            _ => error,
+        }
     }
 }
 
@@ -208,35 +250,37 @@ fn check_growth(old: &TreeHead, newest: &SignedCheckpoint) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Returns the older tree's head: of the file, whose signatures are verified, or as given.
-fn held(args: &Consistency, trust: &Trust) -> anyhow::Result<TreeHead> {
-    let head = match (&args.held, args.size, args.root) {
-        (Some(path), _, _) => held_file(path, trust)?,
+/// Returns the older tree: of the file, whose signatures are verified, or as given.
+fn held(args: &Consistency, trust: &Trust) -> anyhow::Result<Held> {
+    let held = match (&args.held, args.size, args.root) {
+        (Some(path), _, _) => {
+            let checkpoint = held_file(path, trust)?;
+            Held { head: checkpoint.head(), checkpoint: Some(checkpoint) }
+        }
         (None, Some(size), Some(root)) => {
             let size = TreeSize::new(size).ok_or_else(|| wrong_usage("no log grows that large"))?;
-            TreeHead { size, root }
+            Held { head: TreeHead { size, root }, checkpoint: None }
         }
         (None, _, _) => return Err(wrong_usage("give a checkpoint file, or --size and --root")),
     };
-    if head.size == TreeSize::ZERO {
+    if held.head.size == TreeSize::ZERO {
         return Err(wrong_usage(
             "the older tree is empty, and every tree continues that one; nothing is to be proved",
         ));
     }
-    Ok(head)
+    Ok(held)
 }
 
-/// Reads the head that a checkpoint or receipt file holds, and verifies its signatures.
-fn held_file(path: &Path, trust: &Trust) -> anyhow::Result<TreeHead> {
+/// Reads the checkpoint that a checkpoint or receipt file holds, and verifies its signatures.
+fn held_file(path: &Path, trust: &Trust) -> anyhow::Result<SignedCheckpoint> {
     let bytes = output::read(path)?;
     // A receipt says what it is in its first line; everything else is taken as a checkpoint.
     let note = match Receipt::parse(&bytes) {
         Ok(receipt) => receipt.note,
         Err(_) => bytes.into(),
     };
-    let checkpoint = trust
+    trust
         .verify(&note)
         .map_err(crate::client::ClientError::from)
-        .with_context(|| format!("verify {}", path.display()))?;
-    Ok(checkpoint.head())
+        .with_context(|| format!("verify {}", path.display()))
 }

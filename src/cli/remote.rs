@@ -36,6 +36,11 @@ pub(super) struct Remote {
     /// server agrees with itself. `attestree logs --policy` writes such a file.
     #[arg(long, global = true, env = "ATTESTREE_TRUST", value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
+    /// Directory for evidence, where a log turns out to have signed two histories [default: here]
+    ///
+    /// The file's name is in the message. `attestree verify-evidence` judges it, on any machine.
+    #[arg(long, global = true, env = "ATTESTREE_EVIDENCE", value_name = "DIR")]
+    pub(super) evidence: Option<PathBuf>,
     /// PEM file with the certificate authority of the server [default: the system's]
     #[arg(long, global = true, env = "ATTESTREE_CA", value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,

@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::core::bundle::BundleError;
+use crate::core::evidence::Evidence;
 use crate::core::note::KeyError;
 use crate::core::number::{LeafIndex, TreeSize};
 use crate::core::origin::OriginError;
@@ -203,17 +204,11 @@ pub enum Untrue {
         /// Size that it has to have.
         needed: u64,
     },
-    /// Two signed checkpoints of one size have different roots.
-    #[error(
-        "the log signed two different trees of {size} entries; keep both checkpoints, they prove it"
-    )]
+    /// Two signed checkpoints can't both be true.
+    #[error("the log {evidence}")]
     SplitView {
-        /// The size that both have.
-        size: TreeSize,
-        /// The note that was seen first.
-        first: Vec<u8>,
-        /// The note that contradicts it.
-        second: Vec<u8>,
+        /// Both of them, and why.
+        evidence: Box<Evidence>,
     },
     /// A tile is not the part of the signed tree that it has to be.
     #[error("{resource} is not part of the signed tree of {size} entries")]
@@ -267,6 +262,17 @@ impl ClientError {
     /// Returns whether the server's answer failed verification.
     pub const fn is_untrue(&self) -> bool {
         matches!(self, Self::Untrue(_))
+    }
+
+    /// Returns the evidence if the log has signed two checkpoints that can't both be true.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Untrue(untrue) => match &**untrue {
+                Untrue::SplitView { evidence } => Some(evidence),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Returns how long to wait before the same request may be sent again; `None` if never.

@@ -77,6 +77,16 @@ impl TileTree {
         Ok((leaf, receipt(index, proof, &self.checkpoint)))
     }
 
+    /// Returns a node of the tree.
+    ///
+    /// # Panics
+    ///
+    /// If the tree has no such node.
+    pub async fn node(&self, node: NodeId) -> Result<TreeHash, ClientError> {
+        assert!(node.end() <= self.checkpoint.head().size.get(), "the node is in the tree");
+        Ok(self.read(&[node]).await?.pop().expect("one node was read"))
+    }
+
     /// Proves that the first `old` leaves are a prefix of the tree.
     pub async fn consistency(&self, old: TreeSize) -> Result<Vec<TreeHash>, ClientError> {
         let new = self.checkpoint.head().size;

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use crate::core::checkpoint::SignedCheckpoint;
+use crate::core::evidence::Evidence;
 use crate::core::note::{KeyError, VerifierKey};
 use crate::core::origin::Origin;
 use crate::core::trust::TrustPolicy;
@@ -74,15 +75,10 @@ impl Trust {
             self.remember(&checkpoint);
             return Ok(checkpoint);
         };
-        let (seen, found) = (newest.head(), checkpoint.head());
-        if seen.size == found.size && seen.root != found.root {
-            return Err(Untrue::SplitView {
-                size: seen.size,
-                first: newest.note().to_vec(),
-                second: note.to_vec(),
-            });
+        if let Some(evidence) = Evidence::same_size(&newest, &checkpoint) {
+            return Err(Untrue::SplitView { evidence: Box::new(evidence) });
         }
-        if found.size >= seen.size {
+        if checkpoint.head().size >= newest.head().size {
             self.remember(&checkpoint);
         }
         Ok(checkpoint)

@@ -8,6 +8,7 @@ use attestree::{
         trust_listed,
     },
     core::{
+        evidence::Judgement,
         hash::TreeHash,
         note::{KeyName, SignedNote, SigningKey},
         number::{LeafIndex, TreeSize},
@@ -259,8 +260,10 @@ fn two_trees_of_one_size_are_a_split_view() {
     trust.verify(&note(1, first)).unwrap();
     trust.verify(&note(1, first)).unwrap();
     let found = trust.verify(&note(1, second)).unwrap_err();
-    let Untrue::SplitView { size, first: seen, second: shown } = found else { panic!("{found}") };
-    assert_eq!((size.get(), seen, shown), (1, note(1, first), note(1, second)));
+    assert_eq!(found.to_string(), "the log signed two different trees of 1 entries");
+    let Untrue::SplitView { evidence } = found else { panic!("{found}") };
+    assert_eq!(evidence.notes(), [&note(1, first), &note(1, second)]);
+    assert!(matches!(evidence.judge(trust.policy()), Judgement::Guilty { .. }));
 
     // A newer tree is remembered in the place of the older.
     trust.verify(&note(2, second)).unwrap();

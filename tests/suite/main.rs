@@ -25,6 +25,8 @@ mod cli_transcript;
 mod client;
 mod client_batch;
 #[cfg(feature = "server")]
+mod compare;
+#[cfg(feature = "server")]
 mod config;
 mod cosignature;
 #[cfg(feature = "server")]
@@ -54,7 +56,11 @@ mod http_tiles;
 mod interop;
 mod key;
 #[cfg(feature = "server")]
+mod liar;
+#[cfg(feature = "server")]
 mod load;
+#[cfg(feature = "server")]
+mod monitor;
 mod note;
 mod origin;
 #[cfg(feature = "server")]

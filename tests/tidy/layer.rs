@@ -7,11 +7,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("store", &["core"]),
     ("client", &["core", "proto"]),
+    ("monitor", &["core", "client"]),
     ("pipeline", &["core", "store"]),
     ("service", &["core", "store", "pipeline", "proto"]),
     ("server", &["core", "store", "client", "pipeline", "service", "proto"]),
     // Verbs that touch a directory call `server`; only that opens a store.
-    ("cli", &["core", "client", "server", "proto"]),
+    ("cli", &["core", "client", "monitor", "server", "proto"]),
     ("main", &["server", "cli"]),
     ("proto", &[]),
     ("manual", &[]),

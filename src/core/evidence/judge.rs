@@ -38,14 +38,14 @@ pub enum Judgement {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
     /// One size, two roots.
-    #[error("it signed two different trees of {size} entries")]
+    #[error("signed two different trees of {size} entries")]
     SameSize {
         /// The size.
         size: TreeSize,
     },
     /// A tree that does not begin with an earlier one.
     #[error(
-        "it signed a tree of {older} entries and a tree of {newer} entries that begins with {older} \
+        "signed a tree of {older} entries and a tree of {newer} entries that begins with {older} \
          other ones"
     )]
     Prefix {

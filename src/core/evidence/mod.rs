@@ -36,6 +36,8 @@ mod judge;
 pub use format::{EvidenceFormatError, EvidenceProblem};
 pub use judge::{Contradiction, Doubt, Flaw, Judgement, Which};
 
+use core::fmt;
+
 use bytes::Bytes;
 
 use crate::core::{
@@ -138,9 +140,34 @@ impl Evidence {
         [self.older.text.head, self.newer.text.head]
     }
 
+    /// Returns a name for a file with the evidence, which follows from its bytes.
+    ///
+    /// At most 100 characters of the origin, with underscores for what an operating system might read
+    /// as a path; the size of the newer tree; and the first 8 bytes of the SHA-256 of the evidence.
+    pub fn file_name(&self) -> String {
+        let origin: String = self.origin().as_str().chars().take(100).collect();
+        let origin = origin.trim_start_matches('.').replace('/', "_");
+        let hash = TreeHash::digest(&self.format());
+        let hash = hash.as_bytes().iter().take(8);
+        let hash = hash.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        format!("{origin}-{}-{hash}.evidence", self.newer.text.head.size)
+    }
+
     /// Returns the two notes, verbatim, the older one first.
     pub const fn notes(&self) -> [&Bytes; 2] {
         [&self.older.note, &self.newer.note]
+    }
+}
+
+impl fmt::Display for Evidence {
+    /// Writes what the log did, after the words "the log".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [older, newer] = self.heads().map(|head| head.size);
+        match &self.claim {
+            Claim::SameSize => Contradiction::SameSize { size: older },
+            Claim::Prefix { .. } => Contradiction::Prefix { older, newer },
+        }
+        .fmt(f)
     }
 }
 

@@ -1,0 +1,29 @@
+//! Files that are there completely, or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::core::evidence::Evidence;
+
+/// Keeps evidence in a directory, durably, and returns the path of the file.
+///
+/// Its name follows from its bytes, so that the same evidence is kept once.
+pub fn keep_evidence(dir: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
+    let path = dir.join(evidence.file_name());
+    replace(&path, &evidence.format())?;
+    Ok(path)
+}
+
+/// Writes a file so that a crash leaves the old one or the new one, never a part.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    // The parent of a bare name is the working directory.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
