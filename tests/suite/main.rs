@@ -61,6 +61,7 @@ mod pipeline;
 mod probes;
 mod published;
 mod receipt;
+mod record;
 #[cfg(feature = "server")]
 mod recovery;
 #[cfg(feature = "server")]
