@@ -1,4 +1,5 @@
-//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts and trust.
+//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, evidence, trust, and the
+//! rules of witnesses.
 //!
 //! # Out of scope
 //!
@@ -8,6 +9,7 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod entry;
+pub mod evidence;
 pub mod hash;
 pub mod note;
 pub mod number;
@@ -17,3 +19,4 @@ pub mod record;
 pub mod tile;
 pub mod tree;
 pub mod trust;
+pub mod witness;

@@ -32,6 +32,7 @@ mod crash;
 #[cfg(feature = "server")]
 mod demo;
 mod descriptors;
+mod evidence;
 #[cfg(feature = "server")]
 mod fsck;
 mod fuzz;
@@ -85,5 +86,6 @@ mod tree;
 mod trust;
 #[cfg(feature = "server")]
 mod watermark;
+mod witness_rules;
 #[cfg(feature = "server")]
 mod world;
