@@ -125,7 +125,7 @@ impl<'a> Object<'a> {
     }
 
     /// Returns the member of this name, to be changed.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value<'a>> {
+    pub fn member_mut(&mut self, name: &str) -> Option<&mut Value<'a>> {
         let position = self.position(name).ok()?;
         self.members.get_mut(position).map(|(_, value)| value)
     }
