@@ -28,6 +28,7 @@ mod tile;
 mod tree;
 mod trust;
 pub mod verify;
+mod witness;
 
 pub use error::{ClientError, Refused, Untrue};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
@@ -36,3 +37,4 @@ pub use server::Server;
 pub use tile::TileClient;
 pub use tree::TileTree;
 pub use trust::{Trust, trust_listed};
+pub use witness::{AddCheckpointAnswer, WitnessClient};

@@ -1,4 +1,5 @@
-//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts and trust.
+//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, trust, and the rules of
+//! witnesses.
 //!
 //! # Out of scope
 //!
@@ -16,3 +17,4 @@ pub mod receipt;
 pub mod tile;
 pub mod tree;
 pub mod trust;
+pub mod witness;

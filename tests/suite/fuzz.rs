@@ -13,7 +13,7 @@ use rand_chacha::{
 };
 
 use super::published::{
-    CHECKPOINT_TEXT, PETER_SKEY, SUMDB_VKEY, WITNESS_VKEY, checkpoint_note, policy_text,
+    CHECKPOINT_TEXT, INCLUSION, PETER_SKEY, SUMDB_VKEY, WITNESS_VKEY, checkpoint_note, policy_text,
     receipt_text,
 };
 
@@ -139,7 +139,10 @@ fn every_law_holds_on_the_corpus_and_on_what_is_derived_from_it() {
 fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let text = |target, name, text: &str| (target, name, text.as_bytes().to_vec());
     let extra = receipt_text().replace("index", "extra YmVzaWRl\nindex");
+    let proof = INCLUSION.join("\n");
     let mut seeds = vec![
+        text("add_checkpoint", "first", &format!("old 0\n\n{}", checkpoint_note())),
+        text("add_checkpoint", "proof", &format!("old 3\n{proof}\n\n{}", checkpoint_note())),
         text("note", "checkpoint", &checkpoint_note()),
         text("note", "empty-lines", &format!("\n\n{}", checkpoint_note())),
         text("checkpoint", "signed", &checkpoint_note()),

@@ -87,5 +87,6 @@ mod tree;
 mod trust;
 #[cfg(feature = "server")]
 mod watermark;
+mod witness_rules;
 #[cfg(feature = "server")]
 mod world;
