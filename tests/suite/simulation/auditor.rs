@@ -58,7 +58,8 @@ impl Auditor {
             Err(_worthless) => None,
         };
         // Signatures come to a checkpoint later as well; its text is what is held.
-        let text = |note: &Bytes| note.split(|byte| *byte == b'\n').take(3).collect::<Vec<_>>().concat();
+        let text =
+            |note: &Bytes| note.split(|byte| *byte == b'\n').take(3).collect::<Vec<_>>().concat();
         if verified.is_some() && !self.notes.iter().any(|held| text(held) == text(&receipt.note)) {
             self.notes.push(receipt.note);
         }

@@ -156,15 +156,13 @@ impl Laws {
     ///
     /// `doubted` says that the monitor calls the log unresponsive, which is all that can be said of
     /// one that answers nothing any more.
-    pub(super) fn see_end(
-        &self,
-        held: &[SignedCheckpoint],
-        doubted: bool,
-    ) -> Result<bool, Broken> {
+    pub(super) fn see_end(&self, held: &[SignedCheckpoint], doubted: bool) -> Result<bool, Broken> {
         let heads: Vec<TreeHead> = held.iter().map(SignedCheckpoint::head).collect();
         let pairs = heads.iter().enumerate();
-        let mut pairs = pairs.flat_map(|(at, one)| heads[at + 1..].iter().map(move |other| (one, other)));
-        let Some((one, other)) = pairs.find(|(one, other)| !self.truth.is_one_history(**one, **other))
+        let mut pairs =
+            pairs.flat_map(|(at, one)| heads[at + 1..].iter().map(move |other| (one, other)));
+        let Some((one, other)) =
+            pairs.find(|(one, other)| !self.truth.is_one_history(**one, **other))
         else {
             return Ok(false);
         };

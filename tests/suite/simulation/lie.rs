@@ -70,36 +70,16 @@ pub(super) fn tell(
 ) -> Requests {
     let view = operator.some_view(random);
     let size = operator.views[view].history.len();
-    let room = operator.views.len() < VIEWS_MAX && size > 1;
     match lie {
-        Lie::Split | Lie::Rollback | Lie::LateInsert | Lie::Change | Lie::SameSize if !room => {
-            Vec::new()
-        }
-        Lie::Split => {
-            let other = operator.part(view, |_same| {});
-            reroute(operator, other, random);
-            Vec::new()
-        }
-        Lie::Rollback => {
-            let kept = random.position(size);
-            let other = operator.part(view, |entries| entries.truncate(kept));
-            operator.routes = [other; 2];
-            Vec::new()
-        }
-        Lie::LateInsert => {
-            let (at, entry) = (random.position(size), operator.entry());
-            let other = operator.part(view, |entries| entries.insert(at, entry));
-            reroute(operator, other, random);
-            Vec::new()
-        }
-        Lie::Change | Lie::SameSize => {
-            let (at, entry) = (random.position(size), operator.entry());
-            let other = operator.part(view, |entries| entries[at] = entry);
-            reroute(operator, other, random);
-            let head = operator.views[other].history.head();
-            if lie == Lie::Change {
+        Lie::Split | Lie::Rollback | Lie::LateInsert | Lie::Change | Lie::SameSize => {
+            if operator.views.len() == VIEWS_MAX || size < 2 {
                 return Vec::new();
             }
+            let other = part(lie, operator, view, random);
+            if lie != Lie::SameSize {
+                return Vec::new();
+            }
+            let head = operator.views[other].history.head();
             operator.sign(other, head, truth);
             push(operator, other)
         }
@@ -115,42 +95,36 @@ pub(super) fn tell(
             vec![(witness, Message::AddCheckpoint { view, body })]
         }
         Lie::ForgedProof => forge_proof(operator, view, random),
-        Lie::UnknownKey => {
-            let stranger = SigningKey::from_seed(operator.key.verifier_key().name().clone(), &[9; 32]);
-            let note = checkpoint(&stranger, &operator.origin, operator.views[view].history.head(), vec![]);
-            let body = AddCheckpoint { old_size: tree_size(0), proof: vec![], note: bytes(&note) };
-            let message = Message::AddCheckpoint { view, body: body.format() };
-            (0..WITNESSES).map(|witness| (witness, message.clone())).collect()
-        }
+        Lie::UnknownKey => sign_strangely(operator, view),
         Lie::Grease => {
-            let own = operator.key.verifier_key();
-            let lines = [
-                NoteSignature::new(KeyName::parse("grease.invalid").expect("a name"), [1; 4], vec![7; 64]),
-                // The log's name with the id of no key: passed over as well.
-                NoteSignature::new(own.name().clone(), [2; 4], vec![7; 64]),
-            ];
-            operator.views[view].grease = lines.into_iter().flatten().collect();
+            operator.views[view].grease = grease(operator);
             Vec::new()
         }
         Lie::MadeUp => {
-            let size = tree_size(size + random.position(4));
-            let head = TreeHead { size, root: made_up(random) };
-            if size == tree_size(0) {
-                return Vec::new();
-            }
-            operator.sign(view, head, truth);
+            let size = tree_size(size + 1 + random.position(4));
+            operator.sign(view, TreeHead { size, root: made_up(random) }, truth);
             push(operator, view)
         }
     }
 }
 
-/// Shows another view to some of the readers.
-fn reroute(operator: &mut Operator, view: usize, random: &mut Random) {
+/// Makes a history that parts from another in the way of the lie, and shows it to some.
+fn part(lie: Lie, operator: &mut Operator, view: usize, random: &mut Random) -> usize {
+    let entry = operator.entry();
+    let at = random.position(operator.views[view].history.len());
+    let other = operator.part(view, |entries| match lie {
+        Lie::Rollback => entries.truncate(at),
+        Lie::LateInsert => entries.insert(at, entry),
+        Lie::Change | Lie::SameSize => entries[at] = entry,
+        // What follows makes the difference.
+        _ => {}
+    });
     for route in &mut operator.routes {
-        if random.chance(50) {
-            *route = view;
+        if lie == Lie::Rollback || random.chance(50) {
+            *route = other;
         }
     }
+    other
 }
 
 /// Sends the newest candidate of a view to every witness.
@@ -171,4 +145,23 @@ fn forge_proof(operator: &mut Operator, view: usize, random: &mut Random) -> Req
         (witness, Message::AddCheckpoint { view, body: request.format() })
     };
     push(operator, view).into_iter().map(forge).collect()
+}
+
+/// Sends a checkpoint under a key that has the log's name and is not the log's.
+fn sign_strangely(operator: &Operator, view: usize) -> Requests {
+    let name = operator.key.verifier_key().name().clone();
+    let stranger = SigningKey::from_seed(name, &[9; 32]);
+    let head = operator.views[view].history.head();
+    let note = bytes(&checkpoint(&stranger, &operator.origin, head, Vec::new()));
+    let body = AddCheckpoint { old_size: tree_size(0), proof: Vec::new(), note }.format();
+    let message = Message::AddCheckpoint { view, body };
+    (0..WITNESSES).map(|witness| (witness, message.clone())).collect()
+}
+
+/// Returns signature lines of nobody: under a foreign name, and under the log's with the id of no key.
+fn grease(operator: &Operator) -> Vec<NoteSignature> {
+    let own = operator.key.verifier_key().name().clone();
+    let foreign = KeyName::parse("grease.invalid").expect("a name");
+    let line = |name, id| NoteSignature::new(name, id, vec![7; 64]).expect("64 bytes");
+    vec![line(foreign, [1; 4]), line(own, [2; 4])]
 }

@@ -44,8 +44,7 @@ use witness::Flaw;
 use world::{Setup, Tally, World};
 
 /// An honest log and two witnesses who would not mind if it were not.
-const HONEST: Setup =
-    Setup { lying: false, colluders: 2, quorum: 4, flaw: None, gossip: true };
+const HONEST: Setup = Setup { lying: false, colluders: 2, quorum: 4, flaw: None, gossip: true };
 
 /// A lying log.
 const LYING: Setup = Setup { lying: true, ..HONEST };

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use attestree::core::{
-    checkpoint::SignedCheckpoint,
+    checkpoint::{CheckpointText, SignedCheckpoint},
     evidence::Evidence,
     hash::TreeHash,
-    note::VerifierKey,
+    note::{SignedNote, VerifierKey},
     tree::{Frontier, TreeHead},
 };
 
@@ -70,6 +70,11 @@ impl Monitor {
 
     /// Takes a checkpoint that somebody else holds.
     pub(super) fn hear(&mut self, note: &[u8]) -> Option<Evidence> {
+        let said = SignedNote::parse(note).ok()?;
+        let said = CheckpointText::parse(said.text()).ok()?.head;
+        if self.seen.get(&len(said.size)).is_some_and(|seen| seen.head() == said) {
+            return None;
+        }
         let heard = SignedCheckpoint::verify(note, &self.key).ok()?;
         self.remember(&heard)
     }

@@ -41,8 +41,8 @@ pub(super) enum Message {
     Read { from: usize },
     /// What the log shows to a reader.
     Shown { note: Bytes, from: usize, leaves: Vec<TreeHash> },
-    /// The auditor asks for the receipt of some entry.
-    AskReceipt { chosen: u64 },
+    /// The auditor asks for the receipt of some entry, with a quorum or at the newest checkpoint.
+    AskReceipt { chosen: u64, cosigned: bool },
     /// The entry, and the bytes of its receipt.
     Receipt { entry: String, receipt: Vec<u8> },
     /// The monitor asks a witness for what it remembers.
@@ -69,6 +69,8 @@ pub(super) enum Event {
     Arrival { from: Party, to: Party, message: Message },
     /// A write of a witness is on its disk.
     Written { witness: usize, work: u64 },
+    /// A witness dies.
+    Crash(usize),
     /// A party that is down comes up again.
     Restart(Party),
     /// It is a party's turn to do what it does by itself.

@@ -111,8 +111,8 @@ impl Operator {
     pub(super) fn sign(&mut self, view: usize, head: TreeHead, truth: &mut Truth) {
         let Self { origin, key, views, .. } = self;
         let view = &mut views[view];
-        let is_prefix = len(head.size) <= view.history.len()
-            && view.history.head_at(len(head.size)) == head;
+        let is_prefix =
+            len(head.size) <= view.history.len() && view.history.head_at(len(head.size)) == head;
         let leaves = is_prefix.then(|| {
             let mut leaves = view.history.leaves_from(0);
             leaves.truncate(len(head.size));
@@ -189,12 +189,11 @@ impl Operator {
         Some(Message::Shown { note: bytes(&candidate.note), from, leaves })
     }
 
-    /// Returns the receipt of some entry of the reader's view, with a quorum if there is one.
-    pub(super) fn receipt(&self, reader: Party, chosen: u64) -> Option<Message> {
+    /// Returns the receipt of some entry of the reader's view, with a quorum if he wants one and there is one.
+    pub(super) fn receipt(&self, reader: Party, chosen: u64, cosigned: bool) -> Option<Message> {
         let view = self.view_of(reader)?;
-        let candidate = view
-            .best(self.quorum, chosen % 4 != 0)
-            .or_else(|| view.best(self.quorum, false))?;
+        let candidate =
+            view.best(self.quorum, cosigned).or_else(|| view.best(self.quorum, false))?;
         let size = len(candidate.head.size);
         if size == 0 || size > view.history.len() {
             return None;

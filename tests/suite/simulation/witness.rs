@@ -18,7 +18,7 @@ use crate::random::Random;
 const BEGINNING: u64 = 1_767_139_200;
 
 /// Most milliseconds that a write takes.
-const WRITE_MAX: Millis = 40;
+const WRITE_MAX: Millis = 200;
 
 /// What a witness can get wrong, to see the laws broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,17 @@ pub(super) enum Flaw {
     AnswersFirst,
     /// It judges a request while what it accepted before is still being written.
     JudgesTogether,
+}
+
+/// What a witness does about evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zeal {
+    /// It stops for that log, as ours does.
+    Freezes,
+    /// It has stopped, and an operator has to act.
+    Frozen,
+    /// It goes on cosigning the history that it knows, as others do.
+    GoesOn,
 }
 
 /// A request that was accepted and is being written.
@@ -59,8 +70,8 @@ pub(super) struct Witness {
     flaw: Option<Flaw>,
     /// On the disk: the checkpoint that it cosigned last.
     latest: Option<SignedCheckpoint>,
-    /// On the disk as well: it has seen evidence, and an operator has to act.
-    frozen: bool,
+    /// On the disk as well.
+    zeal: Zeal,
     /// In memory.
     works: Vec<Work>,
     waiting: VecDeque<(usize, Vec<u8>)>,
@@ -70,7 +81,12 @@ pub(super) struct Witness {
 
 impl Witness {
     /// Makes a witness of a log.
-    pub(super) fn new(number: usize, log: WitnessedLog, colludes: bool, flaw: Option<Flaw>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        log: WitnessedLog,
+        colludes: bool,
+        flaw: Option<Flaw>,
+    ) -> Self {
         let name = KeyName::parse(&format!("witness.example/{number}")).expect("a name");
         let seed = [100 + u8::try_from(number).expect("few witnesses"); 32];
         Self {
@@ -79,12 +95,17 @@ impl Witness {
             colludes,
             flaw: flaw.filter(|_| !colludes),
             latest: None,
-            frozen: false,
+            zeal: Zeal::Freezes,
             works: Vec::new(),
             waiting: VecDeque::new(),
             is_up: true,
             numbers: 0,
         }
+    }
+
+    /// Goes on signing one history when it has evidence of another.
+    pub(super) fn never_freezes(&mut self) {
+        self.zeal = Zeal::GoesOn;
     }
 
     /// Returns the key.
@@ -104,7 +125,7 @@ impl Witness {
 
     /// Returns whether it has stopped because of evidence.
     pub(super) fn is_frozen(&self) -> bool {
-        self.frozen
+        self.zeal == Zeal::Frozen
     }
 
     /// Returns the note that its monitoring endpoint shows.
@@ -139,7 +160,7 @@ impl Witness {
             evidence,
             ..Deeds::default()
         };
-        if self.frozen {
+        if self.is_frozen() {
             return refused(Answer::Refused, None);
         }
         let latest = self.latest.as_ref().map(SignedCheckpoint::head);
@@ -164,7 +185,9 @@ impl Witness {
             evidence.is_some() || !matches!(refusal, Refusal::Fork { .. }),
             "two trees of one size are evidence"
         );
-        self.frozen = evidence.is_some();
+        if evidence.is_some() && self.zeal == Zeal::Freezes {
+            self.zeal = Zeal::Frozen;
+        }
         match refusal {
             Refusal::Conflict { latest } => refused(Answer::Conflict(latest), evidence),
             _ => refused(Answer::Refused, evidence),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use attestree::core::{
     checkpoint::SignedCheckpoint,
     note::{KeyName, SigningKey},
-    number::TreeSize,
     origin::Origin,
     trust::TrustPolicy,
     witness::WitnessedLog,
@@ -23,13 +22,20 @@ use super::{
 use crate::random::Random;
 
 /// When the trouble ends.
-const TROUBLE_END: Millis = 20_000;
+const TROUBLE_END: Millis = 12_000;
 
-/// When the world ends: after the trouble come some dozen turns of each party in peace.
-const END: Millis = TROUBLE_END + 15_000;
+/// When the world ends: after the trouble come some ten turns of each party in peace.
+const END: Millis = TROUBLE_END + 10_000;
+
+/// When the last entry is appended, so that the news of it gets everywhere: a candidate, a conflict and
+/// the request that follows it are four messages, and each takes up to a second and a half.
+const GROWTH_END: Millis = END - 8_000;
 
 /// Milliseconds between two turns of a party.
 const TURN: Millis = 1_000;
+
+/// Most milliseconds that a party is down or a link is cut.
+const DOWN_MAX: Millis = 3_000;
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +65,8 @@ pub(super) struct World {
     monitor: Monitor,
     auditor: Auditor,
     laws: Laws,
+    /// In how many of a hundred cases the operator dares to lie.
+    lies: u64,
     pub(super) tally: Tally,
     /// What happened, if it is to be told.
     pub(super) story: Option<Vec<String>>,
@@ -74,9 +82,11 @@ impl World {
         let log_key = key.verifier_key().clone();
         let log = WitnessedLog { origin: origin.clone(), keys: vec![log_key.clone()] };
         let honest = |number| number >= setup.colluders;
-        let witness =
-            |number| Witness::new(number, log.clone(), !honest(number), setup.flaw);
-        let witnesses: Vec<Witness> = (0..WITNESSES).map(witness).collect();
+        let witness = |number| Witness::new(number, log.clone(), !honest(number), setup.flaw);
+        let mut witnesses: Vec<Witness> = (0..WITNESSES).map(witness).collect();
+        if random.chance(50) {
+            witnesses.iter_mut().for_each(Witness::never_freezes);
+        }
         let keys: Vec<_> =
             witnesses.iter().map(|witness| witness.key().verifier_key().clone()).collect();
 
@@ -91,6 +101,7 @@ impl World {
         Self {
             setup,
             network: Network::new(random.fork()),
+            lies: 10 + random.below(90),
             random,
             operator: Operator::new(origin, key, keys, setup.quorum),
             witnesses,
@@ -135,6 +146,10 @@ impl World {
                 let deeds = self.witnesses[witness].written(work, self.network.now);
                 self.act(witness, deeds)
             }
+            Event::Crash(witness) => {
+                self.crash(witness);
+                Ok(())
+            }
             Event::Restart(party) => {
                 match party {
                     Party::Witness(number) => self.witnesses[number].is_up = true,
@@ -174,8 +189,8 @@ impl World {
                 shown.into_iter().for_each(|shown| self.network.send(to, reader, shown));
                 Ok(())
             }
-            (Party::Log, reader, Message::AskReceipt { chosen }) => {
-                let receipt = self.operator.receipt(reader, chosen);
+            (Party::Log, reader, Message::AskReceipt { chosen, cosigned }) => {
+                let receipt = self.operator.receipt(reader, chosen, cosigned);
                 receipt.into_iter().for_each(|receipt| self.network.send(to, reader, receipt));
                 Ok(())
             }
@@ -229,6 +244,9 @@ impl World {
                 self.laws.see_evidence(&evidence)?;
             }
             if let Some((work, time)) = write {
+                if self.network.troubled && self.random.chance(4) {
+                    self.network.after(self.random.below(time), Event::Crash(number));
+                }
                 self.network.after(time, Event::Written { witness: number, work });
             }
             if let Some(answer) = answer {
@@ -247,6 +265,10 @@ impl World {
                 for view in 0..self.operator.views.len() {
                     self.grow(view);
                     for witness in 0..WITNESSES {
+                        // Not every witness sees every head.
+                        if self.network.troubled && self.random.chance(50) {
+                            continue;
+                        }
                         if let Some(request) = self.operator.request(view, witness) {
                             self.network.send(party, Party::Witness(witness), request);
                         }
@@ -262,7 +284,8 @@ impl World {
             }
             Party::Auditor => {
                 let chosen = self.random.next();
-                self.network.send(party, Party::Log, Message::AskReceipt { chosen });
+                let cosigned = !self.network.troubled || self.random.chance(75);
+                self.network.send(party, Party::Log, Message::AskReceipt { chosen, cosigned });
                 for note in self.auditor.notes().iter().filter(|_| self.setup.gossip) {
                     let held = Message::Held { note: note.clone() };
                     self.network.send(party, Party::Monitor, held);
@@ -274,13 +297,24 @@ impl World {
 
     /// Appends to a view and signs its head.
     fn grow(&mut self, view: usize) {
-        let entries = self.random.below(4);
+        let entries = if self.network.now > GROWTH_END { 0 } else { self.random.below(4) };
         for _ in 0..entries {
             let entry = self.operator.entry();
             self.operator.views[view].history.push(entry);
         }
         let head = self.operator.views[view].history.head();
         self.operator.sign(view, head, &mut self.laws.truth);
+    }
+
+    /// Lets a witness die for a while.
+    fn crash(&mut self, number: usize) {
+        if self.witnesses[number].is_up {
+            if self.witnesses[number].crash(&mut self.random) {
+                self.count("crash between acceptance and answer");
+            }
+            let time = 100 + self.random.below(DOWN_MAX);
+            self.network.after(time, Event::Restart(Party::Witness(number)));
+        }
     }
 
     /// Lets something go wrong.
@@ -290,16 +324,11 @@ impl World {
         }
         let again = 100 + self.random.below(800);
         self.network.after(again, Event::Trouble);
-        let time = 100 + self.random.below(4_000);
+        let time = 100 + self.random.below(DOWN_MAX);
         match self.random.below(10) {
             0..3 => {
                 let number = self.random.position(WITNESSES);
-                if self.witnesses[number].is_up {
-                    if self.witnesses[number].crash(&mut self.random) {
-                        self.count("crash between acceptance and answer");
-                    }
-                    self.network.after(time, Event::Restart(Party::Witness(number)));
-                }
+                self.crash(number);
             }
             3 if self.monitor.is_up => {
                 self.monitor.crash();
@@ -316,7 +345,7 @@ impl World {
                 self.network.cut(one, other, time);
                 self.count("partition");
             }
-            _ if self.setup.lying => {
+            _ if self.setup.lying && self.random.chance(self.lies) => {
                 let lie = LIES[self.random.position(LIES.len())];
                 self.count(&format!("{lie:?}"));
                 let Self { operator, laws, random, .. } = self;
@@ -383,14 +412,12 @@ impl World {
 
     /// An honest log is trusted by everyone once all trouble is over.
     fn expect_trust(&self) -> Result<(), Broken> {
-        let size = self.operator.views[0].history.len() as u64;
-        // What was appended in the last turns is still under way.
-        let near = |seen: Option<TreeSize>| seen.is_some_and(|seen| seen.get() + 16 > size);
+        let newest = self.operator.views[0].history.head();
         let laws = &self.laws;
         for (wrong, holds) in [
             ("it was convicted", !laws.is_convicted()),
-            ("nobody has seen its newest head", near(self.monitor.head().map(|head| head.size))),
-            ("its newest head has no quorum", near(laws.covered().last().map(|head| head.size))),
+            ("the monitor has not read all of it", self.monitor.head() == Some(newest)),
+            ("its newest head has no quorum", laws.covered().contains(&newest)),
             ("no receipt has a quorum", self.auditor.proved() > 0),
         ] {
             if !holds {
