@@ -100,6 +100,7 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
 }
 
 impl Shown {
+    /// Takes a verdict, without what only a conviction has.
     fn new(verdict: &'static str, reason: &str, evidence: Option<&Evidence>) -> Self {
         let heads = evidence.map(Evidence::heads).into_iter().flatten();
         Self {

@@ -53,6 +53,7 @@ enum Shown {
 }
 
 impl Follower {
+    /// Follows the log at an address; which log that is it says itself.
     pub(super) fn new(
         settings: Arc<Settings>,
         keys: Arc<TrustPolicy>,
@@ -363,10 +364,16 @@ impl Follower {
         let _closed = self.events.send(event).await;
     }
 
+    /// Returns what is kept of the log.
+    ///
+    /// # Panics
+    ///
+    /// If the log has shown no checkpoint yet.
     pub(super) fn kept(&self) -> &Kept {
         self.kept.as_ref().expect("the state is open")
     }
 
+    /// Returns the log, once it has shown a checkpoint.
     pub(super) fn origin(&self) -> Origin {
         self.kept().origin().clone()
     }
