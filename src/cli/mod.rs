@@ -30,6 +30,7 @@ mod receipt;
 mod remote;
 #[cfg(feature = "server")]
 mod serve;
+mod upgrade;
 mod verify;
 mod verify_evidence;
 

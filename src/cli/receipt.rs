@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::checkpoint::tiles_url;
 use super::entry::index;
+use super::exit::wrong_usage;
 use super::output::{self, Output, base64};
 use super::remote::{Remote, block_on};
+use super::upgrade;
 use crate::client::TileTree;
 use crate::core::number::LeafIndex;
 use crate::core::receipt::Receipt;
@@ -20,17 +22,28 @@ With the entry's bytes and a trust policy it is verified without any server.
 
 Examples:
   attestree receipt 7 -o 7.tlog-proof
-  attestree receipt 7 --tiles https://logs.example.com/prod --trust trust.policy")]
+  attestree receipt 7 --tiles https://logs.example.com/prod --trust trust.policy
+  attestree receipt upgrade 7.tlog-proof -o 7.tlog-proof --trust trust.policy")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Index of the entry, from 0
-    #[arg(value_parser = index)]
-    index: LeafIndex,
+    #[arg(value_parser = index, required = true)]
+    index: Option<LeafIndex>,
     /// File to write the receipt to; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Make it from the log's tiles over HTTP [default: derived from --server]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     tiles: Option<String>,
+}
+
+/// What else to do with receipts.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Take an old receipt to the newest cosigned checkpoint
+    Upgrade(upgrade::Args),
 }
 
 /// A receipt that was written, as JSON.
@@ -50,16 +63,20 @@ struct Written {
 
 /// Writes the receipt.
 pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    if let Some(What::Upgrade(args)) = &args.what {
+        return upgrade::run(args, remote, output);
+    }
+    let index = args.index.ok_or_else(|| wrong_usage("give the index of the entry"))?;
     let (leaf_hash, receipt, checkpoint) = block_on(async {
         let Some(tiles) = &args.tiles else {
-            let inclusion = remote.connect().await?.prove_inclusion(args.index).await?;
+            let inclusion = remote.connect().await?.prove_inclusion(index).await?;
             let receipt: Receipt = inclusion.receipt();
             return Ok((inclusion.leaf_hash, receipt, inclusion.checkpoint));
         };
         let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
         let checkpoint = client.checkpoint(&trust).await?;
         let tree = TileTree::open(&client, &checkpoint).await?;
-        let (leaf_hash, receipt) = tree.receipt(args.index).await?;
+        let (leaf_hash, receipt) = tree.receipt(index).await?;
         Ok((leaf_hash, receipt, checkpoint))
     })?;
     let bytes = receipt.format();

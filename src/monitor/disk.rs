@@ -15,8 +15,8 @@ pub fn keep_evidence(dir: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes a file so that a crash leaves the old one or the new one, never a part.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file so that a crash leaves the old one or the new one, never a part; durable on return.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&aside)?;

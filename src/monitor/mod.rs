@@ -24,7 +24,7 @@ mod hook;
 mod read;
 mod state;
 
-pub use disk::keep_evidence;
+pub use disk::{keep_evidence, replace};
 pub use event::{Event, Finding, Kind};
 pub use gossip::Witness;
 pub use hook::{Hook, HookError};

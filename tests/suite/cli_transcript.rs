@@ -234,6 +234,7 @@ scripts! {
     append,
     #[cfg(feature = "server")]
     directory,
+    evidence,
     #[cfg(feature = "server")]
     fsck,
     key,
@@ -243,6 +244,8 @@ scripts! {
     prove,
     #[cfg(feature = "server")]
     receipt,
+    #[cfg(feature = "server")]
+    upgrade,
     usage,
     verify,
 }

@@ -36,6 +36,8 @@ mod demo;
 mod descriptors;
 mod evidence;
 #[cfg(feature = "server")]
+mod evidence_cli;
+#[cfg(feature = "server")]
 mod fsck;
 mod fuzz;
 #[cfg(feature = "server")]

@@ -42,6 +42,9 @@ fn a_real_log_is_read_to_its_end_and_further_as_it_grows() {
     }
 }
 
+/// The bundle that is read once the log has 700 entries.
+const LAST: &str = "tile/entries/002.p/188";
+
 /// Returns lies about a log of 700 entries that has shown 600: what the lie is, what is shown instead,
 /// the kind of the finding, and the exit code.
 fn lies(honest: &History) -> Vec<(&'static str, Face, &'static str, i32)> {
@@ -60,7 +63,7 @@ fn lies(honest: &History) -> Vec<(&'static str, Face, &'static str, i32)> {
         face
     };
     let bundle = |history: &History| {
-        let path = attestree::core::tile::Resource::parse("tile/entries/001").unwrap();
+        let path = attestree::core::tile::Resource::parse(LAST).unwrap();
         history.resource(&path)
     };
     vec![
@@ -82,18 +85,18 @@ fn lies(honest: &History) -> Vec<(&'static str, Face, &'static str, i32)> {
         ("no checkpoint at all", with_note(b"hello\n".to_vec()), "untrue", 2),
         (
             "another entry in a bundle",
-            without("tile/entries/001", bundle(&honest.changed(300))),
+            without(LAST, bundle(&honest.changed(650))),
             "untrue",
             2,
         ),
-        ("a bundle cut short", without("tile/entries/001", Some(vec![0, 9, 1])), "untrue", 2),
+        ("a bundle cut short", without(LAST, Some(vec![0, 9, 1])), "untrue", 2),
         (
             "another tree's tiles",
             Face { history: Some(honest.changed(3)), ..Face::of(honest, 700) },
             "untrue",
             2,
         ),
-        ("a bundle that is missing", without("tile/entries/002.p/188", None), "unresponsive", 1),
+        ("a bundle that is missing", without(LAST, None), "unresponsive", 1),
         ("a tile that is missing", without("tile/0/002.p/188", None), "unresponsive", 1),
         ("nothing", Face::default(), "unresponsive", 1),
     ]
