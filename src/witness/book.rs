@@ -30,7 +30,7 @@ pub struct LogConfig {
 }
 
 /// Every log that the witness has to do with. The list is made at start; the states move.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Book {
     logs: Vec<Log>,
     by_origin: HashMap<Origin, usize>,
@@ -43,7 +43,7 @@ pub struct Log {
     /// Position in the book.
     pub(super) position: usize,
     /// The log and its keys; without keys if the configuration no longer names it.
-    pub(super) log: WitnessedLog,
+    pub(super) witnessed: WitnessedLog,
     /// Where it is read.
     pub(super) url: Option<String>,
     /// What the keeper has written. Only the keeper changes it.
@@ -90,34 +90,44 @@ pub enum BookError {
 impl Book {
     /// Joins what is configured with what the journal says.
     pub fn new(configured: Vec<LogConfig>, records: &[Record]) -> Result<Self, BookError> {
-        let mut book =
-            Self { logs: Vec::new(), by_origin: HashMap::new(), by_hash: HashMap::new() };
+        let mut book = Self::default();
         for LogConfig { log, url } in configured {
             book.add(log, url);
         }
         let known = book.logs.len();
-        for record in records {
-            let origin = match record {
-                Record::Cosigned(cosigned) => &cosigned.origin,
-                Record::Act(act) => &act.origin,
-            };
-            let position = match book.by_origin.get(origin) {
-                Some(position) => *position,
-                None => book.add(WitnessedLog { origin: origin.clone(), keys: Vec::new() }, None),
-            };
-            let log = book.log_at(position);
-            log.state.send_modify(|state| state.apply(record));
-        }
+        book.recall(records);
         for log in book.logs.iter().skip(known) {
             let state = log.state.borrow();
             if let Some(latest) = &state.latest
                 && !state.disabled
             {
                 let size = latest.head().size.get();
-                return Err(BookError::Removed { origin: log.log.origin.clone(), size });
+                return Err(BookError::Removed { origin: log.witnessed.origin.clone(), size });
             }
         }
         Ok(book)
+    }
+
+    /// Makes a book of what the journal says alone, to be looked at.
+    pub(super) fn recalled(records: &[Record]) -> Self {
+        let mut book = Self::default();
+        book.recall(records);
+        book
+    }
+
+    /// Takes what the journal says.
+    fn recall(&mut self, records: &[Record]) {
+        for record in records {
+            let origin = match record {
+                Record::Cosigned(cosigned) => &cosigned.origin,
+                Record::Act(act) => &act.origin,
+            };
+            let position = match self.by_origin.get(origin) {
+                Some(position) => *position,
+                None => self.add(WitnessedLog { origin: origin.clone(), keys: Vec::new() }, None),
+            };
+            self.log_at(position).state.send_modify(|state| state.apply(record));
+        }
     }
 
     fn add(&mut self, log: WitnessedLog, url: Option<String>) -> usize {
@@ -125,7 +135,8 @@ impl Book {
         self.by_origin.insert(log.origin.clone(), position);
         self.by_hash.insert(origin_hash_hex(&log.origin), position);
         let state = watch::Sender::new(State::default());
-        self.logs.push(Log { position, log, url, state, advances: Bucket::default() });
+        let advances = Bucket::default();
+        self.logs.push(Log { position, witnessed: log, url, state, advances });
         position
     }
 
@@ -152,7 +163,12 @@ impl Book {
 impl Log {
     /// Returns the log's origin.
     pub fn origin(&self) -> &Origin {
-        &self.log.origin
+        &self.witnessed.origin
+    }
+
+    /// Returns where the log is read, if it is.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
     }
 
     /// Returns what is remembered of the log.
@@ -163,7 +179,7 @@ impl Log {
     /// Returns a checkpoint that was remembered under a key of the log that is still configured.
     pub(super) fn verified(&self, latest: &Latest) -> Option<SignedCheckpoint> {
         let verify = |key: &VerifierKey| SignedCheckpoint::verify(&latest.cosigned.note, key).ok();
-        self.log.keys.iter().find_map(verify)
+        self.witnessed.keys.iter().find_map(verify)
     }
 }
 

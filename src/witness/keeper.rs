@@ -43,7 +43,12 @@ pub(super) enum NotKept {
 /// What the keeper is asked for.
 enum Command {
     Cosign(Cosign),
-    Act { kind: ActKind, origin: Origin, reason: String, answer: oneshot::Sender<Result<bool, NotKept>> },
+    Act {
+        kind: ActKind,
+        origin: Origin,
+        reason: String,
+        answer: oneshot::Sender<Result<bool, NotKept>>,
+    },
 }
 
 /// A checkpoint that was judged and accepted.

@@ -4,7 +4,11 @@
 //! cell rate algorithm). What comes in moves it on by one interval; what would move it further ahead of
 //! now than the burst allows is refused. So a bucket needs no timer, and one that is idle is empty.
 
-use core::{net::IpAddr, sync::atomic::{AtomicU64, Ordering}, time::Duration};
+use core::{
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::core::hash::TreeHash;
 
@@ -96,7 +100,7 @@ mod tests {
         }
         assert_eq!(through, 100);
         // However long it was idle, it never gives more than a burst.
-        now += Duration::from_secs(3_600);
+        now += Duration::from_hours(1);
         assert_eq!((0..100).filter(|_| bucket.take(rate, now).is_ok()).count(), 20);
     }
 

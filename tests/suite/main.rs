@@ -85,6 +85,8 @@ mod tree;
 mod trust;
 #[cfg(feature = "server")]
 mod watermark;
+#[cfg(feature = "server")]
+mod witness;
 mod witness_rules;
 #[cfg(feature = "server")]
 mod world;

@@ -24,9 +24,7 @@
 //! The blocks of that write may have reached the disk in any order, so a frame that is missing is
 //! tolerated if every whole frame behind it was written together with it; otherwise the file is damaged.
 
-use crate::core::{
-    hash::{HASH_BYTES, TreeHash},
-};
+use crate::core::hash::{HASH_BYTES, TreeHash};
 
 use super::record::{RECORD_BYTES_MAX, Record};
 

@@ -332,8 +332,7 @@ fn check_mark(
 /// Locks a directory against every other process.
 fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = || dir.to_owned();
-    let directory =
-        File::open(dir).map_err(|error| JournalError::File { path: path(), error })?;
+    let directory = File::open(dir).map_err(|error| JournalError::File { path: path(), error })?;
     flock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
         rustix::io::Errno::WOULDBLOCK => JournalError::InUse { path: path() },
         other => JournalError::File { path: path(), error: other.into() },

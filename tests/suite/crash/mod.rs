@@ -28,7 +28,7 @@ mod ledger;
 mod load;
 mod node;
 mod power;
-mod process;
+pub(crate) mod process;
 mod random;
 mod recorder;
 mod restore;
