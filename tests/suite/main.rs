@@ -87,6 +87,7 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+mod vector;
 #[cfg(feature = "server")]
 mod watermark;
 #[cfg(feature = "server")]
