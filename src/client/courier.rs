@@ -41,8 +41,7 @@ impl Courier {
 
     /// Delivers a cosignature of a log's checkpoint; returns how many lines were taken.
     ///
-    /// None is taken by a log that does not speak gRPC, or does not know this call: a static log can only
-    /// be read.
+    /// None is taken by a log that does not know this call, or has no witnesses: it can only be read.
     pub async fn deliver(
         &self,
         origin: &Origin,
@@ -57,7 +56,9 @@ impl Courier {
         };
         match self.log.clone().add_cosignature(request).await {
             Ok(answer) => Ok(answer.into_inner().accepted),
-            Err(status) if status.code() == Code::Unimplemented => Ok(0),
+            Err(status) if matches!(status.code(), Code::Unimplemented | Code::FailedPrecondition) => {
+                Ok(0)
+            }
             Err(status) => Err(ClientError::from_status(&self.url, status)),
         }
     }

@@ -54,6 +54,7 @@ pub(super) struct Alarms {
 }
 
 impl Alarms {
+    /// Takes where evidence is written, and whether anyone is to be told.
     pub(super) fn new(config: &Config) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let queue = config.webhook.as_ref().map(|_| queue);

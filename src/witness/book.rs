@@ -155,6 +155,7 @@ impl Book {
         self.by_hash.get(hex).map(|position| self.log_at(*position))
     }
 
+    /// Returns the log at a position of this book.
     pub(super) fn log_at(&self, position: usize) -> &Log {
         self.logs.get(position).expect("positions are those of logs")
     }

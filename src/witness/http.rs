@@ -188,6 +188,7 @@ async fn status(State(witness): State<Arc<Witness>>) -> Response {
     json(&witness.status())
 }
 
+/// Carries out an order, and answers with the status after it.
 async fn order(State(witness): State<Arc<Witness>>, request: Request) -> Response {
     let Ok(body) = to_bytes(request.into_body(), ORDER_BYTES_MAX).await else {
         return text(StatusCode::BAD_REQUEST, "the order is too long\n");

@@ -202,6 +202,7 @@ impl Writer {
         }
     }
 
+    /// Adds a checkpoint to a round, unless its log has moved since it was judged.
     fn take_cosign(&self, round: &mut Round, cosign: Cosign, now: CosignatureTime) {
         let Cosign { position, expected, checkpoint, answer } = cosign;
         let log = self.book.log_at(position);
@@ -238,6 +239,7 @@ impl Writer {
             Ok(()) => {}
             Err(AppendError::NotWritten(error)) => {
                 tracing::error!(error = %error, "the journal could not be written");
+                self.freeze_in_memory(&records);
                 answers.into_iter().for_each(|answer| answer.fail(NotKept::NotWritten));
                 return Ok(());
             }
@@ -263,6 +265,19 @@ impl Writer {
         let elapsed: Duration = self.clock.monotonic().saturating_sub(started);
         self.metrics.wrote(records.len(), elapsed, self.journal.length());
         Ok(())
+    }
+
+    /// Freezes logs whose freezing could not be written: until the process ends they stand still all the
+    /// same.
+    fn freeze_in_memory(&self, records: &[Record]) {
+        for record in records {
+            if let Record::Act(act) = record
+                && act.kind == ActKind::Freeze
+                && let Some(log) = self.book.log(&act.origin)
+            {
+                log.state.send_modify(|state| state.apply(record));
+            }
+        }
     }
 
     /// Writes the journal anew if it has grown long.

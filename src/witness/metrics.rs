@@ -69,6 +69,7 @@ impl Metrics {
         metrics
     }
 
+    /// Puts everything into the registry.
     fn register(&mut self) {
         let Self { registry, .. } = self;
         registry.register(

@@ -142,6 +142,7 @@ pub(super) fn decode(bytes: &[u8], key_hash: &TreeHash) -> Result<Contents, Faul
     }
 }
 
+/// Reads the header; returns what was before the file.
 fn decode_header(bytes: &[u8], key_hash: &TreeHash) -> Result<Tip, Fault> {
     let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(Fault::Foreign)?;
     let (summed, sum) = header.split_at(HEADER_BYTES - HASH_BYTES);

@@ -50,7 +50,7 @@ fn wrong_keys_and_logs_are_refused_with_the_way_out() {
     refused("log_level = \"loud\"", "off, error, warn");
     refused("tls_certificate = \"a.pem\"", "without tls_key");
     refused("data = \"d\"\nwatermark = \"d/mark\"", "move it out");
-    refused("webhook = \"alarms\\n\"", "is no address");
+    refused("webhook = \"alarms here\"", "is no address");
     refused("listen = \"0.0.0.0:6963\"", "TLS is off");
     let vkey = named(&log("log.example/a"));
     refused("log = [\"log.example/a\"]", "write it as 'VKEY [URL]'");

@@ -18,7 +18,11 @@ use attestree::{
 use axum::{extract::State, http::Uri};
 
 use super::{Watching, block_on, log, named};
-use crate::witness_rules::{Tree, note};
+use crate::{
+    served::{ORIGIN as ORIGIN_OF_OURS, Served},
+    witness_rules::{Tree, note},
+    world::entries as entries_of,
+};
 
 const ORIGIN: &str = "log.example/a";
 
@@ -95,6 +99,26 @@ fn any_static_log_is_followed() {
         until("the log is cosigned", || shown(&watching, &key) == Some(tree.head(size)));
     }
     assert_eq!(watching.frozen(ORIGIN), None);
+}
+
+#[test]
+fn a_log_of_ours_is_followed_over_its_own_tiles() {
+    let served = Served::start();
+    let watching =
+        Watching::with(&[format!("{} {}", served.vkeys[0], served.url("/first"))], often());
+    let log = served.running().pipeline().log("").unwrap();
+    // Over the width of a tile and of a level, one batch after the other.
+    for count in [1, 2, 300, 700] {
+        let entries: Vec<String> = (0..count).map(|entry| format!("{count} {entry}")).collect();
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        block_on(served.running().pipeline().submit(&log, entries_of(&entries)).unwrap()).unwrap();
+        let head = log.published().head();
+        until("the log is cosigned", || {
+            let status = watching.status().logs.remove(0);
+            status.size == Some(head.size.get()) && status.root == Some(head.root.to_base64())
+        });
+    }
+    assert_eq!(watching.frozen(ORIGIN_OF_OURS), None);
 }
 
 #[test]
