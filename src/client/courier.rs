@@ -56,7 +56,9 @@ impl Courier {
         };
         match self.log.clone().add_cosignature(request).await {
             Ok(answer) => Ok(answer.into_inner().accepted),
-            Err(status) if matches!(status.code(), Code::Unimplemented | Code::FailedPrecondition) => {
+            Err(status)
+                if matches!(status.code(), Code::Unimplemented | Code::FailedPrecondition) =>
+            {
                 Ok(0)
             }
             Err(status) => Err(ClientError::from_status(&self.url, status)),

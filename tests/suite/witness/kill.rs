@@ -204,7 +204,8 @@ fn strace_attaches(test: &str) -> bool {
 fn inject(call: &str, fault: &str, when: &str) -> [String; 7] {
     let inject = format!("inject={call}:{fault}:when={when}");
     // The first line of the trace has to name the process, whether or not it makes the call.
-    ["-f", "-qq", "--seccomp-bpf", "-e", &format!("trace=execve,{call}"), "-e", &inject].map(str::to_owned)
+    ["-f", "-qq", "--seccomp-bpf", "-e", &format!("trace=execve,{call}"), "-e", &inject]
+        .map(str::to_owned)
 }
 
 #[test]
