@@ -61,6 +61,8 @@ mod origin;
 mod pipeline;
 mod probes;
 mod published;
+#[path = "../support/random.rs"]
+mod random;
 mod receipt;
 mod record;
 #[cfg(feature = "server")]
@@ -68,6 +70,7 @@ mod recovery;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+mod simulation;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]
@@ -84,6 +87,7 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+mod vector;
 #[cfg(feature = "server")]
 mod watermark;
 mod witness_rules;
