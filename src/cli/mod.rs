@@ -33,6 +33,8 @@ mod serve;
 mod upgrade;
 mod verify;
 mod verify_evidence;
+#[cfg(feature = "server")]
+mod witness;
 
 use std::ffi::OsString;
 
@@ -79,6 +81,9 @@ enum Verb {
     /// Serve the logs of a data directory
     #[cfg(feature = "server")]
     Serve(Box<serve::Args>),
+    /// Watch logs as a witness: cosign what only grows, and never forget
+    #[cfg(feature = "server")]
+    Witness(Box<witness::Args>),
     /// Append entries and verify the proofs that come back
     Append(append::Args),
     /// Print the newest signed checkpoint
@@ -131,11 +136,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(refusal) => return exit::usage(&refusal),
     };
     let output = Output::new(cli.json);
-    match dispatch(cli.verb, &cli.remote, output) {
+    let remote = cli.remote.resolved();
+    match dispatch(cli.verb, &remote, output) {
         Ok(()) => Exit::Done,
-        Err(error) => {
-            exit::report(&error, keep::evidence_of(&error, cli.remote.evidence.as_deref()))
-        }
+        Err(error) => exit::report(&error, keep::evidence_of(&error, remote.evidence.as_deref())),
     }
 }
 
@@ -146,6 +150,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Init(args) => init::run(args, output),
         #[cfg(feature = "server")]
         Verb::Serve(args) => serve::run(*args),
+        #[cfg(feature = "server")]
+        Verb::Witness(args) => witness::run(*args, output),
         Verb::Append(args) => append::run(args, remote, output),
         Verb::Checkpoint(args) => checkpoint::run(&args, remote, output),
         Verb::Entry(args) => entry::run(&args, remote, output),

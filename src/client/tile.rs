@@ -33,6 +33,12 @@ impl TileClient {
         Self { uncompressed: true, ..self }
     }
 
+    /// Takes another server, over the same connections; its certificates are the first one's.
+    #[must_use]
+    pub fn with_server(&self, server: &Server) -> Self {
+        Self { prefix: server.url().to_owned(), ..self.clone() }
+    }
+
     /// Returns the log's prefix, without a slash at the end.
     pub fn prefix(&self) -> &str {
         &self.prefix

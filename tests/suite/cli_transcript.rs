@@ -248,6 +248,8 @@ scripts! {
     upgrade,
     usage,
     verify,
+    #[cfg(feature = "server")]
+    witness,
 }
 
 #[test]

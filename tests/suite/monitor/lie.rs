@@ -83,12 +83,7 @@ fn lies(honest: &History) -> Vec<(&'static str, Face, &'static str, i32)> {
         ("a key that nobody knows", with_note(unknown), "untrue", 2),
         ("a forged signature", with_note(forged.into_bytes()), "untrue", 2),
         ("no checkpoint at all", with_note(b"hello\n".to_vec()), "untrue", 2),
-        (
-            "another entry in a bundle",
-            without(LAST, bundle(&honest.changed(650))),
-            "untrue",
-            2,
-        ),
+        ("another entry in a bundle", without(LAST, bundle(&honest.changed(650))), "untrue", 2),
         ("a bundle cut short", without(LAST, Some(vec![0, 9, 1])), "untrue", 2),
         (
             "another tree's tiles",
