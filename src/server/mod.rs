@@ -34,6 +34,7 @@ mod tail_source;
 pub mod telemetry;
 mod tls;
 mod watch;
+pub mod witness;
 
 use std::io::Write as _;
 
