@@ -140,9 +140,10 @@ pub async fn restore_tail(
     let recovered = directory.store.recover(row.number, None)?;
     let mut signed = vec![mark.head];
     signed.extend(fit!(newer_checkpoint(source, &row, &mark.head).await?));
-    let mut tail = Tail { store: &directory.store, row: &row, source, signed };
+    let tail = Tail { store: &directory.store, row: &row, source, signed };
     let digests = fit!(tail.verify(recovered.edge.clone(), &mut progress).await?);
-    let head = tail.write(recovered.edge, recovered.second_root, stored, &digests, progress).await?;
+    let head =
+        tail.write(recovered.edge, recovered.second_root, stored, &digests, progress).await?;
     let head = fit!(head);
     directory.store.flush()?;
     Ok(Ok(Restored { from, head }))
@@ -226,7 +227,7 @@ impl Tail<'_> {
 
     /// Reads the tail again and writes it, bundle by bundle, with both computations of each root.
     async fn write(
-        &mut self,
+        &self,
         mut edge: Edge,
         mut second: SecondRoot,
         stored: HeadRow,

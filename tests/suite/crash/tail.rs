@@ -136,7 +136,11 @@ fn a_restored_backup_gets_its_missing_tail_from_the_tiles() {
     let restored = behind.restore(HASHED, whole.to_str().unwrap());
     assert!(restored.status.success(), "{}", said(&restored));
     let again = behind.restore(HASHED, whole.to_str().unwrap());
-    assert!(again.status.success() && said(&again).contains("nothing is missing"), "{}", said(&again));
+    assert!(
+        again.status.success() && said(&again).contains("nothing is missing"),
+        "{}",
+        said(&again)
+    );
     assert_eq!(fs::read(behind.lived.site.watermark()).unwrap(), mark, "the verb signs nothing");
     behind.lived.assert_served(random);
     assert!(mirror.stop().success(), "the server ends in order: {}", mirror.stderr());
