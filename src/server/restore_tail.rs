@@ -33,7 +33,7 @@ use crate::{
         hash::TreeHash,
         number::{LeafIndex, TreeSize, UnixMillis},
         tile::Resource,
-        tree::{Edge, SecondRoot, TILE_WIDTH, TreeHead},
+        tree::{Edge, SecondRoot, TreeHead},
     },
     pipeline::Clock as _,
     store::{HeadRow, IdentityKey, IdentityRow, LogIdentity, LogRow, LogRows, Store, Watermark},
@@ -41,8 +41,6 @@ use crate::{
 
 /// Entries of a full bundle.
 const WIDE: u64 = 256;
-
-const _: () = assert!(WIDE as usize == TILE_WIDTH);
 
 /// What was brought back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
