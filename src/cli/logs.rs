@@ -50,6 +50,7 @@ impl From<proto::Log> for Listed {
                 proto::LogState::Open => "open",
                 proto::LogState::Closed => "closed",
                 proto::LogState::Halted => "halted",
+                proto::LogState::Waiting => "waiting",
             },
             identity: match log.identity() {
                 proto::Identity::Unspecified => "unknown",

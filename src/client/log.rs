@@ -169,6 +169,7 @@ impl Client {
             entry: entry.bytes,
             idempotency_key: entry.key,
             answer: Answer::Receipt.into(),
+            ..AppendRequest::default()
         };
         let answer =
             self.grpc.clone().append(request).await.map_err(|status| self.failed(status))?;
@@ -244,7 +245,13 @@ impl Client {
             } else {
                 (String::new(), Answer::Unspecified.into())
             };
-            AppendStreamRequest { log, answer, entry: entry.bytes, idempotency_key: entry.key }
+            AppendStreamRequest {
+                log,
+                answer,
+                entry: entry.bytes,
+                idempotency_key: entry.key,
+                ..AppendStreamRequest::default()
+            }
         });
         let answers = self
             .grpc
@@ -275,11 +282,11 @@ pub fn batch_request(log: String, entries: Vec<NewEntry>) -> AppendBatchRequest 
     let answer = Answer::Receipt.into();
     if entries.iter().all(|entry| entry.key.is_empty()) {
         let entries = entries.into_iter().map(|entry| entry.bytes).collect();
-        return AppendBatchRequest { log, entries, keyed_entries: Vec::new(), answer };
+        return AppendBatchRequest { log, entries, answer, ..AppendBatchRequest::default() };
     }
     let keyed = |entry: NewEntry| BatchEntry { entry: entry.bytes, idempotency_key: entry.key };
     let keyed_entries = entries.into_iter().map(keyed).collect();
-    AppendBatchRequest { log, entries: Vec::new(), keyed_entries, answer }
+    AppendBatchRequest { log, keyed_entries, answer, ..AppendBatchRequest::default() }
 }
 
 /// Believes the keys that the server lists for the log.

@@ -64,7 +64,7 @@ pub struct Watch {
 impl Client {
     /// Returns the newest checkpoint.
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, ClientError> {
-        let request = GetCheckpointRequest { log: self.origin() };
+        let request = GetCheckpointRequest { log: self.origin(), ..Default::default() };
         let answer = self
             .grpc
             .clone()

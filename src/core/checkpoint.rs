@@ -94,6 +94,20 @@ pub enum CheckpointError {
 impl CheckpointText {
     /// Parses the text of a checkpoint, with its final line feed.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::parse_lines(text)?;
+        if checkpoint.is_impossible() {
+            return Err(CheckpointError::EmptyRoot);
+        }
+        Ok(checkpoint)
+    }
+
+    /// Returns whether this gives an empty tree a root other than that of the empty tree.
+    pub(in crate::core) fn is_impossible(&self) -> bool {
+        self.head.size == TreeSize::ZERO && self.head.root != TreeHash::empty_root()
+    }
+
+    /// Parses the text of a checkpoint, which may be an impossible one.
+    pub(in crate::core) fn parse_lines(text: &str) -> Result<Self, CheckpointError> {
         let lines: Vec<&str> =
             text.split_inclusive('\n').map(|line| line.trim_end_matches('\n')).collect();
         let &[origin, size, root] = lines.as_slice() else {
@@ -106,9 +120,6 @@ impl CheckpointText {
         let origin = Origin::parse(origin)?;
         let size = parse_decimal(size).and_then(TreeSize::new).ok_or(CheckpointError::Size)?;
         let root = TreeHash::parse_base64(root).ok_or(CheckpointError::Root)?;
-        if size == TreeSize::ZERO && root != TreeHash::empty_root() {
-            return Err(CheckpointError::EmptyRoot);
-        }
         Ok(Self { origin, head: TreeHead { size, root } })
     }
 }
@@ -158,7 +169,7 @@ impl SignedCheckpoint {
 }
 
 /// Returns whether a key is one that signs checkpoints of the log.
-fn signs_for(key: &VerifierKey, origin: &Origin) -> bool {
+pub(in crate::core) fn signs_for(key: &VerifierKey, origin: &Origin) -> bool {
     key.algorithm() == Algorithm::Ed25519 && key.name().as_str() == origin.as_str()
 }
 

@@ -1,4 +1,5 @@
-//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts and trust.
+//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, evidence, trust, and the
+//! rules of witnesses.
 //!
 //! # Out of scope
 //!
@@ -8,11 +9,15 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod entry;
+pub mod evidence;
 pub mod hash;
 pub mod note;
 pub mod number;
 pub mod origin;
+pub mod policy;
 pub mod receipt;
+pub mod record;
 pub mod tile;
 pub mod tree;
 pub mod trust;
+pub mod witness;

@@ -9,11 +9,17 @@ pub mod architecture {}
 #[doc = include_str!("formats.md")]
 pub mod formats {}
 
+#[doc = include_str!("records.md")]
+pub mod records {}
+
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 
 #[doc = include_str!("threats.md")]
 pub mod threats {}
+
+#[doc = include_str!("evidence.md")]
+pub mod evidence {}
 
 #[doc = include_str!("operation.md")]
 pub mod operation {}

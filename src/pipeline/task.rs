@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -42,6 +42,8 @@ pub struct Pipeline {
 struct Shared {
     store: Store,
     watermark: Arc<Watermark>,
+    /// When the watermark was last made durable, in milliseconds of the monotonic clock.
+    watermark_synced: Arc<AtomicU64>,
     reader: TileReader,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -88,6 +90,7 @@ impl Pipeline {
         let (logs, opened) = open_logs(&store, &watermark, keys, clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
+        let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
 
         let (events, event_queue) = inbox();
         let (orders, order_queue) = mpsc::channel();
@@ -120,7 +123,12 @@ impl Pipeline {
             spawn("committer", &fatal_sender, move || committer.run())?,
             spawn("watermark", &fatal_sender, {
                 let fatal = fatal_sender.clone();
-                move || sync_watermark(&marks, &ticks, &fatal)
+                let (clock, synced) = (Arc::clone(&clock), Arc::clone(&watermark_synced));
+                move || {
+                    sync_watermark(&marks, &ticks, &fatal, || {
+                        synced.store(millis(clock.monotonic()), Ordering::Release);
+                    });
+                }
             })?,
         ];
         for log in opened {
@@ -129,6 +137,7 @@ impl Pipeline {
         let shared = Shared {
             store,
             watermark,
+            watermark_synced,
             reader,
             clock,
             limits,
@@ -229,6 +238,13 @@ impl Pipeline {
     /// Returns the entries and bytes that are admitted and not yet answered.
     pub fn waiting(&self) -> (u64, u64) {
         (self.shared.pool.entries(), self.shared.pool.bytes())
+    }
+
+    /// Returns how long ago the watermark was last made durable: half a second, while all is well.
+    pub fn watermark_age(&self) -> core::time::Duration {
+        let synced = self.shared.watermark_synced.load(Ordering::Acquire);
+        let now = millis(self.shared.clock.monotonic());
+        core::time::Duration::from_millis(now.saturating_sub(synced))
     }
 
     /// Takes note of the free bytes of the data directory's file system.
@@ -362,8 +378,13 @@ impl Drop for PanicGuard {
     }
 }
 
-/// Makes the watermark durable now and then, until the sender of `ticks` is gone.
-fn sync_watermark(watermark: &Watermark, ticks: &mpsc::Receiver<()>, fatal: &watch::Sender<bool>) {
+/// Makes the watermark durable now and then, until the sender of `ticks` is gone; tells `synced` each time.
+fn sync_watermark(
+    watermark: &Watermark,
+    ticks: &mpsc::Receiver<()>,
+    fatal: &watch::Sender<bool>,
+    synced: impl Fn(),
+) {
     let every = core::time::Duration::from_millis(WATERMARK_SYNC_MILLIS);
     while ticks.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
         if let Err(error) = watermark.sync() {
@@ -372,5 +393,11 @@ fn sync_watermark(watermark: &Watermark, ticks: &mpsc::Receiver<()>, fatal: &wat
             fatal.send_replace(true);
             return;
         }
+        synced();
     }
+}
+
+/// Counts milliseconds.
+fn millis(duration: core::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).expect("2^64 milliseconds are 584 million years")
 }

@@ -105,6 +105,7 @@ impl Canned {
             duplicate: false,
             checkpoint: checkpoint.clone(),
             proof,
+            cosigned: false,
         };
         Self { single, checkpoint, range_proof: hashes }
     }
@@ -144,6 +145,7 @@ impl LogService for Canned {
             checkpoint: self.checkpoint.clone(),
             range_proof: self.range_proof.clone(),
             duplicates_proof: Vec::new(),
+            cosigned: false,
         }))
     }
 
@@ -163,6 +165,13 @@ impl LogService for Canned {
         &self,
         _request: Request<proto::GetCheckpointRequest>,
     ) -> Result<Response<proto::GetCheckpointResponse>, Status> {
+        unknown()
+    }
+
+    async fn add_cosignature(
+        &self,
+        _request: Request<proto::AddCosignatureRequest>,
+    ) -> Result<Response<proto::AddCosignatureResponse>, Status> {
         unknown()
     }
 

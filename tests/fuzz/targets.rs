@@ -6,6 +6,7 @@
 use attestree::core::{
     bundle,
     checkpoint::{CheckpointText, SignedCheckpoint},
+    evidence::{EVIDENCE_BYTES_MAX, Evidence, Judgement},
     hash::TreeHash,
     note::{SignedNote, SigningKey, VerifierKey},
     number::{LeafIndex, TreeSize},
@@ -17,16 +18,19 @@ use attestree::core::{
         prove_range, verify_batch, verify_consistency, verify_inclusion, verify_range,
     },
     trust::TrustPolicy,
+    witness::{ADD_CHECKPOINT_BYTES_MAX, AddCheckpoint, WitnessedLog, contradicts, judge},
 };
 
 /// Panics if the input breaks a law.
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 14] = [
+    ("add_checkpoint", add_checkpoint),
     ("batch", batch),
     ("checkpoint", checkpoint),
     ("consistency", consistency),
+    ("evidence", evidence),
     ("inclusion", inclusion),
     ("key", key),
     ("note", note),
@@ -51,6 +55,31 @@ fn vkey(text: &str) -> VerifierKey {
 fn trust() -> TrustPolicy {
     let text = format!("log {LOG_VKEY}\nwitness w {WITNESS_VKEY}\nquorum w\n");
     TrustPolicy::parse(&text).expect("the policy above is valid")
+}
+
+/// A request that parses is written again alike, and is accepted for one log under its own signature alone.
+pub fn add_checkpoint(data: &[u8]) {
+    let Ok(request) = AddCheckpoint::parse(data) else { return };
+    assert_eq!(request.format(), data);
+    assert!(data.len() <= ADD_CHECKPOINT_BYTES_MAX);
+    let key = vkey(LOG_VKEY);
+    let origin = Origin::parse(key.name().as_str()).expect("the vkey has an origin as its name");
+    let log = WitnessedLog { origin, keys: vec![key.clone()] };
+    let latest = TreeHead { size: TreeSize::ZERO, root: TreeHash::empty_root() };
+    for latest in [None, Some(&latest)] {
+        if let Ok(accepted) = judge(&log, latest, &request) {
+            assert_eq!(request.old_size, TreeSize::ZERO);
+            let note = accepted.checkpoint().note();
+            let verified = SignedCheckpoint::verify(note, &key);
+            assert_eq!(verified.as_ref(), Ok(accepted.checkpoint()));
+        }
+    }
+    let other = TreeHead { size: TreeSize::new(5).expect("5"), root: TreeHash::empty_root() };
+    if let Some(checkpoint) = contradicts(&log, &other, &request) {
+        assert_eq!(checkpoint.head().size, other.size);
+        let verified = SignedCheckpoint::verify(&request.note, &key);
+        assert_eq!(verified.map(|signed| signed.head()), Ok(checkpoint.head()));
+    }
 }
 
 /// A note that parses is written again alike; its signatures can be checked.
@@ -107,6 +136,21 @@ pub fn receipt(data: &[u8]) {
     let entries: [&[u8]; 3] = [b"leaf 2", b"leaf 3", b""];
     let proved = entries.iter().filter(|entry| receipt.verify(entry, &trust()).is_ok()).count();
     assert!(proved <= 1);
+}
+
+/// Evidence that parses is written again alike, and what convicts names two roots of one size.
+pub fn evidence(data: &[u8]) {
+    let Ok(evidence) = Evidence::parse(data) else { return };
+    assert_eq!(evidence.format(), data);
+    assert!(data.len() <= EVIDENCE_BYTES_MAX);
+    if let Judgement::Guilty { key, .. } = evidence.judge(&trust()) {
+        assert_eq!(*key, vkey(LOG_VKEY));
+        let [older, newer] = evidence.heads();
+        assert!(older.size.get() > 0 && older.size <= newer.size && older.root != newer.root);
+        for note in evidence.notes() {
+            SignedCheckpoint::verify(note, &key).expect("the key signed both");
+        }
+    }
 }
 
 /// A path that parses is written again alike.

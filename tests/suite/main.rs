@@ -32,6 +32,7 @@ mod crash;
 #[cfg(feature = "server")]
 mod demo;
 mod descriptors;
+mod evidence;
 #[cfg(feature = "server")]
 mod fsck;
 mod fuzz;
@@ -60,12 +61,16 @@ mod origin;
 mod pipeline;
 mod probes;
 mod published;
+#[path = "../support/random.rs"]
+mod random;
 mod receipt;
+mod record;
 #[cfg(feature = "server")]
 mod recovery;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+mod simulation;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]
@@ -82,7 +87,9 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+mod vector;
 #[cfg(feature = "server")]
 mod watermark;
+mod witness_rules;
 #[cfg(feature = "server")]
 mod world;

@@ -231,3 +231,54 @@ proptest! {
         }
     }
 }
+
+/// Returns a policy of five witnesses with these groups and quorum.
+fn five(groups: &str) -> TrustPolicy {
+    let witness = |number| {
+        let key = cosigning_key("witness.example", &format!("witness {number}"));
+        format!("witness w{number} {}\n", key.verifier_key())
+    };
+    let witnesses: String = (0..5).map(witness).collect();
+    TrustPolicy::parse(&format!("{witnesses}{groups}")).unwrap()
+}
+
+/// Returns for each set of witnesses, as bits, whether a question about it is answered with yes.
+fn sets(
+    policy: &TrustPolicy,
+    ask: impl Fn(&TrustPolicy, &dyn Fn(&str) -> bool) -> bool,
+) -> Vec<bool> {
+    let has = |set: u32, name: &str| set >> name[1..].parse::<u32>().unwrap() & 1 == 1;
+    (0..32_u32).map(|set| ask(policy, &|name| has(set, name))).collect()
+}
+
+/// The definition, over all sets: `heard` meets every quorum if it shares a member with each.
+#[test]
+fn a_set_meets_every_quorum_exactly_if_it_shares_a_witness_with_each() {
+    let thresholds = (1..=5).map(|q| format!("group g {q} w0 w1 w2 w3 w4\nquorum g"));
+    let nested = [
+        "group a 2 w0 w1 w2\ngroup b all w3 w4\ngroup g any a b\nquorum g".to_owned(),
+        "group a any w0 w1\ngroup g all a w2\nquorum g".to_owned(),
+        "quorum w3".to_owned(),
+    ];
+    for groups in thresholds.chain(nested) {
+        let policy = five(&groups);
+        assert!(policy.has_quorum());
+        let quorum = sets(&policy, |policy, has| policy.quorum_reached(|w| has(&w.name)));
+        let meets = sets(&policy, |policy, has| policy.meets_every_quorum(|w| has(&w.name)));
+        for (heard, meets) in meets.into_iter().enumerate() {
+            let every = (0..32_usize).all(|set| !quorum[set] || set & heard != 0);
+            assert_eq!(meets, every, "{groups}: {heard:05b}");
+        }
+    }
+    // Of n witnesses of which q are needed, n - q + 1 meet every quorum and fewer do not.
+    for q in 1..=5_u32 {
+        let policy = five(&format!("group g {q} w0 w1 w2 w3 w4\nquorum g"));
+        let meets = sets(&policy, |policy, has| policy.meets_every_quorum(|w| has(&w.name)));
+        for (heard, meets) in (0_u32..).zip(meets) {
+            assert_eq!(meets, heard.count_ones() > 5 - q);
+        }
+    }
+    let nobody = five("quorum none");
+    assert!(!nobody.has_quorum());
+    assert!(nobody.quorum_reached(|_| false) && !nobody.meets_every_quorum(|_| true));
+}

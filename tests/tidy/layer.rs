@@ -28,8 +28,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     // The second root, the order of batch proofs, and an oracle of the tests.
     ("rs_merkle", &["src/core/tree/", "benches/"]),
     ("ct_merkle", &[]),
-    ("ed25519_dalek", &["src/core/note/"]),
-    ("zeroize", &["src/core/note/", "src/server/", "src/cli/"]),
+    ("ed25519_dalek", &["src/core/note/", "src/core/record/approval.rs"]),
+    // rustls has a module of that name.
+    ("aws_lc_rs", &["src/core/record/", "src/server/tls.rs"]),
+    ("zeroize", &["src/core/note/", "src/core/record/", "src/server/", "src/cli/"]),
     ("sha2", &["src/core/hash.rs", "src/core/note/", "benches/"]),
     ("base64", &["src/core/"]),
     // The protocol's edge.

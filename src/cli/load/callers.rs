@@ -86,6 +86,7 @@ pub(super) async fn unary(caller: Caller, channel: Channel) -> anyhow::Result<()
                 entry: payload.entry(number),
                 idempotency_key: caller.key(number),
                 answer: caller.answer.into(),
+                ..AppendRequest::default()
             };
             match grpc.append(request).await {
                 Ok(answer) => break answer.into_inner(),
@@ -146,7 +147,7 @@ fn batch_request(caller: &Caller, turn: &Turn, first: u64) -> AppendBatchRequest
     } else {
         entries = numbers.map(|number| payload.entry(number)).collect();
     }
-    AppendBatchRequest { log, entries, keyed_entries, answer }
+    AppendBatchRequest { log, entries, keyed_entries, answer, ..AppendBatchRequest::default() }
 }
 
 /// Posts one entry after another to `/add`.

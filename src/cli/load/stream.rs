@@ -55,9 +55,10 @@ impl Outgoing {
                 answer: self.caller.answer.into(),
                 entry,
                 idempotency_key,
+                ..AppendStreamRequest::default()
             };
         }
-        AppendStreamRequest { log: String::new(), answer: 0, entry, idempotency_key }
+        AppendStreamRequest { entry, idempotency_key, ..AppendStreamRequest::default() }
     }
 }
 

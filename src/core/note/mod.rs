@@ -21,10 +21,12 @@ use std::{collections::HashMap, str};
 
 mod cosignature;
 mod key;
+mod signature;
 pub(crate) mod text;
 
 pub use cosignature::{CosignatureTime, CosigningKey};
 pub use key::{Algorithm, KeyError, KeyId, KeyName, KeyNameError, SigningKey, VerifierKey};
+pub use signature::{NoteSignature, parse_signature_lines};
 
 /// Most bytes of a note that is read or made.
 ///
@@ -38,22 +40,11 @@ pub const NOTE_BYTES_MAX: usize = 65_536;
 /// takes. It bounds the work that a stranger's note can cause.
 pub const SIGNATURES_MAX: usize = 100;
 
-/// What every signature line begins with: an em dash and a space.
-const SIGNATURE_PREFIX: &str = "\u{2014} ";
-
 /// A signed note in its parts. Nothing about its signatures is known yet: see [`SignedNote::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedNote {
     text: String,
     signatures: Vec<NoteSignature>,
-}
-
-/// One signature line of a note.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoteSignature {
-    name: KeyName,
-    id: KeyId,
-    bytes: Vec<u8>,
 }
 
 /// Why bytes are no signed note.
@@ -159,13 +150,34 @@ impl SignedNote {
         if lines.is_empty() {
             return Err(NoteError::NoSignatures);
         }
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::Unterminated)?;
-        check_count(lines.split('\n').count())?;
-        let signatures = (1..)
-            .zip(lines.split('\n'))
-            .map(|(line, text)| NoteSignature::parse(text).ok_or(NoteError::Signature { line }))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { text: text.to_owned(), signatures })
+        Ok(Self { text: text.to_owned(), signatures: signature::parse_lines(lines)? })
+    }
+
+    /// Adds signatures, as far as the note's limits allow; they are not verified here.
+    ///
+    /// A key has one line in the result, at its first place: of two cosignatures the one that states the
+    /// later time, of other signatures the first.
+    pub fn with_signatures(&self, extra: Vec<NoteSignature>) -> Result<Self, NoteError> {
+        let mut signatures: Vec<NoteSignature> = Vec::with_capacity(self.signatures.len());
+        for added in self.signatures.iter().cloned().chain(extra) {
+            match signatures.iter_mut().find(|line| line.is_of_same_key(&added)) {
+                Some(line) if added.stated_time() > line.stated_time() => *line = added,
+                Some(_) => {}
+                None => signatures.push(added),
+            }
+        }
+        Self::new(self.text.clone(), signatures)
+    }
+
+    /// Returns the note with those signatures alone that claim to be of one of the keys; none if
+    /// there is no such signature.
+    #[must_use]
+    pub fn reduced<'k>(&self, keys: impl IntoIterator<Item = &'k VerifierKey>) -> Option<Self> {
+        let keys: Vec<&VerifierKey> = keys.into_iter().collect();
+        let ours = |line: &&NoteSignature| keys.iter().any(|key| line.claims(key));
+        let signatures: Vec<_> = self.signatures.iter().filter(ours).cloned().collect();
+        let text = self.text.clone();
+        (!signatures.is_empty()).then_some(Self { text, signatures })
     }
 
     /// Returns the signed text, with its final line feed.
@@ -196,9 +208,11 @@ impl SignedNote {
         }
         let mut signatures: Vec<VerifiedSignature<'k>> = Vec::new();
         for signature in &self.signatures {
-            let Some(&key) = known.get(&(signature.name.as_str(), signature.id)) else { continue };
+            let Some(&key) = known.get(&(signature.name().as_str(), signature.id())) else {
+                continue;
+            };
             let time = key
-                .verify(&self.text, &signature.bytes)
+                .verify(&self.text, signature.bytes())
                 .map_err(|_forged| VerifyError::Forged { name: key.name().clone() })?;
             match signatures.iter_mut().find(|earlier| earlier.key == key) {
                 Some(earlier) => earlier.time = earlier.time.max(time),
@@ -229,49 +243,11 @@ impl<'n, 'k> VerifiedNote<'n, 'k> {
     }
 }
 
-impl NoteSignature {
-    /// Takes the parts of a signature line; there must be at least one byte of signature.
-    pub fn new(name: KeyName, id: KeyId, bytes: Vec<u8>) -> Option<Self> {
-        if bytes.is_empty() { None } else { Some(Self { name, id, bytes }) }
-    }
-
-    /// Parses a signature line without its line feed.
-    pub fn parse(line: &str) -> Option<Self> {
-        let (name, base64) = line.strip_prefix(SIGNATURE_PREFIX)?.split_once(' ')?;
-        let bytes = text::parse_base64(base64)?;
-        let (id, bytes) = bytes.split_first_chunk()?;
-        Self::new(KeyName::parse(name).ok()?, *id, bytes.to_vec())
-    }
-
-    /// Returns the name of the key that claims to have signed.
-    pub fn name(&self) -> &KeyName {
-        &self.name
-    }
-
-    /// Returns the id of the key that claims to have signed.
-    pub fn id(&self) -> KeyId {
-        self.id
-    }
-
-    /// Returns what follows the key id: for Ed25519 the signature alone.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl fmt::Display for SignedNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         f.write_str("\n")?;
         self.signatures.iter().try_for_each(|signature| writeln!(f, "{signature}"))
-    }
-}
-
-impl fmt::Display for NoteSignature {
-    /// Writes the signature line without its line feed.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base64 = text::format_base64([self.id.as_slice(), &self.bytes].concat());
-        write!(f, "{SIGNATURE_PREFIX}{} {base64}", self.name)
     }
 }
 

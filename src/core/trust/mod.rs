@@ -179,7 +179,8 @@ impl TrustPolicy {
             .zip(&times)
             .filter_map(|(witness, time)| Some((witness.name.clone(), (*time)?)))
             .collect();
-        if !self.is_quorum(&times) {
+        let cosigned: Vec<bool> = times.iter().map(Option::is_some).collect();
+        if !self.is_quorum(&cosigned) {
             return Err(TrustError::Quorum {
                 quorum: self.quorum_name().to_owned(),
                 cosigned: witnesses.len(),
@@ -190,12 +191,32 @@ impl TrustPolicy {
         Ok(Verified { checkpoint, log_key: signer.key.clone(), witnesses })
     }
 
-    /// Returns whether the witnesses that have stated a time make the quorum.
-    fn is_quorum(&self, times: &[Option<CosignatureTime>]) -> bool {
+    /// Returns whether the quorum asks for any witness at all.
+    pub fn has_quorum(&self) -> bool {
+        self.quorum != Quorum::Nobody
+    }
+
+    /// Returns whether the witnesses for which `cosigned` holds make the quorum.
+    pub fn quorum_reached(&self, cosigned: impl Fn(&TrustedWitness) -> bool) -> bool {
+        let cosigned: Vec<bool> = self.witnesses.iter().map(cosigned).collect();
+        self.is_quorum(&cosigned)
+    }
+
+    /// Returns whether every quorum has a member among the witnesses for which `heard` holds.
+    ///
+    /// So it is exactly if the others make no quorum by themselves. For a quorum of `q` out of `n`
+    /// witnesses these are `n - q + 1` of them. A policy without a quorum is never met: its empty
+    /// quorum has no member.
+    pub fn meets_every_quorum(&self, heard: impl Fn(&TrustedWitness) -> bool) -> bool {
+        !self.quorum_reached(|witness| !heard(witness))
+    }
+
+    /// Returns whether the witnesses that have cosigned, by position, make the quorum.
+    fn is_quorum(&self, cosigned: &[bool]) -> bool {
         // Groups only name groups above themselves, so one pass in the order of the file settles all.
         let mut groups: Vec<bool> = Vec::with_capacity(self.groups.len());
         let has_witnessed = |groups: &[bool], member: &Member| match *member {
-            Member::Witness(position) => times.get(position).is_some_and(Option::is_some),
+            Member::Witness(position) => cosigned.get(position).is_some_and(|&cosigned| cosigned),
             Member::Group(position) => groups.get(position).is_some_and(|&reached| reached),
         };
         for group in &self.groups {

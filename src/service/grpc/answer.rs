@@ -65,6 +65,7 @@ pub(super) fn appended(
         duplicate,
         checkpoint: (answer != Answer::Index).then(|| checkpoint(published)),
         proof,
+        cosigned: false,
     })
 }
 

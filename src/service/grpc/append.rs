@@ -7,6 +7,7 @@ use super::{
     Answered,
     answer::{appended, hash, parse_answer, place},
     status::{Denial, Fields},
+    wait::parse_wait,
 };
 use crate::{
     pipeline::{NewEntry, Submission},
@@ -41,6 +42,7 @@ async fn answer_append(
 ) -> Result<proto::AppendResponse, Denial> {
     let answer = parse_answer(request.answer)?;
     let log = desk.log(&request.log)?;
+    parse_wait(request.wait, request.wait_ms)?;
     let entry = NewEntry { bytes: compact(request.entry), key: key(request.idempotency_key) };
     let submission = Submission { entries: vec![entry], principal, atomic: false };
     let ticket = desk

@@ -8,6 +8,7 @@ use super::{
     answer::{checkpoint, hashes, parse_answer},
     append::key,
     status::{Denial, Fields},
+    wait::parse_wait,
 };
 use crate::{
     core::{
@@ -43,6 +44,7 @@ async fn answer_batch(
 ) -> Result<proto::AppendBatchResponse, Denial> {
     let answer = parse_answer(request.answer)?;
     let log = desk.log(&request.log)?;
+    parse_wait(request.wait, request.wait_ms)?;
     let (entries, fields) = parse_entries(request.entries, request.keyed_entries)?;
     let submission = Submission { entries, principal, atomic: true };
     let ticket = desk
@@ -59,6 +61,7 @@ async fn answer_batch(
         checkpoint: (answer != Answer::Index).then(|| checkpoint(&receipted.published)),
         range_proof: Vec::new(),
         duplicates_proof: Vec::new(),
+        cosigned: false,
     };
     if answer != Answer::Receipt {
         return Ok(response);

@@ -1,4 +1,4 @@
-//! `GetCheckpoint`, `WatchCheckpoints` and `ListLogs`.
+//! `GetCheckpoint`, `AddCosignature`, `WatchCheckpoints` and `ListLogs`.
 
 use core::{
     pin::Pin,
@@ -14,19 +14,51 @@ use super::{Answered, answer, status::Denial};
 use crate::{
     core::number::LogNumber,
     pipeline::{Log, LogStatus, Published},
-    proto::{self, Identity, LogKind, LogState},
+    proto::{self, CheckpointKind, Identity, LogKind, LogState},
     service::{Desk, receiving::Share},
     store::{self, LogRow},
 };
 
-/// Returns the newest checkpoint.
-pub(super) fn newest(
+/// Returns the checkpoint that is asked for.
+pub(super) fn get(
     desk: &Desk,
     request: &proto::GetCheckpointRequest,
 ) -> Answered<proto::GetCheckpointResponse> {
     let log = desk.log(&request.log)?;
+    let kind = parse_kind(request)?;
+    if kind == CheckpointKind::Cosigned {
+        return Err(Denial::no_witnesses().into());
+    }
     let checkpoint = Some(answer::checkpoint(&log.published()));
-    Ok(Response::new(proto::GetCheckpointResponse { checkpoint }))
+    Ok(Response::new(proto::GetCheckpointResponse { checkpoint, cosigned: false }))
+}
+
+/// Which checkpoint is meant; whoever asks for one that covers an index asks for a cosigned one.
+fn parse_kind(request: &proto::GetCheckpointRequest) -> Result<CheckpointKind, Denial> {
+    let kind = CheckpointKind::try_from(request.kind).map_err(|_unknown| {
+        let message = format!("{} is no CheckpointKind; use 0 to 3", request.kind);
+        Denial::field("kind", message)
+    })?;
+    match (kind, request.covering) {
+        (CheckpointKind::Unspecified, None) => Ok(CheckpointKind::Newest),
+        (CheckpointKind::Unspecified | CheckpointKind::Cosigned, Some(_)) => {
+            Ok(CheckpointKind::Cosigned)
+        }
+        (kind, None) => Ok(kind),
+        (_, Some(_)) => {
+            let message = "only cosigned checkpoints are found by an index; leave kind out";
+            Err(Denial::field("kind", message))
+        }
+    }
+}
+
+/// Takes the cosignatures of a candidate.
+pub(super) fn add_cosignature(
+    desk: &Desk,
+    request: &proto::AddCosignatureRequest,
+) -> Answered<proto::AddCosignatureResponse> {
+    desk.log(&request.log)?;
+    Err(Denial::no_witnesses().into())
 }
 
 /// Starts a stream of checkpoints.

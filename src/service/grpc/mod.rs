@@ -12,6 +12,7 @@ mod prove;
 mod read;
 mod status;
 mod stream;
+mod wait;
 
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
@@ -107,7 +108,14 @@ impl proto::log_service_server::LogService for LogFace {
         &self,
         request: Request<proto::GetCheckpointRequest>,
     ) -> Answered<proto::GetCheckpointResponse> {
-        checkpoint::newest(&self.desk, &request.into_inner())
+        checkpoint::get(&self.desk, &request.into_inner())
+    }
+
+    async fn add_cosignature(
+        &self,
+        request: Request<proto::AddCosignatureRequest>,
+    ) -> Answered<proto::AddCosignatureResponse> {
+        checkpoint::add_cosignature(&self.desk, &request.into_inner())
     }
 
     async fn watch_checkpoints(

@@ -137,6 +137,13 @@ impl Denial {
         Self::new(Code::NotFound, "UNKNOWN_HASH", message).with_field("leaf_hash")
     }
 
+    /// The log has no witnesses, so that nothing of it is ever cosigned.
+    pub fn no_witnesses() -> Self {
+        let message = "this log has no witnesses, so none of its checkpoints is cosigned; its operator \
+            names them in the server's trust file";
+        Self::new(Code::FailedPrecondition, "NO_WITNESSES", message)
+    }
+
     /// The entry was erased; its leaf hash is still in the tree.
     pub fn erased(index: u64) -> Self {
         let message =

@@ -25,6 +25,7 @@ use super::{
     answer::{appended, hashes, parse_answer, place},
     append::key,
     status::{Denial, Fields},
+    wait::parse_wait,
 };
 use crate::{
     core::entry,
@@ -170,6 +171,7 @@ impl Appends {
         request: AppendStreamRequest,
     ) -> Result<Option<Result<NewEntry, Denial>>, Denial> {
         if self.header.is_none() {
+            parse_wait(request.wait, request.wait_ms)?;
             let header =
                 Header { log: self.desk.log(&request.log)?, answer: parse_answer(request.answer)? };
             self.header = Some(header);

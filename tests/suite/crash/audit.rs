@@ -40,7 +40,7 @@ pub(crate) async fn check_logs(url: &str, ledger: &Ledger, random: &mut Random) 
 pub(crate) async fn check_log(url: &str, account: &Account, random: &mut Random) {
     let book = Book::from(BTreeMap::from([(account.origin.clone(), account.clone())]));
     let mut client = Client::connect(url, &book).await.unwrap();
-    let request = proto::GetCheckpointRequest { log: account.origin.clone() };
+    let request = proto::GetCheckpointRequest { log: account.origin.clone(), ..Default::default() };
     let checkpoint = client.grpc.get_checkpoint(request).await.unwrap().into_inner().checkpoint;
     let head = book.see(&account.origin, &checkpoint.expect("a log has a checkpoint").note);
     let leaves = read_back(&mut client, &account.origin, head.size.get()).await;

@@ -61,6 +61,7 @@ impl Client {
             entry: entry.into(),
             idempotency_key: key.into(),
             answer: proto::Answer::Receipt.into(),
+            ..Default::default()
         };
         let answer = self.grpc.append(request).await?.into_inner();
         let head = self.see(origin, answer.checkpoint.as_ref());
@@ -89,8 +90,8 @@ impl Client {
         let request = proto::AppendBatchRequest {
             log: origin.to_owned(),
             entries: entries.into_iter().map(Into::into).collect(),
-            keyed_entries: Vec::new(),
             answer: proto::Answer::Checkpoint.into(),
+            ..Default::default()
         };
         let answer = self.grpc.append_batch(request).await?.into_inner();
         let head = self.see(origin, answer.checkpoint.as_ref());

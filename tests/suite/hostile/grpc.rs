@@ -137,7 +137,7 @@ async fn unknown_logs_are_not_found_by_any_call() {
         refused(client.append(request).await, NotFound, "log");
         let request = proto::AppendBatchRequest { log: log.clone(), ..batch(vec!["x".into()]) };
         refused(client.append_batch(request).await, NotFound, "log");
-        let request = proto::GetCheckpointRequest { log: log.clone() };
+        let request = proto::GetCheckpointRequest { log: log.clone(), ..Default::default() };
         refused(client.get_checkpoint(request).await, NotFound, "log");
         let request = proto::WatchCheckpointsRequest { log: log.clone() };
         refused(client.watch_checkpoints(request).await, NotFound, "log");
