@@ -205,7 +205,9 @@ fn read_first(growing: &Growing, size: u64) {
     }
     if measures() {
         let rate = tiles as f64 / started.elapsed().as_secs_f64();
-        println!("store/inclusion-first/{size}: {rate:.0} proofs/s, each from a tile not read before");
+        println!(
+            "store/inclusion-first/{size}: {rate:.0} proofs/s, each from a tile not read before"
+        );
     }
 }
 

@@ -98,10 +98,18 @@ impl Measured {
         let rate = tally.entries as f64 / seconds;
         Self {
             mode: name(&args.mode),
-            answer: if matches!(args.mode, Mode::Http | Mode::Read) { "index".to_owned() } else { name(&args.answer) },
+            answer: if matches!(args.mode, Mode::Http | Mode::Read) {
+                "index".to_owned()
+            } else {
+                name(&args.answer)
+            },
             callers: args.callers(),
             connections: args.connections,
-            size: if args.mode == Mode::Read { mean(tally.bytes, tally.entries) } else { args.size },
+            size: if args.mode == Mode::Read {
+                mean(tally.bytes, tally.entries)
+            } else {
+                args.size
+            },
             batch: args.request_entries(),
             seconds,
             entries: tally.entries,
