@@ -24,6 +24,7 @@ mod drop_unsigned;
 pub mod echo;
 mod files;
 pub mod fsck;
+mod gather;
 mod init;
 mod listener;
 mod patience;
