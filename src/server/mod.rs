@@ -24,6 +24,7 @@ mod drop_unsigned;
 pub mod echo;
 mod files;
 pub mod fsck;
+mod gather;
 mod init;
 mod listener;
 mod patience;
@@ -32,6 +33,7 @@ mod running;
 pub mod telemetry;
 mod tls;
 mod watch;
+pub mod witness;
 
 use std::io::Write as _;
 
