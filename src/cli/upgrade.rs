@@ -79,7 +79,8 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         let origin = held.origin();
         let listed = policy.logs().iter().find(|log| log.origin == *origin);
         let url = args.tiles.as_deref().or(listed.and_then(|log| log.url.as_deref()));
-        let remote = Remote { log: Some(origin.clone()), ..remote.clone() };
+        let mut remote = remote.clone();
+        remote.log = Some(origin.clone());
         let (tiles, trust) = remote.tiles(url).await?;
         let newest = newest(&tiles, &trust).await?;
         check(&tiles, &held, &newest, policy.has_quorum()).await?;
