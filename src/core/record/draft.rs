@@ -218,7 +218,11 @@ impl Redaction {
 
 /// Returns whether something at or below a path was redacted: `red` would then be about what is not shown.
 fn is_redacted(redactions: &[Redaction], path: &Path) -> bool {
-    let below = |other: &str| other.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below = |other: &str| {
+        other
+            .strip_prefix(path.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     redactions.iter().any(|redaction| below(redaction.path.as_str()))
 }
 

@@ -164,7 +164,9 @@ impl<'a> Event<'a> {
         let Some(parent) = parent else { return self.members.remove(&last) };
         match self.place(&parent)? {
             Value::Object(object) => object.remove(&last),
-            Value::Array(values) => values.get_mut(position(&last)?).map(|place| core::mem::replace(place, Value::Null)),
+            Value::Array(values) => {
+                values.get_mut(position(&last)?).map(|place| core::mem::replace(place, Value::Null))
+            }
             _ => None,
         }
     }
@@ -176,6 +178,7 @@ impl<'a> Event<'a> {
             steps.next().filter(|first| matches!(first.as_str(), "actor" | "resource" | "ctx"))?;
         let place =
             steps.try_fold(self.members.member_mut(&first)?, |value, step| match value {
+                form if Form::from_value(form).is_some() => None,
                 Value::Object(object) => object.member_mut(&step),
                 Value::Array(values) => values.get_mut(position(&step)?),
                 _ => None,

@@ -190,16 +190,22 @@ fn what_can_not_be_spilled_does_not_fit() {
 #[test]
 fn what_was_redacted_is_not_spilled() {
     let text = "x".repeat(60_000);
-    let submitted = format!("{{\"ctx\":{{\"a\":[\"{text}\",1],\"b\":\"{text}\",\"c\":\"{}\"}}}}", "y".repeat(20_000));
+    let submitted = format!(
+        "{{\"ctx\":{{\"a\":[\"{text}\",1],\"b\":\"{text}\",\"c\":\"{}\"}}}}",
+        "y".repeat(20_000)
+    );
     let path = |text| Path::parse(text).unwrap();
     let mask = |text| Redaction { path: path(text), action: RedactionAction::Mask };
-    for (committed, masked, wanted) in [(Some("/ctx/a/1"), None, "/ctx/b"), (None, Some("/ctx/b"), "/ctx/a")] {
+    for (committed, masked, wanted) in
+        [(Some("/ctx/a/1"), None, "/ctx/b"), (None, Some("/ctx/b"), "/ctx/a")]
+    {
         let mut event = Submission::parse(submitted.as_bytes()).unwrap().event().unwrap();
         if let Some(committed) = committed {
             event.commit(&path(committed), Salt::new([1; 32])).unwrap();
         }
         let redactions = masked.map(mask).into_iter().collect();
-        let (draft, openings) = Draft::event(&head(), event, Decision { redactions, ..ACCEPTED }, salts()).unwrap();
+        let (draft, openings) =
+            Draft::event(&head(), event, Decision { redactions, ..ACCEPTED }, salts()).unwrap();
         let entry = draft.stamp(at());
         let record = Record::parse(&entry).unwrap();
         let spilled: Vec<&str> = openings.iter().map(|opening| opening.path.as_str()).collect();
