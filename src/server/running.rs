@@ -98,6 +98,7 @@ fn open(
         limits: config.limits,
         meter: meter.clone(),
         answerer,
+        witnesses: None,
     })?;
     Ok(pipeline)
 }

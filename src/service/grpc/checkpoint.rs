@@ -126,6 +126,7 @@ pub(super) fn describe(log: &Log) -> proto::Log {
         LogStatus::Open => LogState::Open,
         LogStatus::Closed => LogState::Closed,
         LogStatus::Halted => LogState::Halted,
+        LogStatus::Waiting => LogState::Waiting,
     };
     describe_row(log.row(), state, log.published().head().size.get())
 }

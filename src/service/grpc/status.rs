@@ -269,6 +269,9 @@ impl Denial {
                 Self::new(Code::Unavailable, "NO_SPACE", message).with_retry(RESTART_RETRY)
             }
             Refusal::Closed => Self::new(Code::FailedPrecondition, "CLOSED", message),
+            Refusal::Waiting | Refusal::Unshown => {
+                Self::new(Code::Unavailable, "WAITING", message).with_retry(RESTART_RETRY)
+            }
             Refusal::Halted => {
                 Self::new(Code::Unavailable, "HALTED", message).with_retry(RESTART_RETRY)
             }
