@@ -9,6 +9,7 @@
 //!
 //! - [`server`](mod@server): where a server is and how to reach it (TLS, mutual TLS).
 //! - [`verify`]: the pure checks of the answers, without I/O.
+//! - [`compare()`]: two checkpoints, and the evidence if they can't both be true.
 //! - [`audit`]: the whole log, re-derived from its entries over HTTP.
 //!
 //! # Out of scope
@@ -17,6 +18,7 @@
 //! - Files, terminals and retries of whole files: [`crate::cli`].
 
 pub mod audit;
+mod compare;
 mod error;
 mod log;
 mod prove;
@@ -30,6 +32,7 @@ mod trust;
 pub mod verify;
 mod witness;
 
+pub use compare::{Comparison, compare};
 pub use error::{ClientError, Refused, Untrue};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
 pub use range::BatchTree;

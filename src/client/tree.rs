@@ -2,6 +2,7 @@
 
 use core::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -35,7 +36,7 @@ pub struct TileTree {
     edge: Edge,
     /// Full tiles that were verified. A proof needs one of each level, and the tree is dropped
     /// after a few proofs, so there is no bound.
-    tiles: RefCell<HashMap<TileId, Tile>>,
+    tiles: Mutex<HashMap<TileId, Tile>>,
 }
 
 impl TileTree {
@@ -49,7 +50,7 @@ impl TileTree {
             client: client.clone(),
             checkpoint: checkpoint.clone(),
             edge,
-            tiles: RefCell::default(),
+            tiles: Mutex::default(),
         })
     }
 
@@ -112,12 +113,15 @@ impl TileTree {
         &self,
         fold: impl Fn(&Reader<'_>) -> Result<T, ProveError<ClientError>>,
     ) -> Result<T, ClientError> {
-        let plan = RefCell::new(Vec::new());
-        let answer = fold(&Reader { edge: &self.edge, step: Step::Plan(&plan) });
-        let nodes = plan.into_inner();
-        if nodes.is_empty() {
-            return answer.map_err(ClientError::from_prove);
-        }
+        let nodes = {
+            let plan = RefCell::new(Vec::new());
+            let answer = fold(&Reader { edge: &self.edge, step: Step::Plan(&plan) });
+            let nodes = plan.into_inner();
+            if nodes.is_empty() {
+                return answer.map_err(ClientError::from_prove);
+            }
+            nodes
+        };
         let hashes = self.read(&nodes).await?;
         fold(&Reader { edge: &self.edge, step: Step::Fold(&hashes) })
             .map_err(ClientError::from_prove)
@@ -133,7 +137,7 @@ impl TileTree {
             }
             let (tile, height, index) = node.place();
             self.verify_tile(tile).await?;
-            let tiles = self.tiles.borrow();
+            let tiles = self.verified();
             hashes.push(tiles.get(&tile).expect("the tile was verified").node(height, index));
         }
         Ok(hashes)
@@ -143,7 +147,7 @@ impl TileTree {
     async fn verify_tile(&self, tile: TileId) -> Result<(), ClientError> {
         let mut missing = Vec::new();
         let mut next = tile;
-        while !self.tiles.borrow().contains_key(&next) {
+        while !self.verified().contains_key(&next) {
             missing.push(next);
             if self.edge.node(apex(next)).is_some() {
                 break;
@@ -159,9 +163,14 @@ impl TileTree {
                 .and_then(|hashes| Some(Tile::new(hashes.as_array::<TILE_WIDTH>()?)))
                 .filter(|tile| Some(tile.root()) == expected)
                 .ok_or_else(|| foreign(resource, &self.checkpoint.head()))?;
-            self.tiles.borrow_mut().insert(id, tile);
+            self.verified().insert(id, tile);
         }
         Ok(())
+    }
+
+    /// Returns the tiles that were verified. Held for one look-up, never while waiting.
+    fn verified(&self) -> MutexGuard<'_, HashMap<TileId, Tile>> {
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a node of the edge or of a tile that was verified.
@@ -170,7 +179,7 @@ impl TileTree {
             return Some(hash);
         }
         let (tile, height, index) = node.place();
-        Some(self.tiles.borrow().get(&tile)?.node(height, index))
+        Some(self.verified().get(&tile)?.node(height, index))
     }
 }
 

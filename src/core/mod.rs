@@ -1,5 +1,5 @@
-//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, trust, and the rules of
-//! witnesses.
+//! The pure core: hashes, tree, proofs, tiles, notes, checkpoints, receipts, evidence, trust, and the
+//! rules of witnesses.
 //!
 //! # Out of scope
 //!
@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod entry;
+pub mod evidence;
 pub mod hash;
 pub mod note;
 pub mod number;

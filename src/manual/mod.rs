@@ -15,5 +15,8 @@ pub mod durability {}
 #[doc = include_str!("threats.md")]
 pub mod threats {}
 
+#[doc = include_str!("evidence.md")]
+pub mod evidence {}
+
 #[doc = include_str!("operation.md")]
 pub mod operation {}

@@ -6,6 +6,7 @@
 use attestree::core::{
     bundle,
     checkpoint::{CheckpointText, SignedCheckpoint},
+    evidence::{EVIDENCE_BYTES_MAX, Evidence, Judgement},
     hash::TreeHash,
     note::{SignedNote, SigningKey, VerifierKey},
     number::{LeafIndex, TreeSize},
@@ -24,11 +25,12 @@ use attestree::core::{
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("add_checkpoint", add_checkpoint),
     ("batch", batch),
     ("checkpoint", checkpoint),
     ("consistency", consistency),
+    ("evidence", evidence),
     ("inclusion", inclusion),
     ("key", key),
     ("note", note),
@@ -134,6 +136,21 @@ pub fn receipt(data: &[u8]) {
     let entries: [&[u8]; 3] = [b"leaf 2", b"leaf 3", b""];
     let proved = entries.iter().filter(|entry| receipt.verify(entry, &trust()).is_ok()).count();
     assert!(proved <= 1);
+}
+
+/// Evidence that parses is written again alike, and what convicts names two roots of one size.
+pub fn evidence(data: &[u8]) {
+    let Ok(evidence) = Evidence::parse(data) else { return };
+    assert_eq!(evidence.format(), data);
+    assert!(data.len() <= EVIDENCE_BYTES_MAX);
+    if let Judgement::Guilty { key, .. } = evidence.judge(&trust()) {
+        assert_eq!(*key, vkey(LOG_VKEY));
+        let [older, newer] = evidence.heads();
+        assert!(older.size.get() > 0 && older.size <= newer.size && older.root != newer.root);
+        for note in evidence.notes() {
+            SignedCheckpoint::verify(note, &key).expect("the key signed both");
+        }
+    }
 }
 
 /// A path that parses is written again alike.

@@ -135,6 +135,14 @@ fn every_law_holds_on_the_corpus_and_on_what_is_derived_from_it() {
     }
 }
 
+/// Returns the evidence of a vector that convicts.
+fn conviction(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/evidence").join(name);
+    let vector: serde_json::Value =
+        serde_json::from_slice(&fs::read(file.with_extension("json")).unwrap()).unwrap();
+    vector["evidence"].as_str().unwrap().to_owned()
+}
+
 /// Returns the inputs that make the corpus.
 fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let text = |target, name, text: &str| (target, name, text.as_bytes().to_vec());
@@ -161,6 +169,9 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         text("policy", "none", "quorum none"),
         text("receipt", "plain", &receipt_text()),
         text("receipt", "extra", &extra),
+        text("evidence", "same-size", &conviction("same-size")),
+        text("evidence", "prefix", &conviction("prefix")),
+        text("evidence", "witnessed", &conviction("witnessed")),
         text("tile_path", "checkpoint", "checkpoint"),
         text("tile_path", "tile", "tile/0/x001/x234/067"),
         text("tile_path", "partial", "tile/1/000.p/17"),

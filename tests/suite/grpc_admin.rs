@@ -75,7 +75,8 @@ async fn a_log_is_created_while_the_server_runs_and_stays() {
     let mut client = served.client().await;
     assert_eq!(client.append(append("b")).await.unwrap().into_inner().leaf_index, 1);
     let vkey = VerifierKey::parse(&log.vkeys[0]).unwrap();
-    let request = GetCheckpointRequest { log: "log.example/second".to_owned(), ..Default::default() };
+    let request =
+        GetCheckpointRequest { log: "log.example/second".to_owned(), ..Default::default() };
     let checkpoint = client.get_checkpoint(request).await.unwrap().into_inner().checkpoint;
     assert_eq!(verify(checkpoint.as_ref(), &vkey).size.get(), 2);
 }

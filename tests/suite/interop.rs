@@ -3,6 +3,7 @@
 //! `tests/interop/client.py` speaks gRPC through stubs made from `proto/`, `http_client.py` reads tiles
 //! and exchanges receipts with the command line. Each verifies with its own few lines, and each also
 //! forges: what one side rejects the other has to reject as well, and the honest ones both accept.
+//! `evidence.py` made the vectors of evidence, and makes them again here.
 //!
 //! `ATTESTREE_PYTHON` names the interpreter; without it `python3` is taken where it has what is
 //! needed. Elsewhere the tests say that they are skipped, and fail if `CI` is `true`.
@@ -172,6 +173,16 @@ fn a_stranger_over_http_comes_to_the_same_verdicts() {
     let work = server.scratch().to_str().unwrap();
     let arguments = [["--url", &url], ["--attestree", BINARY], ["--work", work]];
     run(&python, "http_client.py", &server, arguments.as_flattened());
+}
+
+#[test]
+fn a_stranger_makes_the_vectors_of_evidence_again() {
+    let Some(python) = python("the making of evidence", "hashlib, json") else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(python);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(root.join("tests/interop/evidence.py"));
+    let done = command.arg("--check").arg(root.join("tests/vectors/evidence")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Appends enough to the default log that its tiles have three levels.

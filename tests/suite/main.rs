@@ -32,6 +32,7 @@ mod crash;
 #[cfg(feature = "server")]
 mod demo;
 mod descriptors;
+mod evidence;
 #[cfg(feature = "server")]
 mod fsck;
 mod fuzz;

@@ -243,7 +243,10 @@ fn five(groups: &str) -> TrustPolicy {
 }
 
 /// Returns for each set of witnesses, as bits, whether a question about it is answered with yes.
-fn sets(policy: &TrustPolicy, ask: impl Fn(&TrustPolicy, &dyn Fn(&str) -> bool) -> bool) -> Vec<bool> {
+fn sets(
+    policy: &TrustPolicy,
+    ask: impl Fn(&TrustPolicy, &dyn Fn(&str) -> bool) -> bool,
+) -> Vec<bool> {
     let has = |set: u32, name: &str| set >> name[1..].parse::<u32>().unwrap() & 1 == 1;
     (0..32_u32).map(|set| ask(policy, &|name| has(set, name))).collect()
 }
