@@ -1,6 +1,9 @@
 //! A checkpoint under the log's own key that somebody else remembers, held against what the log holds.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     core::{
@@ -81,13 +84,11 @@ pub(super) fn inspect(pipeline: &Pipeline, log: &Log, note: &[u8]) -> Finding {
 }
 
 /// Writes evidence into its directory, under a name that says which log and which size.
-pub(super) fn write(
-    directory: &Path,
-    log: &Log,
-    size: TreeSize,
-    evidence: &Evidence,
-) -> io::Result<()> {
+pub(super) fn write(directory: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
     fs::create_dir_all(directory)?;
-    let name = format!("{}-{size}.evidence", origin_hash_hex(&log.row().origin));
-    fs::write(directory.join(name), evidence.format())
+    let [older, _] = evidence.heads();
+    let name = format!("{}-{}.evidence", origin_hash_hex(evidence.origin()), older.size);
+    let path = directory.join(name);
+    fs::write(&path, evidence.format())?;
+    Ok(path)
 }

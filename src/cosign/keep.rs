@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The least time between two cosigned heads that are kept for ever.
-const KEEP_INTERVAL: Duration = Duration::from_secs(60);
+const KEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Most notes of one write. A note has 64 KiB at most, and mostly less than one.
 const WRITE_NOTES_MAX: usize = 256;
@@ -67,7 +67,7 @@ impl Kept {
         now: UnixMillis,
         notes: &mpsc::Sender<KeptNote>,
     ) {
-        let mut send = |place, note: &bytes::Bytes| {
+        let send = |place, note: &bytes::Bytes| {
             let kept = KeptNote { log: log.number(), place, at: now, note: note.clone() };
             notes.try_send(kept).is_ok()
         };

@@ -51,8 +51,6 @@ use crate::{
 pub struct Config {
     /// The least time between two candidates of a log.
     pub interval: Duration,
-    /// How long a witness has for an answer.
-    pub timeout: Duration,
     /// Directory for evidence against the log's own key, made when there is some.
     pub evidence: PathBuf,
 }

@@ -14,7 +14,7 @@ use crate::core::number::TreeSize;
 /// A verifier may ask how old a quorum is, and an old one looks like a log that hides its newest head.
 /// Every five minutes is 288 signatures and synced writes a day for a witness, nothing beside the 86,400
 /// of a busy log, and an alert at three times that leaves room for two refreshes that fail.
-pub(super) const REFRESH_INTERVAL: Duration = Duration::from_secs(300);
+pub(super) const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How long an address is left alone after a first failure, before jitter.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -129,6 +129,11 @@ impl Rounds {
         self.failed(endpoint, now, draw);
     }
 
+    /// Returns whether an address names a size that the log never signed.
+    pub(super) fn is_ahead(&self, endpoint: usize) -> bool {
+        self.0.get(endpoint).is_some_and(|state| state.ahead)
+    }
+
     /// Returns whether any address names a size that the log never signed.
     pub(super) fn is_any_ahead(&self) -> bool {
         self.0.iter().any(|state| state.ahead)
@@ -194,7 +199,7 @@ mod tests {
             assert_eq!(rounds.take_due(size(1), now).len(), 1);
             rounds.failed(0, now, &mut Middle);
             let due = rounds.next_due(size(1)).unwrap();
-            pauses.push(due - now);
+            pauses.push(due.saturating_sub(now));
             now = due;
         }
         assert!(pauses.is_sorted() && pauses[0] < seconds(1), "{pauses:?}");

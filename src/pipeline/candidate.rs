@@ -281,6 +281,21 @@ impl Witnessed {
         Ok(Taken { witnesses, cosigned: change.cosigned })
     }
 
+    /// Returns whether the lines of a checkpoint's note make the quorum.
+    pub fn has_quorum(&self, checkpoint: &SignedCheckpoint) -> bool {
+        let note = SignedNote::parse(checkpoint.note()).expect("the note of a checkpoint parses");
+        // What a log shows was verified when it was taken.
+        let lines = note.signatures();
+        self.trust.quorum_reached(|witness| lines.iter().any(|line| line.claims(&witness.key)))
+    }
+
+    /// Returns the witnesses, by their position, whose lines verify over a checkpoint of the log.
+    pub fn signers(&self, checkpoint: &SignedCheckpoint, lines: &[NoteSignature]) -> Vec<usize> {
+        let (origin, head) = (checkpoint.origin().clone(), checkpoint.head());
+        let text = CheckpointText { origin, head }.to_string();
+        self.verify(&text, lines).into_iter().map(|cosignature| cosignature.witness).collect()
+    }
+
     fn verify(&self, text: &str, lines: &[NoteSignature]) -> Vec<Cosignature> {
         let mut found = Vec::new();
         for (witness, trusted) in self.trust.witnesses().iter().enumerate() {

@@ -1,0 +1,6 @@
+//! The log's side of witnessing, over real sockets: candidates, quorums, and the guard before the first
+//! signature.
+
+mod guard;
+mod quorum;
+mod site;
