@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::checkpoint::tiles_url;
 use super::entry::index;
+use super::exit::wrong_usage;
 use super::output::{self, Output, base64};
 use super::remote::{Remote, block_on};
 use crate::client::TileTree;
@@ -20,6 +21,7 @@ With the entry's bytes and a trust policy it is verified without any server.
 
 Examples:
   attestree receipt 7 -o 7.tlog-proof
+  attestree receipt 7 -o 7.tlog-proof --cosigned --trust trust.policy
   attestree receipt 7 --tiles https://logs.example.com/prod --trust trust.policy")]
 pub(super) struct Args {
     /// Index of the entry, from 0
@@ -28,6 +30,11 @@ pub(super) struct Args {
     /// File to write the receipt to; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    /// Make it for the newest checkpoint that the quorum of the trust policy has cosigned
+    ///
+    /// The default wherever the trust policy has a quorum.
+    #[arg(long)]
+    cosigned: bool,
     /// Make it from the log's tiles over HTTP [default: derived from --server]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     tiles: Option<String>,
@@ -50,6 +57,9 @@ struct Written {
 
 /// Writes the receipt.
 pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    if args.cosigned && !remote.policy()?.is_some_and(|policy| policy.has_quorum()) {
+        return Err(wrong_usage("--cosigned needs --trust FILE with a policy that has a quorum"));
+    }
     let (leaf_hash, receipt, checkpoint) = block_on(async {
         let Some(tiles) = &args.tiles else {
             let inclusion = remote.connect().await?.prove_inclusion(args.index).await?;
@@ -57,7 +67,11 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
             return Ok((inclusion.leaf_hash, receipt, inclusion.checkpoint));
         };
         let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
-        let checkpoint = client.checkpoint(&trust).await?;
+        let checkpoint = if trust.policy().has_quorum() {
+            client.cosigned_checkpoint(&trust).await?
+        } else {
+            client.checkpoint(&trust).await?
+        };
         let tree = TileTree::open(&client, &checkpoint).await?;
         let (leaf_hash, receipt) = tree.receipt(args.index).await?;
         Ok((leaf_hash, receipt, checkpoint))

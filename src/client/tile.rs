@@ -37,6 +37,14 @@ impl TileClient {
         Ok(trust.verify(&note)?)
     }
 
+    /// Reads the newest checkpoint that a quorum has cosigned, and verifies it.
+    ///
+    /// Logs other than Attestree's pass over the query, and what they serve has a quorum or has not.
+    pub async fn cosigned_checkpoint(&self, trust: &Trust) -> Result<SignedCheckpoint, ClientError> {
+        let url = format!("{}/{}?cosigned", self.prefix, Resource::Checkpoint);
+        Ok(trust.verify(&self.read(url, CHECKPOINT_BYTES_MAX).await?)?)
+    }
+
     /// Reads a tile or an entry bundle of `width` and returns its bytes.
     ///
     /// A log may have deleted a partial one once the full one exists; then the full one is read, and
@@ -62,7 +70,13 @@ impl TileClient {
 
     /// Reads one resource.
     pub async fn fetch(&self, resource: &Resource) -> Result<Bytes, ClientError> {
-        let url = format!("{}/{resource}", self.prefix);
+        self.read(format!("{}/{resource}", self.prefix), bytes_max(resource)).await
+    }
+
+    /// Reads at most `limit` bytes from an address.
+    ///
+    /// A body is read only as far as the resource can go, whatever length it claims.
+    async fn read(&self, url: String, limit: usize) -> Result<Bytes, ClientError> {
         let unreachable = |source: reqwest::Error| ClientError::Unreachable {
             url: self.prefix.clone(),
             source: Box::new(source.without_url()),
@@ -71,8 +85,6 @@ impl TileClient {
         if answer.status() != reqwest::StatusCode::OK {
             return Err(ClientError::Http { url, status: answer.status().as_u16() });
         }
-        // A body is read only as far as the resource can go, whatever length it claims.
-        let limit = bytes_max(resource);
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > limit {

@@ -229,6 +229,7 @@ pub struct Witnessed {
 }
 
 impl Witnessed {
+    /// Begins without candidates.
     pub(super) fn new(trust: Arc<TrustPolicy>, publish: Publish) -> Self {
         Self { trust, publish, candidates: watch::Sender::new(Candidates::default()) }
     }

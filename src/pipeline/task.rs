@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Clock, CreateError, Limits, Log, OpenError, Parts, Refusal, Submission, Ticket,
+    Clock, CreateError, Limits, Log, LogStatus, OpenError, Parts, Refusal, Submission, Ticket,
     admit::admit,
     commit::Committer,
     guard::Guarded,
@@ -188,7 +188,10 @@ impl Pipeline {
                 row.origin.as_str() == origin || (origin.is_empty() && row.number.0 == 0)
             };
             match found {
-                Some(log) if !log.is_readable() => Err(Refusal::Unshown),
+                Some(log) if !log.is_readable() => match log.status() {
+                    LogStatus::Halted => Err(Refusal::Halted),
+                    _ => Err(Refusal::Unshown),
+                },
                 Some(log) => Ok(Arc::clone(log)),
                 None if logs.halted.iter().any(halted) => Err(Refusal::Halted),
                 None => Err(Refusal::UnknownLog),

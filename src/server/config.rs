@@ -274,8 +274,7 @@ impl RawConfig {
         }
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
         let address = parse_address(self.listen)?;
-        let may_be_plain = address.ip().is_loopback() || self.insecure_plaintext.unwrap_or(false);
-        if tls.is_none() && !may_be_plain {
+        if tls.is_none() && !address.ip().is_loopback() && self.insecure_plaintext != Some(true) {
             return Err(ConfigError::Plaintext { address });
         }
         // 65,536 file descriptors are what a service manager usually grants at most.

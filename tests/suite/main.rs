@@ -28,6 +28,8 @@ mod client_batch;
 mod config;
 mod cosignature;
 #[cfg(feature = "server")]
+mod cosigning;
+#[cfg(feature = "server")]
 mod crash;
 #[cfg(feature = "server")]
 mod demo;

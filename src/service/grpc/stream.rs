@@ -245,6 +245,7 @@ enum Places {
 }
 
 impl Places {
+    /// Begins with the first entry of a group.
     fn new(submitted: &Submitted, receipted: Option<Covered>) -> Self {
         match (submitted, receipted) {
             (Submitted::Refused(denial), _) => Self::Denied(denial.clone()),
