@@ -25,7 +25,8 @@
 //! | 96..128 | SHA-256 of bytes 0..96 |
 //!
 //! A slot of zeros was never written. The first write of a log fills both of its slots, so that a
-//! log with one slot of zeros and one that is damaged is known to be damaged.
+//! log with one slot of zeros and one that is damaged is known to be damaged. Before that write the file is
+//! made to end behind both slots, durably, so that a file that ends elsewhere is known to be cut off.
 //!
 //! # Out of scope
 //!
@@ -38,7 +39,10 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -124,6 +128,15 @@ pub enum WatermarkError {
         /// The head that it was to be raised to.
         head: TreeHead,
     },
+    /// An earlier write or sync failed, so that what the file holds is not known.
+    #[error(
+        "an earlier write to the watermark file {} failed and what it left is unknown; restart the server, \
+         which reads it from disk", .path.display()
+    )]
+    Poisoned {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// The file could not be read or written.
     #[error("use the watermark file {}: {error}", .path.display())]
     File {
@@ -141,6 +154,9 @@ pub struct Watermark {
     path: PathBuf,
     file: File,
     slots: Mutex<BTreeMap<LogNumber, Slot>>,
+    /// Set by a failed write or sync, for ever: a sync that is tried again may report success for pages
+    /// that the kernel has dropped.
+    poisoned: AtomicBool,
 }
 
 /// The slot of a log that holds.
@@ -201,7 +217,8 @@ impl Watermark {
         let slots = slots.ok_or_else(|| WatermarkError::Foreign { path: path.to_owned() })?;
         let slots = parse_slots(slots)
             .map_err(|log| WatermarkError::Damaged { path: path.to_owned(), log })?;
-        Ok(Self { path: path.to_owned(), file, slots: Mutex::new(slots) })
+        let (path, slots) = (path.to_owned(), Mutex::new(slots));
+        Ok(Self { path, file, slots, poisoned: AtomicBool::new(false) })
     }
 
     /// Returns the highest head of a log that was signed; nothing if none ever was.
@@ -221,6 +238,7 @@ impl Watermark {
         head: TreeHead,
         key_hash: TreeHash,
     ) -> Result<(), WatermarkError> {
+        self.check_poisoned()?;
         let mut slots = self.slots.lock().map_err(|_poisoned| self.damaged(log))?;
         let old = slots.get(&log).copied();
         if let Some(Slot { mark: Mark { head: signed, .. }, .. }) = old
@@ -228,12 +246,14 @@ impl Watermark {
         {
             return Err(WatermarkError::Lower { log, signed, head });
         }
+        if old.is_none() {
+            self.make_room(log)?;
+        }
         let sequence = old.map_or(0, |slot| slot.sequence) + 1;
         let mut slot = Slot { sequence, mark: Mark { head, key_hash } };
         self.write(log, slot)?;
         if old.is_none() {
-            // Both slots are in use from the first mark on. See the format. The second slot came
-            // first, so that the file ended behind both of them at once.
+            // Both slots are in use from the first mark on. See the format.
             slot.sequence += 1;
             self.write(log, slot)?;
         }
@@ -241,20 +261,44 @@ impl Watermark {
         Ok(())
     }
 
-    /// Makes all marks durable. An error leaves it unknown which are, and must end the process.
+    /// Makes all marks durable. An error leaves it unknown which are, must end the process, and is
+    /// returned by every later call as well.
     pub fn sync(&self) -> Result<(), WatermarkError> {
-        self.file.sync_data().map_err(|error| self.failed(error))
+        self.check_poisoned()?;
+        self.file.sync_data().map_err(|error| self.poison(error))
+    }
+
+    /// Refuses to go on after a failure.
+    fn check_poisoned(&self) -> Result<(), WatermarkError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(WatermarkError::Poisoned { path: self.path.clone() });
+        }
+        Ok(())
+    }
+
+    /// Makes the file end behind both slots of a log, durably.
+    ///
+    /// A power loss keeps any of the writes that were not synced. A file that ended between the slots would
+    /// pass for one that was cut off, and the log would be refused although nothing of it was signed.
+    fn make_room(&self, log: LogNumber) -> Result<(), WatermarkError> {
+        let end = slots_offset(u64::from(log.0) + 1);
+        let length = self.file.metadata().map_err(|error| self.poison(error))?.len();
+        if length >= end {
+            return Ok(());
+        }
+        let made = self.file.set_len(end).and_then(|()| self.file.sync_all());
+        made.map_err(|error| self.poison(error))
     }
 
     /// Writes one slot.
     fn write(&self, log: LogNumber, slot: Slot) -> Result<(), WatermarkError> {
-        let position = u64::from(log.0) * 2 + slot.sequence % 2;
-        let offset = bytes_u64(HEADER_BYTES) + position * bytes_u64(SLOT_BYTES);
-        self.file.write_all_at(&slot.encode(log), offset).map_err(|error| self.failed(error))
+        let offset = slots_offset(u64::from(log.0)) + slot.sequence % 2 * bytes_u64(SLOT_BYTES);
+        self.file.write_all_at(&slot.encode(log), offset).map_err(|error| self.poison(error))
     }
 
-    /// Wraps an error of the file.
-    fn failed(&self, error: io::Error) -> WatermarkError {
+    /// Takes note of a failed write or sync.
+    fn poison(&self, error: io::Error) -> WatermarkError {
+        self.poisoned.store(true, Ordering::Release);
         WatermarkError::File { path: self.path.clone(), error }
     }
 
@@ -325,6 +369,11 @@ fn parse_slots(bytes: &[u8]) -> Result<BTreeMap<LogNumber, Slot>, LogNumber> {
         slots.insert(log, newest);
     }
     Ok(slots)
+}
+
+/// Returns where the slots of so many logs end, and those of the next one begin.
+fn slots_offset(logs: u64) -> u64 {
+    bytes_u64(HEADER_BYTES) + logs * 2 * bytes_u64(SLOT_BYTES)
 }
 
 /// Widens a length.

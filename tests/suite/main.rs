@@ -63,12 +63,16 @@ mod origin;
 mod pipeline;
 mod probes;
 mod published;
+#[path = "../support/random.rs"]
+mod random;
 mod receipt;
+mod record;
 #[cfg(feature = "server")]
 mod recovery;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+mod simulation;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]

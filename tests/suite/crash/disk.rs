@@ -12,7 +12,7 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     os::unix::{ffi::OsStringExt as _, fs::PermissionsExt as _},
     path::{Component, Path, PathBuf},
@@ -54,6 +54,10 @@ pub(crate) struct Disk {
     root: PathBuf,
     /// All nodes that ever were; the first is the root.
     pub(crate) nodes: Vec<Node>,
+    /// The name that each node was made with, its digits as `#`, so that files of one kind have one name.
+    kinds: Vec<String>,
+    /// The node that the last call was about.
+    touched: Option<usize>,
     /// Number of the last change.
     pub(crate) changes: u64,
     descriptors: HashMap<i64, usize>,
@@ -69,6 +73,8 @@ impl Disk {
         Self {
             root: root.canonicalize().unwrap(),
             nodes: vec![Node::Directory(Directory::default())],
+            kinds: vec![".".to_owned()],
+            touched: None,
             changes: 0,
             descriptors: HashMap::new(),
             open: Vec::new(),
@@ -90,21 +96,35 @@ impl Disk {
         disk
     }
 
+    /// Adds a node that was made with a name, and returns its place.
+    fn push(&mut self, name: &OsStr, node: Node) -> usize {
+        let digits = |c: char| c.is_ascii_digit();
+        self.kinds.push(name.to_string_lossy().replace(digits, "#"));
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// Returns the kind of file that the last call was about.
+    pub(crate) fn touched(&self) -> Option<&str> {
+        self.touched.map(|node| self.kinds[node].as_str())
+    }
+
     /// Takes in what a directory holds.
     fn load(&mut self, path: &Path, into: usize) {
         for entry in fs::read_dir(path).unwrap().map(Result::unwrap) {
             let kind = entry.file_type().unwrap();
-            let index = self.nodes.len();
-            if kind.is_dir() {
-                self.nodes.push(Node::Directory(Directory::default()));
+            let index = if kind.is_dir() {
+                let index = self.push(&entry.file_name(), Node::Directory(Directory::default()));
                 self.load(&entry.path(), index);
+                index
             } else if kind.is_file() {
                 let durable = fs::read(entry.path()).unwrap();
                 let mode = entry.metadata().unwrap().permissions().mode();
-                self.nodes.push(Node::File(File { durable, mode, pending: Vec::new() }));
+                let file = File { durable, mode, pending: Vec::new() };
+                self.push(&entry.file_name(), Node::File(file))
             } else {
                 continue;
-            }
+            };
             let Node::Directory(directory) = &mut self.nodes[into] else { panic!("a directory") };
             directory.live.insert(entry.file_name(), index);
             directory.durable.insert(entry.file_name(), index);
@@ -120,6 +140,7 @@ impl Disk {
     /// Takes one side of a call in.
     pub(crate) fn apply(&mut self, call: &Call, moment: Moment) {
         let begin = moment == Moment::Begin;
+        self.touched = None;
         match call.name.as_str() {
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" if begin => {
                 self.begin_write(call);
@@ -233,8 +254,9 @@ impl Disk {
 
     /// Adds a node and names it.
     fn create(&mut self, (directory, name): (usize, OsString), node: Node) -> usize {
-        let (number, index) = (self.tick(), self.nodes.len());
-        self.nodes.push(node);
+        let number = self.tick();
+        let index = self.push(&name, node);
+        self.touched = Some(index);
         self.name(directory, number, Naming::Put(name, index));
         index
     }
@@ -277,6 +299,7 @@ impl Disk {
     /// Changes a file at once, as far as the process sees.
     fn edit(&mut self, node: usize, edit: Edit) {
         let number = self.tick();
+        self.touched = Some(node);
         let Node::File(file) = &mut self.nodes[node] else { panic!("only files have bytes") };
         file.pending.push(Change { number, done: true, edit });
     }
@@ -288,6 +311,7 @@ impl Disk {
         let follow = matches!(call.name.as_str(), "write" | "writev");
         let data = call.bytes(1);
         let Open { node, offset, append, .. } = self.open[open];
+        self.touched = Some(node);
         let Node::File(file) = &mut self.nodes[node] else { panic!("only files have bytes") };
         let offset = match (follow, append) {
             (true, true) => file.length(),
@@ -308,6 +332,7 @@ impl Disk {
             return;
         };
         let Open { node, synced, .. } = self.open[open];
+        self.touched = Some(node);
         let Node::File(file) = &mut self.nodes[node] else { panic!("only files have bytes") };
         let written = call.result.unwrap_or(-1).max(0).cast_unsigned();
         for change in file.pending.iter_mut().filter(|change| change.number == number) {
@@ -328,6 +353,7 @@ impl Disk {
     fn begin_sync(&mut self, call: &Call) {
         let Some(&open) = self.descriptors.get(&call.number(0)) else { return };
         let Open { node, wal, .. } = self.open[open];
+        self.touched = Some(node);
         if wal && !self.wal_synced {
             return;
         }
@@ -348,7 +374,9 @@ impl Disk {
     /// Makes durable what a sync covers, if it said so.
     fn end_sync(&mut self, call: &Call) {
         let Some(Begun::Sync { node, numbers }) = self.begun.remove(&call.thread) else { return };
-        if call.result != Some(0) {
+        self.touched = Some(node);
+        // A result that strace made up is of a sync that never happened.
+        if call.result != Some(0) || call.injected {
             return;
         }
         match &mut self.nodes[node] {
@@ -396,6 +424,7 @@ impl Disk {
             );
         };
         let Some(node) = self.find(call, from) else { return };
+        self.touched = Some(node);
         let number = self.tick();
         self.name(source.0, number, Naming::Take(source.1));
         self.name(target.0, number, Naming::Put(target.1, node));
@@ -405,15 +434,15 @@ impl Disk {
     fn link(&mut self, call: &Call, from: usize, to: usize) {
         let Some((directory, name)) = self.place(call, to) else { return };
         let node = self.find(call, from).unwrap_or_else(|| panic!("no such file: {call:?}"));
+        self.touched = Some(node);
         let number = self.tick();
         self.name(directory, number, Naming::Put(name, node));
     }
 
     /// Takes a name away. A socket's was never known.
     fn unlink(&mut self, call: &Call, path: usize) {
-        if self.find(call, path).is_none() {
-            return;
-        }
+        let Some(node) = self.find(call, path) else { return };
+        self.touched = Some(node);
         let Some((directory, name)) = self.place(call, path) else { return };
         let number = self.tick();
         self.name(directory, number, Naming::Take(name));

@@ -5,9 +5,12 @@
 //! | kill | SIGKILL at random moments under concurrent load, in start-up as well | [`kill`] |
 //! | fault | an error or a kill at the n-th call of each write-side system call | [`fault`] |
 //! | power loss | un-synced writes and names are lost or torn at arbitrary moments | [`power`] |
+//! | marks | the same while the first marks of new logs are written | [`mark`] |
 //! | restore | an older copy, damage, a foreign key or format: refused with the way out | [`restore`] |
 //! | init | the same faults while a log is made | [`init`] |
 //! | effect | each effect of a cycle fails, done or not done, in process | [`effect`] |
+//!
+//! A server whose syncs do nothing fails the test of power loss: the test of that test.
 //!
 //! After each the log is opened again and audited; see [`audit`] for the laws.
 //!
@@ -26,6 +29,7 @@ mod instance;
 mod kill;
 mod ledger;
 mod load;
+mod mark;
 mod node;
 mod power;
 mod process;

@@ -1,6 +1,8 @@
 //! Power loss: what was not synced is lost or torn, at arbitrary moments.
 
 use std::{
+    any::Any,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Mutex,
     thread,
@@ -23,8 +25,11 @@ use super::{
 /// Images of a run without a setting: some 40 seconds on two cores.
 const IMAGES: u64 = 60;
 
-/// Images among which a disk that never syncs has to lose something.
-const LYING_IMAGES: u64 = 12;
+/// Images among which a disk that never syncs a WAL has to lose something.
+const LYING_IMAGES: u64 = 8;
+
+/// Images of a server whose syncs do nothing.
+const UNSYNCED_IMAGES: u64 = 24;
 
 /// First images whose recovery is cut off again, and images of each such recovery.
 const TWICE: u64 = 12;
@@ -42,8 +47,17 @@ struct Life {
     created: Vec<(u64, String)>,
 }
 
+/// What the syncs of a server do. Those of `init` always work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Syncs {
+    /// What they say.
+    Work,
+    /// Nothing, and they say that all is well.
+    DoNothing,
+}
+
 /// Records: two logs created, served and killed, served and recovered, ended in order.
-fn record(random: &mut Random) -> Life {
+fn record(syncs: Syncs, random: &mut Random) -> Life {
     let runtime = runtime();
     let site = Site::new();
     let mut recorder = Recorder::new();
@@ -55,7 +69,10 @@ fn record(random: &mut Random) -> Life {
     }
     let mut book = Book::new(&logs);
     for killed in [true, false] {
-        let strace = recorder.next(&site);
+        let strace = match syncs {
+            Syncs::Work => recorder.next(&site),
+            Syncs::DoNothing => recorder.next_unsynced(&site),
+        };
         let mut server = site.spawn(&[], Some(&strace)).expect_listening();
         book = book.with_clock(recorder.clock());
         runtime.block_on(async {
@@ -83,6 +100,19 @@ struct Case {
     style: Style,
 }
 
+/// An image that does not hold what it has to, and why.
+struct Failure<'a> {
+    case: &'a Case,
+    reason: String,
+}
+
+impl fmt::Display for Failure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Case { moment, style, .. } = self.case;
+        write!(f, "at {moment}, {style:?}: {}", self.reason)
+    }
+}
+
 impl Life {
     /// Returns what was promised before a moment, by the logs that existed then.
     fn promised_before(&self, moment: u64) -> Ledger {
@@ -106,15 +136,22 @@ impl Life {
         cases
     }
 
-    /// Chooses moments: any, right after an acknowledgement, or in the middle of a sync.
+    /// Chooses moments: any, right after an acknowledgement, in the middle of a sync, or at a call on a file
+    /// of each kind alike.
     fn choose(&self, count: u64, random: &mut Random) -> Vec<u64> {
         let (any, syncs) = (self.recording.moments(), self.recording.sync_moments());
+        let kinds = self.recording.moments_by_kind(&self.site);
+        let kinds: Vec<&Vec<u64>> = kinds.values().collect();
         let accounts = self.ledger.values();
         let acks: Vec<u64> =
             accounts.flat_map(|account| account.acks.iter().map(|ack| ack.at)).collect();
-        let mut choose = |number: u64| match number % 3 {
+        let mut choose = |number: u64| match number % 4 {
             0 => any[random.position(any.len())],
             1 => syncs[random.position(syncs.len())],
+            2 => {
+                let moments = kinds[random.position(kinds.len())];
+                moments[random.position(moments.len())]
+            }
             _ => {
                 // The first event that is lost is the first that ended after the acknowledgement.
                 let ack = acks[random.position(acks.len())];
@@ -131,9 +168,10 @@ fn open(case: &Case, random: &mut Random) {
     case.image.write(&site.disk());
     let mut server = site.spawn(&[], None);
     if !server.listens() {
-        let reason = server.stderr();
-        assert!(case.promised.is_empty(), "a log that was created is served: {reason}");
-        assert_eq!(server.wait().code(), Some(1), "a refusal is an orderly exit: {reason}");
+        let status = server.wait();
+        let story = server.story();
+        assert!(case.promised.is_empty(), "a log that was created is served: {story}");
+        assert_eq!(status.code(), Some(1), "a refusal is an orderly exit: {story}");
         return;
     }
     runtime().block_on(check_logs(&server.url(), &case.promised, random));
@@ -141,8 +179,8 @@ fn open(case: &Case, random: &mut Random) {
     site.fsck();
 }
 
-/// Opens all images, several at a time, and returns the moment and style of those that fail.
-fn failures(cases: &[Case], random: &mut Random) -> Vec<(u64, Style)> {
+/// Opens all images, several at a time, and returns those that fail.
+fn failures<'a>(cases: &'a [Case], random: &mut Random) -> Vec<Failure<'a>> {
     let failed = Mutex::new(Vec::new());
     let next = Mutex::new(cases.iter());
     thread::scope(|scope| {
@@ -152,8 +190,8 @@ fn failures(cases: &[Case], random: &mut Random) -> Vec<(u64, Style)> {
             scope.spawn(move || {
                 loop {
                     let Some(case) = next.lock().unwrap().next() else { return };
-                    if catch_unwind(AssertUnwindSafe(|| open(case, &mut random))).is_err() {
-                        failed.lock().unwrap().push((case.moment, case.style));
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| open(case, &mut random))) {
+                        failed.lock().unwrap().push(Failure { case, reason: said(&*panic) });
                     }
                 }
             });
@@ -162,10 +200,24 @@ fn failures(cases: &[Case], random: &mut Random) -> Vec<(u64, Style)> {
     failed.into_inner().unwrap()
 }
 
-/// Opens all images and fails if one of them fails.
+/// Returns the message of a panic.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let whole = panic.downcast_ref::<String>().cloned();
+    let literal = || panic.downcast_ref::<&str>().map(|&text| text.to_owned());
+    whole.or_else(literal).expect("a panic of an assertion has a message")
+}
+
+/// Opens all images and fails if one of them fails. Those that do are kept, to be looked at.
 fn assert_all_open(cases: &[Case], random: &mut Random) {
     let failed = failures(cases, random);
-    assert!(failed.is_empty(), "{} of {} images fail: {failed:?}", failed.len(), cases.len());
+    for failure in &failed {
+        let kept = Site::new().keep();
+        failure.case.image.write(&kept);
+        eprintln!("the image is kept in {}: {failure}", kept.display());
+    }
+    let told: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    let (failed, all) = (failed.len(), cases.len());
+    assert!(told.is_empty(), "{failed} of {all} images fail:\n{}", told.join("\n"));
 }
 
 #[test]
@@ -174,17 +226,41 @@ fn nothing_acknowledged_is_lost_at_power_loss() {
         return;
     }
     let random = &mut Random::seeded("power loss");
-    let life = record(random);
+    let life = record(Syncs::Work, random);
     let disk = || Disk::new(&life.site.disk());
     let moments = life.choose(setting("IMAGES").unwrap_or(IMAGES), random);
     assert_all_open(&life.cases(disk(), moments, random), random);
 
     // The test of the test: were it not for the syncs of the WAL, it would have found a loss.
     let moments = life.choose(LYING_IMAGES, random);
-    let failed = failures(&life.cases(disk().without_wal_sync(), moments, random), random);
+    let cases = life.cases(disk().without_wal_sync(), moments, random);
+    let failed = failures(&cases, random);
     assert!(!failed.is_empty(), "commits without sync lose something, or this test sees nothing");
 
     again(&life, random);
+}
+
+#[test]
+fn a_server_whose_syncs_do_nothing_loses_what_it_acknowledged() {
+    if !strace_attaches("power loss without syncs", &Site::new()) {
+        return;
+    }
+    let random = &mut Random::seeded("power loss without syncs");
+    let life = record(Syncs::DoNothing, random);
+    let moments = life.choose(UNSYNCED_IMAGES, random);
+    let cases = life.cases(Disk::new(&life.site.disk()), moments, random);
+    let failed = failures(&cases, random);
+    println!("power loss without syncs: {} of {} images fail", failed.len(), cases.len());
+    assert!(
+        !failed.is_empty(),
+        "a server without syncs loses something, or this test sees nothing"
+    );
+    // Where no byte survives that was not synced, nothing that was acknowledged does.
+    for case in cases.iter().filter(|case| case.style.data == Fate::Lost) {
+        let acknowledged = case.promised.values().any(|account| !account.acks.is_empty());
+        let found = failed.iter().any(|failure| std::ptr::eq(failure.case, case));
+        assert!(found || !acknowledged, "at {}, {:?}: nothing is missed", case.moment, case.style);
+    }
 }
 
 /// Lets the power fail again while the server recovers from a power loss in the middle of a commit.

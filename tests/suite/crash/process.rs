@@ -9,21 +9,26 @@ use std::{
     process::{Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::site::Site;
 
-/// How long anything may take before the test fails: far beyond a loaded two-core machine under
-/// strace, where a start takes two seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take before the test fails. A start takes two seconds on two idle cores under
+/// strace; a machine that builds and tests other things at the same time may take thirty times as long, and
+/// five times that is no reason to say that a log is lost.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Last lines of standard error that the message of a failed test quotes.
+const STORY_LINES: usize = 20;
 
 /// A child process whose end is an event.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
+    started: Instant,
     ended: Receiver<ExitStatus>,
     status: Option<ExitStatus>,
     stderr: PathBuf,
@@ -47,17 +52,27 @@ impl Process {
         });
         let (end, ended) = mpsc::channel();
         thread::spawn(move || end.send(child.wait().expect("a child is waited for once")));
-        (Self { pid, ended, status: None, stderr }, lines)
+        (Self { pid, started: Instant::now(), ended, status: None, stderr }, lines)
     }
 
     /// Waits for the end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let ended = || self.ended.recv_timeout(PATIENCE);
         let status = self.status.map_or_else(ended, Ok);
-        let status = status
-            .unwrap_or_else(|_| panic!("the process does not end; it said: {}", self.stderr()));
+        let status =
+            status.unwrap_or_else(|_| panic!("the process does not end: {}", self.story()));
         self.status = Some(status);
         status
+    }
+
+    /// Tells what became of the process so far, for the message of a test that fails: whether and how it
+    /// ended, after how long, and what it said last.
+    fn story(&self) -> String {
+        let stderr = self.stderr();
+        let said: Vec<&str> = stderr.lines().collect();
+        let said = said[said.len().saturating_sub(STORY_LINES)..].join("\n");
+        let ended = self.status.map_or_else(|| "not ended".to_owned(), |status| status.to_string());
+        format!("{ended} after {:.1?}; it said last: {said}", self.started.elapsed())
     }
 
     /// Returns what the process wrote to standard error.
@@ -128,7 +143,7 @@ impl Server {
             }
             Err(RecvTimeoutError::Disconnected) => false,
             Err(RecvTimeoutError::Timeout) => {
-                panic!("the server neither listens nor ends; it said: {}", self.stderr())
+                panic!("the server neither listens nor ends: {}", self.story())
             }
         }
     }
@@ -136,8 +151,8 @@ impl Server {
     /// Waits until the server listens.
     pub(crate) fn expect_listening(mut self) -> Self {
         if !self.listens() {
-            let status = self.process.wait();
-            panic!("the server does not start ({status}); it said: {}", self.stderr());
+            self.process.wait();
+            panic!("the server does not start: {}", self.story());
         }
         self
     }
@@ -180,6 +195,11 @@ impl Server {
     /// Returns the lines of standard output that nobody took, once the process has ended.
     pub(crate) fn stdout(&self) -> String {
         self.lines.iter().map(|line| line + "\n").collect()
+    }
+
+    /// Tells what became of the server, for the message of a test that fails.
+    pub(crate) fn story(&self) -> String {
+        self.process.story()
     }
 
     /// Returns what the server wrote to standard error.

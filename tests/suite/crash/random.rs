@@ -3,61 +3,13 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::setting;
-
-/// A `SplitMix64` generator: good enough to choose where to hurt, and ten lines long.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub(crate) use crate::random::Random;
 
 impl Random {
-    /// Starts the sequence of one seed.
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// Starts the sequence of `ATTESTREE_CRASH_SEED` or, without it, of a fresh seed, and prints it.
     pub(crate) fn seeded(test: &str) -> Self {
         let seed = setting("SEED").unwrap_or_else(|| RandomState::new().hash_one(test));
         eprintln!("{test}: seed {seed} (ATTESTREE_CRASH_SEED={seed} repeats it)");
-        Self(seed)
-    }
-
-    /// Returns the next 64 bits.
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Returns a number below `bound`. The bias of the remainder does not matter here.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        assert!(bound > 0, "there is a number below the bound");
-        self.next() % bound
-    }
-
-    /// Returns a position in a list of `length` elements.
-    pub(crate) fn position(&mut self, length: usize) -> usize {
-        self.below(length as u64) as usize
-    }
-
-    /// Returns true in `percent` of a hundred calls.
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// Returns `length` bytes that do not compress.
-    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 8);
-        while bytes.len() < length {
-            bytes.extend_from_slice(&self.next().to_be_bytes());
-        }
-        bytes.truncate(length);
-        bytes
-    }
-
-    /// Starts an independent sequence, so that concurrent users do not disturb one another's.
-    pub(crate) fn fork(&mut self) -> Self {
-        Self(self.next())
+        Self::new(seed)
     }
 }

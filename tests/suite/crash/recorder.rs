@@ -1,6 +1,6 @@
 //! Runs the server under strace and plays what it did to files into a model of a disk.
 
-use std::{cell::Cell, fs, path::PathBuf, process::Command, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, fs, path::PathBuf, process::Command, sync::Arc};
 
 use super::{
     disk::{Disk, TRACED},
@@ -44,6 +44,16 @@ impl Recorder {
         // Threads come and go without a line each.
         options.extend(["-e", "signal=none"].map(str::to_owned));
         Strace { options, output }
+    }
+
+    /// Returns how to run the next process so that its syncs succeed and do nothing.
+    ///
+    /// strace makes the result up and the kernel never sees the call; the model of the disk is not fooled.
+    /// `sync_file_range` need not be among them: it promises nothing.
+    pub(crate) fn next_unsynced(&mut self, site: &Site) -> Strace {
+        let mut strace = self.next(site);
+        strace.options.extend(["-e", "inject=fsync,fdatasync:retval=0"].map(str::to_owned));
+        strace
     }
 
     /// Returns the clock of the newest process: the length of all traces together.
@@ -91,6 +101,23 @@ impl Recording {
         };
         let mut moments: Vec<u64> = self.traces.iter().flat_map(of_trace).collect();
         moments.dedup();
+        moments
+    }
+
+    /// Returns the moments by the kind of file that their events are about: most events are the WAL's,
+    /// and what is wrong with another file hides among them.
+    pub(crate) fn moments_by_kind(&self, site: &Site) -> BTreeMap<String, Vec<u64>> {
+        let mut disk = Disk::new(&site.disk());
+        let mut moments: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for trace in &self.traces {
+            for event in &trace.events {
+                disk.apply(&trace.calls[event.call], event.moment);
+                if let Some(kind) = disk.touched() {
+                    moments.entry(kind.to_owned()).or_default().push(event.at);
+                }
+            }
+            disk.end_process();
+        }
         moments
     }
 
@@ -159,6 +186,15 @@ const PROGRAM: &str = r#"
     chmod 600 "$1/moved"
 "#;
 
+/// Runs the program over a site's disk.
+fn run_program(site: &Site, strace: &Strace) {
+    let mut command = Command::new("strace");
+    command.args(&strace.options).arg("-o").arg(&strace.output);
+    command.args(["--", "sh", "-c", PROGRAM, "sh"]).arg(site.disk());
+    let (mut process, _) = Process::start(&mut command, site.scratch("stderr"));
+    assert!(process.wait().success(), "the program runs: {}", process.stderr());
+}
+
 #[test]
 fn a_recording_knows_every_byte_and_what_is_durable() {
     let site = Site::new();
@@ -167,11 +203,7 @@ fn a_recording_knows_every_byte_and_what_is_durable() {
     }
     let mut recorder = Recorder::new();
     let strace = recorder.next(&site);
-    let mut command = Command::new("strace");
-    command.args(&strace.options).arg("-o").arg(&strace.output);
-    command.args(["--", "sh", "-c", PROGRAM, "sh"]).arg(site.disk());
-    let (mut process, _) = Process::start(&mut command, site.scratch("stderr"));
-    assert!(process.wait().success(), "the program runs: {}", process.stderr());
+    run_program(&site, &strace);
 
     let recording = recorder.finish();
     recording.assert_complete(&site);
@@ -202,4 +234,23 @@ fn a_recording_knows_every_byte_and_what_is_durable() {
         });
     });
     assert!(images.get() > 40, "the power may fail at each call");
+}
+
+#[test]
+fn a_sync_that_strace_made_up_makes_nothing_durable() {
+    let site = Site::new();
+    if !strace_attaches("made-up syncs", &site) {
+        return;
+    }
+    let mut recorder = Recorder::new();
+    let strace = recorder.next_unsynced(&site);
+    run_program(&site, &strace);
+    let recording = recorder.finish();
+    recording.assert_complete(&site);
+    recording.play(Disk::new(&site.disk()), &[], |disk, _| {
+        let lost = disk.image(Style { data: Fate::Lost, names: Fate::Lost }, &mut Random::new(0));
+        assert_eq!(lost.file("kept"), None, "no name was synced");
+        let named = disk.image(Style { data: Fate::Lost, names: Fate::Kept }, &mut Random::new(0));
+        assert_eq!(named.file("kept"), Some(&b""[..]), "no byte was synced");
+    });
 }

@@ -63,6 +63,13 @@ impl Site {
         self.scratch.path().join("disk").canonicalize().unwrap()
     }
 
+    /// Keeps everything for someone who looks at it after the test, and returns [`Self::disk`].
+    pub(crate) fn keep(self) -> PathBuf {
+        let disk = self.disk();
+        let _kept = self.scratch.keep();
+        disk
+    }
+
     /// Returns the data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.disk().join("data")
