@@ -298,7 +298,9 @@ impl Sender {
         let mut text = format!("{appended}; proved in the signed tree of {tree}");
         if done.not_cosigned > 0 {
             let entries = output::entries(done.not_cosigned);
-            text = format!("{text}; {entries} not cosigned by the quorum yet: upgrade the receipts later");
+            text = format!(
+                "{text}; {entries} not cosigned by the quorum yet: upgrade the receipts later"
+            );
         }
         output.print(&done, text)
     }

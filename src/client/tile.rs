@@ -40,7 +40,10 @@ impl TileClient {
     /// Reads the newest checkpoint that a quorum has cosigned, and verifies it.
     ///
     /// Logs other than Attestree's pass over the query, and what they serve has a quorum or has not.
-    pub async fn cosigned_checkpoint(&self, trust: &Trust) -> Result<SignedCheckpoint, ClientError> {
+    pub async fn cosigned_checkpoint(
+        &self,
+        trust: &Trust,
+    ) -> Result<SignedCheckpoint, ClientError> {
         let url = format!("{}/{}?cosigned", self.prefix, Resource::Checkpoint);
         Ok(trust.verify(&self.read(url, CHECKPOINT_BYTES_MAX).await?)?)
     }

@@ -60,9 +60,7 @@ fn is_odd(
 ) -> bool {
     match answer {
         // Some witnesses answer so to another tree of the very size that they were told to start from.
-        Ok(AddCheckpointAnswer::Conflict { size }) => {
-            *size > signed || *size == request.old_size
-        }
+        Ok(AddCheckpointAnswer::Conflict { size }) => *size > signed || *size == request.old_size,
         Ok(AddCheckpointAnswer::Refused { status, .. }) => *status == 422,
         Ok(AddCheckpointAnswer::Cosigned(_)) | Err(_) => false,
     }

@@ -33,7 +33,10 @@ pub(super) async fn pass(shared: &Arc<Shared>, log: &Arc<Log>, jitter: &mut Jitt
                 let signing = move || pipeline.begin_signing(&permit);
                 let error = match tokio::task::spawn_blocking(signing).await {
                     Ok(Ok(())) => {
-                        tracing::info!(origin = log.origin(), "the witnesses were heard; the log signs");
+                        tracing::info!(
+                            origin = log.origin(),
+                            "the witnesses were heard; the log signs"
+                        );
                         return true;
                     }
                     Ok(Err(error)) => error.to_string(),
@@ -81,9 +84,9 @@ async fn examine(shared: &Arc<Shared>, log: &Arc<Log>) -> Heard {
             note: last.checkpoint.note().clone(),
         };
         let clock = Arc::clone(shared.pipeline.clock());
-        asked.spawn(async move {
-            (endpoint, ask(address, origin, request, Look::Always, clock).await)
-        });
+        asked.spawn(
+            async move { (endpoint, ask(address, origin, request, Look::Always, clock).await) },
+        );
     }
     while let Some(said) = asked.join_next().await {
         // A question that panicked is one that was not answered.
@@ -96,7 +99,11 @@ async fn examine(shared: &Arc<Shared>, log: &Arc<Log>) -> Heard {
         }
     }
     let error = examination.unproven().map(|unproven| unproven.to_string()).unwrap_or_default();
-    tracing::error!(origin = log.origin(), error, "the log waits for its witnesses and does not sign");
+    tracing::error!(
+        origin = log.origin(),
+        error,
+        "the log waits for its witnesses and does not sign"
+    );
     Heard::TooFew
 }
 
@@ -143,7 +150,12 @@ fn hear(
         Ok(AddCheckpointAnswer::Refused { status, text }) => {
             let error = format!("{status} {text}");
             let witness = address.names().join(" ");
-            tracing::warn!(origin = log.origin(), witness, error, "a witness refused the log's last checkpoint");
+            tracing::warn!(
+                origin = log.origin(),
+                witness,
+                error,
+                "a witness refused the log's last checkpoint"
+            );
         }
         Err(error) => {
             let witness = address.names().join(" ");

@@ -153,7 +153,8 @@ impl Task {
             let request = AddCheckpoint { old_size: known, proof, note };
             let look =
                 if refreshes { Look::Always } else { Look::IfOdd(self.log.signed().head().size) };
-            let address = self.shared.endpoints.get(endpoint).expect("one state an endpoint").clone();
+            let address =
+                self.shared.endpoints.get(endpoint).expect("one state an endpoint").clone();
             let (origin, clock) =
                 (self.log.row().origin.clone(), Arc::clone(self.shared.pipeline.clock()));
             self.asked.spawn(async move {
@@ -217,7 +218,9 @@ impl Task {
                 }
                 self.rounds.ahead(endpoint, now, &mut self.jitter);
                 self.settle_pause();
-                format!("it says that it has cosigned {size} entries, and the log has signed {ours}")
+                format!(
+                    "it says that it has cosigned {size} entries, and the log has signed {ours}"
+                )
             }
             Ok(AddCheckpointAnswer::Refused { status, text }) => format!("{status} {text}"),
             Err(error) => error.to_string(),

@@ -28,11 +28,7 @@ mod log;
 mod round;
 
 use core::time::Duration;
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use tokio::{
     sync::mpsc,

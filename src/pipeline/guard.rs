@@ -73,7 +73,9 @@ pub struct Examination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unproven {
     /// Too few have answered.
-    #[error("{heard} of {witnesses} witnesses have answered: too few to have a member in every quorum")]
+    #[error(
+        "{heard} of {witnesses} witnesses have answered: too few to have a member in every quorum"
+    )]
     Few {
         /// Number of witnesses that have answered.
         heard: usize,

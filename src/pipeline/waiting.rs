@@ -138,11 +138,7 @@ impl Waiting {
     }
 
     /// Signs the head. The log takes no entries until [`settle`] says so.
-    pub(super) fn sign(
-        self,
-        watermark: &Watermark,
-        permit: &Guarded,
-    ) -> Result<Opened, OpenError> {
+    pub(super) fn sign(self, watermark: &Watermark, permit: &Guarded) -> Result<Opened, OpenError> {
         let Self { log, checked } = self;
         let (published, rest) = checked.sign(watermark, permit)?;
         log.publish(Arc::new(published));
@@ -192,8 +188,7 @@ impl Pipeline {
     pub fn begin_signing(&self, permit: &Guarded) -> Result<(), OpenError> {
         let shared = &*self.shared;
         let number = permit.log();
-        let taken =
-            shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        let taken = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         let Some(waiting) = taken else { return Ok(()) };
         let log = Arc::clone(&waiting.log);
         let opened = waiting.sign(&shared.watermark, permit)?;

@@ -50,7 +50,8 @@ impl fmt::Display for Config {
         writeln!(f, "witness_timeout_ms = {}", self.timeout.as_millis())?;
         writeln!(f, "publish = \"{}\"", self.publish)?;
         if !self.publish_of.is_empty() {
-            let pair = |(origin, publish): (&String, &Publish)| format!("{origin:?} = \"{publish}\"");
+            let pair =
+                |(origin, publish): (&String, &Publish)| format!("{origin:?} = \"{publish}\"");
             let pairs: Vec<String> = self.publish_of.iter().map(pair).collect();
             writeln!(f, "publish_of = {{ {} }}", pairs.join(", "))?;
         }
@@ -80,7 +81,8 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<Option<WitnessPlan>> {
 
 /// Reads a trust file.
 fn read(path: &Path) -> anyhow::Result<TrustPolicy> {
-    let size = fs::metadata(path).with_context(|| format!("read the trust file {}", path.display()))?;
+    let size =
+        fs::metadata(path).with_context(|| format!("read the trust file {}", path.display()))?;
     ensure!(
         usize::try_from(size.len()).is_ok_and(|bytes| bytes <= POLICY_BYTES_MAX),
         "the trust file {} has more than {POLICY_BYTES_MAX} bytes",

@@ -123,8 +123,7 @@ fn ask_witnesses(
     let mut random = Random::from_system().context("seed the random generator")?;
     let (witnesses, evidence) = (&config.witnesses, files::evidence(&config.data));
     let pipeline = desk.pipeline.clone();
-    let cosigners =
-        cosigning::cosigners(plan, witnesses, evidence, pipeline, meter, &mut random)?;
+    let cosigners = cosigning::cosigners(plan, witnesses, evidence, pipeline, meter, &mut random)?;
     tasks.spawn(desk.closing.clone().run_until_cancelled_owned(cosigners.run()));
     Ok(())
 }

@@ -85,8 +85,8 @@ pub(super) async fn blocking<T: Send + 'static>(
 /// has. A log without witnesses has its newest one instead, and so has one that shows no others.
 pub(super) fn candidate(log: &Log) -> SignedCheckpoint {
     let witnessed = log.witnessed().filter(|witnessed| witnessed.publish() == Publish::Signed);
-    let newest =
-        witnessed.and_then(|all| all.candidates().newest().map(|newest| newest.checkpoint().clone()));
+    let newest = witnessed
+        .and_then(|all| all.candidates().newest().map(|newest| newest.checkpoint().clone()));
     newest.unwrap_or_else(|| log.published().checkpoint.clone())
 }
 
@@ -100,8 +100,7 @@ pub(super) fn cosigned(log: &Log) -> Result<Arc<Published>, Denial> {
 pub(super) fn covering(desk: &Desk, log: &Log, index: u64) -> Result<SignedCheckpoint, Denial> {
     let newest = cosigned(log)?;
     let covered = |index: &LeafIndex| newest.head().size.contains(*index);
-    let index =
-        LeafIndex::new(index).filter(covered).ok_or_else(|| Denial::not_covered(index))?;
+    let index = LeafIndex::new(index).filter(covered).ok_or_else(|| Denial::not_covered(index))?;
     let kept = desk.pipeline.store().note_covering(log.number(), index);
     let Some(note) = kept.map_err(|error| unreadable(&error))? else {
         return Ok(newest.checkpoint.clone());

@@ -65,8 +65,7 @@ pub(super) fn appended(
 ) -> Result<proto::AppendResponse, Denial> {
     let published = cover.published.as_deref();
     let receipt = published.filter(|_| answer == Answer::Receipt);
-    let proof =
-        receipt.map(|published| inclusion(desk, log, published, index)).transpose()?;
+    let proof = receipt.map(|published| inclusion(desk, log, published, index)).transpose()?;
     Ok(proto::AppendResponse {
         leaf_index: index.get(),
         leaf_hash,

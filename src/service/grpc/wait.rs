@@ -53,11 +53,14 @@ impl Waiting {
             let message = format!("{wait_ms} is too long to wait; use 0 to {WAIT_MILLIS_MAX}");
             return Err(Denial::field("wait_ms", message));
         }
-        let wait = Wait::try_from(wait).map_err(|_unknown| {
-            Denial::field("wait", format!("{wait} is no Wait; use 0 to 2"))
-        })?;
+        let wait = Wait::try_from(wait)
+            .map_err(|_unknown| Denial::field("wait", format!("{wait} is no Wait; use 0 to 2")))?;
         let Some(witnessed) = log.witnessed() else {
-            return if wait == Wait::Cosigned { Err(Denial::no_witnesses()) } else { Ok(Self::Signed) };
+            return if wait == Wait::Cosigned {
+                Err(Denial::no_witnesses())
+            } else {
+                Ok(Self::Signed)
+            };
         };
         if wait != Wait::Cosigned && witnessed.publish() == Publish::Signed {
             return Ok(Self::Signed);
@@ -90,7 +93,8 @@ fn margin(left: Duration) -> Duration {
 fn timeout(metadata: &MetadataMap) -> Option<Duration> {
     let value = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit())
+    {
         return None;
     }
     let count: u64 = digits.parse().ok()?;

@@ -18,10 +18,7 @@ use attestree::{
 use reqwest::StatusCode;
 
 use super::site::{Mode, Site, Witness, log_key, reason};
-use crate::{
-    served::ORIGIN,
-    told::size,
-};
+use crate::{served::ORIGIN, told::size};
 
 /// Signs a head with the log's own key, as its operator could.
 fn signed(entries: u64, root: TreeHash) -> SignedCheckpoint {

@@ -1,14 +1,9 @@
 //! Candidates and their cosignatures.
 
 use attestree::{
-    core::{
-        checkpoint::SignedCheckpoint,
-        hash::TreeHash,
-        receipt::Receipt,
-        trust::TrustError,
-    },
+    core::{checkpoint::SignedCheckpoint, hash::TreeHash, receipt::Receipt, trust::TrustError},
     proto::{
-        AddCosignatureRequest, AppendStreamRequest, AppendBatchRequest, Answer, CheckpointKind,
+        AddCosignatureRequest, Answer, AppendBatchRequest, AppendStreamRequest, CheckpointKind,
         GetCheckpointRequest, Wait, append_stream_response::Outcome,
     },
     server::config::RawConfig,
@@ -30,7 +25,10 @@ async fn checkpoint(
     let request = GetCheckpointRequest { kind: kind.into(), ..Default::default() };
     let answer = site.served.client().await.get_checkpoint(request).await?.into_inner();
     let checkpoint = answer.checkpoint.unwrap();
-    Ok((SignedCheckpoint::verify(&checkpoint.note, &site.served.vkeys[0]).unwrap(), answer.cosigned))
+    Ok((
+        SignedCheckpoint::verify(&checkpoint.note, &site.served.vkeys[0]).unwrap(),
+        answer.cosigned,
+    ))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +64,9 @@ async fn an_append_waits_for_a_quorum_and_its_receipt_carries_it() {
     let note = site.get("/checkpoint").await.bytes().await.unwrap();
     site.trust.verify_checkpoint(&note).unwrap();
     let metrics = site.get("/metrics").await.text().await.unwrap();
-    for line in ["attestree_cosigned_size{origin=\"log.example/first\"} 3", "attestree_witness_size"] {
+    for line in
+        ["attestree_cosigned_size{origin=\"log.example/first\"} 3", "attestree_witness_size"]
+    {
         assert!(metrics.contains(line), "{line} is missing from {metrics}");
     }
 }
@@ -92,8 +92,10 @@ async fn witnesses_that_are_dead_silent_or_lying_delay_nobody_and_count_for_noth
     lines += &dead.lines(true);
     drop(dead);
     // Six of seven have to be heard, so that the guard can't pass: an operator lets it.
-    let trust = format!("{lines}group g 2 a.example b.example silent.example failing.example \
-        forging.example looping.example dead.example\nquorum g\n");
+    let trust = format!(
+        "{lines}group g 2 a.example b.example silent.example failing.example \
+        forging.example looping.example dead.example\nquorum g\n"
+    );
     let raw = RawConfig { sign_unheard: vec![ORIGIN.to_owned()], ..Default::default() };
     let site = Site::start(&trust, raw);
     for entry in ["first", "second"] {
@@ -149,10 +151,8 @@ async fn at_the_deadline_an_append_is_answered_with_what_there_is() {
     assert!(!answer.cosigned && (answer.from, answer.to) == (1, 3));
     assert!(answer.checkpoint.is_some() && !answer.range_proof.is_empty());
 
-    let requests = ["s", "t"].map(|entry| AppendStreamRequest {
-        entry: entry.into(),
-        ..Default::default()
-    });
+    let requests =
+        ["s", "t"].map(|entry| AppendStreamRequest { entry: entry.into(), ..Default::default() });
     let first = AppendStreamRequest {
         wait: Wait::Cosigned.into(),
         wait_ms: 20,
@@ -223,11 +223,13 @@ async fn a_witness_that_polls_delivers_by_itself() {
     };
     let mut client = site.served.client().await;
     let stranger = Witness::start(&["stranger.example"], Mode::Honest).await;
-    let answer = client.add_cosignature(deliver(stranger.cosign(candidate.note()), head.root)).await;
+    let answer =
+        client.add_cosignature(deliver(stranger.cosign(candidate.note()), head.root)).await;
     assert_eq!(answer.unwrap().into_inner().accepted, 0, "nobody trusts it");
 
     let lines = b.cosign(candidate.note());
-    let answer = client.add_cosignature(deliver(lines.clone(), head.root)).await.unwrap().into_inner();
+    let answer =
+        client.add_cosignature(deliver(lines.clone(), head.root)).await.unwrap().into_inner();
     assert_eq!(answer.accepted, 1);
     site.cosigned(0).await;
     let (cosigned, _) = checkpoint(&site, CheckpointKind::Cosigned).await.unwrap();
@@ -315,5 +317,8 @@ async fn a_log_without_witnesses_says_so() {
     let answer = crate::http_tiles::client().get(served.url("/checkpoint?cosigned")).send().await;
     assert_eq!(answer.unwrap().status(), StatusCode::CONFLICT);
     let note = crate::http_tiles::client().get(served.url("/checkpoint")).send().await.unwrap();
-    assert!(note.text().await.unwrap().starts_with("log.example/first\n0\n"), "nothing was appended");
+    assert!(
+        note.text().await.unwrap().starts_with("log.example/first\n0\n"),
+        "nothing was appended"
+    );
 }

@@ -19,7 +19,7 @@ use attestree::{
         witness::{AddCheckpoint, Refusal, WitnessedLog, judge, origin_hash_hex},
     },
     pipeline::Log,
-    proto::{AppendRequest, AppendResponse, Answer, Wait},
+    proto::{Answer, AppendRequest, AppendResponse, Wait},
     server::{config::RawConfig, random::Random},
     store::LogIdentity,
 };
