@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -43,6 +43,8 @@ pub struct Pipeline {
 pub(super) struct Shared {
     store: Store,
     pub(super) watermark: Arc<Watermark>,
+    /// When the watermark was last made durable, in milliseconds of the monotonic clock.
+    watermark_synced: Arc<AtomicU64>,
     reader: TileReader,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -93,15 +95,15 @@ impl Pipeline {
             open_logs(&store, &watermark, keys, witnesses.as_ref(), clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
+        let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
 
         let (events, event_queue) = mpsc::channel();
         let (orders, order_queue) = mpsc::channel();
         let (fatal_sender, fatal) = watch::channel(false);
-        let window = limits.identity_window;
         let sequencer = Sequencer::new(
             store.clone(),
             Arc::clone(&clock),
-            window,
+            limits.identity_window,
             meter.clone(),
             event_queue,
             orders,
@@ -125,17 +127,19 @@ impl Pipeline {
             spawn("committer", &fatal_sender, move || committer.run())?,
             spawn("watermark", &fatal_sender, {
                 let fatal = fatal_sender.clone();
-                move || sync_watermark(&marks, &ticks, &fatal)
+                let (clock, synced) = (Arc::clone(&clock), Arc::clone(&watermark_synced));
+                move || {
+                    sync_watermark(&marks, &ticks, &fatal, || {
+                        synced.store(millis(clock.monotonic()), Ordering::Release);
+                    });
+                }
             })?,
         ];
-        for opened in opened {
-            let log = Arc::clone(&opened.log);
-            let _sequencer_gone = events.send(Event::Open(Box::new(opened)));
-            settle(&log);
-        }
+        opened.into_iter().for_each(|opened| hand_over(opened, &events));
         let shared = Shared {
             store,
             watermark,
+            watermark_synced,
             reader,
             clock,
             limits,
@@ -247,6 +251,13 @@ impl Pipeline {
     /// Returns the entries and bytes that are admitted and not yet answered.
     pub fn waiting(&self) -> (u64, u64) {
         (self.shared.pool.entries(), self.shared.pool.bytes())
+    }
+
+    /// Returns how long ago the watermark was last made durable: half a second, while all is well.
+    pub fn watermark_age(&self) -> core::time::Duration {
+        let synced = self.shared.watermark_synced.load(Ordering::Acquire);
+        let now = millis(self.shared.clock.monotonic());
+        core::time::Duration::from_millis(now.saturating_sub(synced))
     }
 
     /// Takes note of the free bytes of the data directory's file system.
@@ -367,6 +378,14 @@ fn open_logs(
     Ok((logs, opened, waiting))
 }
 
+/// Gives a log to the sequencer, and then lets it take entries: the order of the channel puts the log
+/// before any of its entries.
+fn hand_over(opened: Opened, events: &mpsc::Sender<Event>) {
+    let log = Arc::clone(&opened.log);
+    let _sequencer_gone = events.send(Event::Open(Box::new(opened)));
+    settle(&log);
+}
+
 /// Starts a named thread whose panic is as fatal as a failed write.
 fn spawn(
     name: &str,
@@ -395,8 +414,13 @@ impl Drop for PanicGuard {
     }
 }
 
-/// Makes the watermark durable now and then, until the sender of `ticks` is gone.
-fn sync_watermark(watermark: &Watermark, ticks: &mpsc::Receiver<()>, fatal: &watch::Sender<bool>) {
+/// Makes the watermark durable now and then, until the sender of `ticks` is gone; tells `synced` each time.
+fn sync_watermark(
+    watermark: &Watermark,
+    ticks: &mpsc::Receiver<()>,
+    fatal: &watch::Sender<bool>,
+    synced: impl Fn(),
+) {
     let every = core::time::Duration::from_millis(WATERMARK_SYNC_MILLIS);
     while ticks.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
         if let Err(error) = watermark.sync() {
@@ -405,5 +429,11 @@ fn sync_watermark(watermark: &Watermark, ticks: &mpsc::Receiver<()>, fatal: &wat
             fatal.send_replace(true);
             return;
         }
+        synced();
     }
+}
+
+/// Counts milliseconds.
+fn millis(duration: core::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).expect("2^64 milliseconds are 584 million years")
 }

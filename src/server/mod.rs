@@ -20,6 +20,7 @@ mod close;
 pub mod config;
 mod cosigning;
 pub mod cpu;
+mod directory;
 mod drop_unsigned;
 pub mod echo;
 mod files;

@@ -3,6 +3,8 @@
 //! The write path counts for itself ([`Meter`]); this adds what only the services see, and reads
 //! the gauges when somebody asks.
 
+use core::sync::atomic::AtomicU64;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -40,6 +42,7 @@ pub struct Metrics {
     quorum_age: Family<OfLog, Gauge>,
     waiting: Family<OfLog, Gauge>,
     halted: Family<OfLog, Gauge>,
+    watermark_age: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -62,6 +65,7 @@ impl Metrics {
             quorum_age: Family::default(),
             waiting: Family::default(),
             halted: Family::default(),
+            watermark_age: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -128,6 +132,12 @@ impl Metrics {
             "1 if the log halted because a check failed, else 0",
             self.halted.clone(),
         );
+        registry.register_with_unit(
+            "attestree_watermark_age",
+            "Time since the watermark was last made durable; half a second while all is well",
+            Unit::Seconds,
+            self.watermark_age.clone(),
+        );
     }
 
     /// Counts a refusal and passes it on.
@@ -180,6 +190,7 @@ impl Metrics {
         let (entries, bytes) = pipeline.waiting();
         self.pool_entries.set(gauge(entries));
         self.pool_bytes.set(gauge(bytes));
+        self.watermark_age.set(pipeline.watermark_age().as_secs_f64());
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry).expect("writing to a string does not fail");
         encoded

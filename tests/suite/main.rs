@@ -89,6 +89,7 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+mod vector;
 #[cfg(feature = "server")]
 mod watermark;
 mod witness_rules;
