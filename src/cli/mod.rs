@@ -29,6 +29,8 @@ mod remote;
 #[cfg(feature = "server")]
 mod serve;
 mod verify;
+#[cfg(feature = "server")]
+mod witness;
 
 use std::ffi::OsString;
 
@@ -75,6 +77,9 @@ enum Verb {
     /// Serve the logs of a data directory
     #[cfg(feature = "server")]
     Serve(Box<serve::Args>),
+    /// Watch logs as a witness: cosign what only grows, and never forget
+    #[cfg(feature = "server")]
+    Witness(Box<witness::Args>),
     /// Append entries and verify the proofs that come back
     Append(append::Args),
     /// Print the newest signed checkpoint
@@ -123,7 +128,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(refusal) => return exit::usage(&refusal),
     };
     let output = Output::new(cli.json);
-    match dispatch(cli.verb, &cli.remote, output) {
+    match dispatch(cli.verb, &cli.remote.resolved(), output) {
         Ok(()) => Exit::Done,
         Err(error) => exit::report(&error),
     }
@@ -136,6 +141,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Init(args) => init::run(args, output),
         #[cfg(feature = "server")]
         Verb::Serve(args) => serve::run(*args),
+        #[cfg(feature = "server")]
+        Verb::Witness(args) => witness::run(*args, output),
         Verb::Append(args) => append::run(args, remote, output),
         Verb::Checkpoint(args) => checkpoint::run(&args, remote, output),
         Verb::Entry(args) => entry::run(&args, remote, output),

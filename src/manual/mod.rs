@@ -26,3 +26,6 @@ pub mod witnesses {}
 
 #[doc = include_str!("operation.md")]
 pub mod operation {}
+
+#[doc = include_str!("witness.md")]
+pub mod witness {}

@@ -33,6 +33,7 @@ mod running;
 pub mod telemetry;
 mod tls;
 mod watch;
+pub mod witness;
 
 use std::io::Write as _;
 

@@ -148,7 +148,9 @@ async fn open_sockets(
             .clone()
             .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
     );
-    tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
+    let metrics = Arc::clone(&desk.metrics);
+    let front = move |_peer, principal| (front.connection(principal), metrics.connected());
+    tasks.spawn(listener.serve(front, desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)
 }

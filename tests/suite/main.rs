@@ -92,6 +92,8 @@ mod trust;
 mod vector;
 #[cfg(feature = "server")]
 mod watermark;
+#[cfg(feature = "server")]
+mod witness;
 mod witness_rules;
 #[cfg(feature = "server")]
 mod world;

@@ -1,6 +1,7 @@
 //! Candidates and their cosignatures.
 
 use attestree::{
+    client::{Client, NewEntry, Server, TileClient, Trust},
     core::{checkpoint::SignedCheckpoint, hash::TreeHash, receipt::Receipt, trust::TrustError},
     proto::{
         AddCosignatureRequest, Answer, AppendBatchRequest, AppendStreamRequest, CheckpointKind,
@@ -8,6 +9,7 @@ use attestree::{
     },
     server::config::RawConfig,
 };
+use bytes::Bytes;
 use reqwest::StatusCode;
 use tonic::Code;
 
@@ -321,4 +323,37 @@ async fn a_log_without_witnesses_says_so() {
         note.text().await.unwrap().starts_with("log.example/first\n0\n"),
         "nothing was appended"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_policy_has_a_quorum_gets_what_meets_it() {
+    let a = Witness::start(&["a.example"], Mode::Honest).await;
+    let trust = a.lines(true) + "quorum a.example\n";
+    let site = Site::start(&trust, RawConfig::default());
+    site.cosigned(0).await;
+    let server = Server::parse(&site.served.url("")).unwrap();
+    let client = Client::connect(&server, None, Some(site.trust.clone())).await.unwrap();
+    let entry = |text: &'static str| NewEntry { bytes: text.into(), key: Bytes::new() };
+    let appended = client.append(entry("first")).await.unwrap();
+    assert!(appended.cosigned);
+    appended.receipt().verify(b"first", &site.trust).unwrap();
+    let placed = client.append_batch(vec![entry("second"), entry("third")]).await.unwrap();
+    assert!(placed.cosigned);
+    placed.receipt(index(2)).unwrap().verify(b"third", &site.trust).unwrap();
+
+    // A newer head than the cosigned one is there, and is not what such a client is shown.
+    a.behave(Mode::Silent);
+    site.append("fourth", Wait::Published, 0).await;
+    let held = client.checkpoint().await.unwrap();
+    assert_eq!(held.head().size.get(), 3);
+    let receipt = client.prove_inclusion(index(1)).await.unwrap().receipt();
+    receipt.verify(b"second", &site.trust).unwrap();
+    let proved = client.prove_inclusion_batch(&[index(0), index(2)]).await.unwrap();
+    assert_eq!(proved.checkpoint.head(), held.head());
+    let consistency = client.prove_consistency(&appended.checkpoint.head()).await.unwrap();
+    assert_eq!(consistency.checkpoint.head(), held.head());
+    client.prove_inclusion(index(3)).await.unwrap_err();
+    let tiles = TileClient::new(&server).unwrap();
+    let known = Trust::known(site.trust.clone(), None).unwrap();
+    assert_eq!(tiles.cosigned_checkpoint(&known).await.unwrap().head(), held.head());
 }

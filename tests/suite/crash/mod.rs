@@ -32,7 +32,7 @@ mod load;
 mod mark;
 mod node;
 mod power;
-mod process;
+pub(crate) mod process;
 mod random;
 mod recorder;
 mod restore;
