@@ -227,6 +227,9 @@ impl Flags {
     }
 }
 
+/// The port is the number of the RFC; on loopback, so that nothing is exposed by default.
+const LISTEN_DEFAULT: &str = "127.0.0.1:6962";
+
 /// Takes each named key from the first source that gives it.
 macro_rules! first_of {
     ($first:ident, $second:ident: $($key:ident),* $(,)?) => {
@@ -273,8 +276,7 @@ impl RawConfig {
             return Err(ConfigError::WatermarkInside { path: watermark });
         }
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
-        // The port is the number of the RFC; on loopback, so that nothing is exposed by default.
-        let address = parse_address(self.listen, "127.0.0.1:6962")?;
+        let address = parse_address(self.listen, LISTEN_DEFAULT)?;
         if tls.is_none() && !address.ip().is_loopback() && self.insecure_plaintext != Some(true) {
             return Err(ConfigError::Plaintext { address });
         }
