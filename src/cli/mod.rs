@@ -27,6 +27,8 @@ mod prove;
 mod receipt;
 mod remote;
 #[cfg(feature = "server")]
+mod restore_tail;
+#[cfg(feature = "server")]
 mod serve;
 mod verify;
 #[cfg(feature = "server")]
@@ -109,6 +111,9 @@ enum Verb {
     /// Remove the one batch whose check failed, after an operator looked into why
     #[cfg(feature = "server")]
     DropUnsigned(serve::DropUnsignedArgs),
+    /// Bring a restored backup up to what was signed, from a copy of the tiles
+    #[cfg(feature = "server")]
+    RestoreTail(restore_tail::Args),
     /// Measure a server: entries a second and time to receipt
     #[cfg(feature = "server")]
     Load(load::Args),
@@ -159,6 +164,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Close(args) => serve::close(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::DropUnsigned(args) => serve::drop_unsigned(&args, remote, output),
+        #[cfg(feature = "server")]
+        Verb::RestoreTail(args) => restore_tail::run(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::Load(args) => load::run(&args, remote, output),
         #[cfg(feature = "server")]

@@ -31,6 +31,7 @@ mod cycle;
 mod guard;
 mod head;
 mod identity;
+mod inbox;
 mod log;
 mod meter;
 mod open;

@@ -17,6 +17,7 @@ use super::{
     admit::admit,
     commit::Committer,
     guard::Guarded,
+    inbox::{Inlet, inbox},
     open::{check_log, next_log},
     pool::Usage,
     sequence::{Event, Opened, Sequencer},
@@ -55,7 +56,7 @@ pub(super) struct Shared {
     witnesses: Option<WitnessPlan>,
     /// Held while a log is created, so that numbers and prefixes stay unique.
     creating: Mutex<()>,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: Inlet,
     stopping: AtomicBool,
     short_of_space: AtomicBool,
     fatal: watch::Receiver<bool>,
@@ -97,7 +98,7 @@ impl Pipeline {
         watermark.sync()?;
         let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
 
-        let (events, event_queue) = mpsc::channel();
+        let (events, event_queue) = inbox();
         let (orders, order_queue) = mpsc::channel();
         let (fatal_sender, fatal) = watch::channel(false);
         let sequencer = Sequencer::new(
@@ -169,7 +170,7 @@ impl Pipeline {
         }
         let (sender, ticket) = Ticket::new();
         let admitted = admit(log, submission, &shared.pool, &shared.limits, sender)?;
-        shared.events.send(Event::Submit(admitted)).map_err(|_gone| Refusal::ShuttingDown)?;
+        shared.events.send(Event::Submit(admitted)).map_err(|_closed| Refusal::ShuttingDown)?;
         Ok(ticket)
     }
 
@@ -380,7 +381,7 @@ fn open_logs(
 
 /// Gives a log to the sequencer, and then lets it take entries: the order of the channel puts the log
 /// before any of its entries.
-fn hand_over(opened: Opened, events: &mpsc::Sender<Event>) {
+fn hand_over(opened: Opened, events: &Inlet) {
     let log = Arc::clone(&opened.log);
     let _sequencer_gone = events.send(Event::Open(Box::new(opened)));
     settle(&log);

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{patience::Patient, tls};
+use super::{gather::Gather, patience::Patient, tls};
 use crate::service::Principal;
 
 /// How long a client may take for the TLS handshake, and again for its first bytes.
@@ -199,7 +199,7 @@ impl Connections {
             + 'static,
         H::Future: Send,
     {
-        let stream = TokioIo::new(Patient::new(stream, HELLO_TIMEOUT));
+        let stream = TokioIo::new(Gather::new(Patient::new(stream, HELLO_TIMEOUT)));
         let connection = self.http.serve_connection(stream, service);
         tokio::pin!(connection);
         let served = tokio::select! {

@@ -46,7 +46,7 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         .context("start the runtime")?;
     let handle = runtime.handle().clone();
     // On the runtime itself, so that answers to one connection share its writes.
-    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(async { answers.send() })));
+    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(answers.send_in_turns())));
     let plan = cosigning::plan(&config.witnesses)?;
     let pipeline = open(&config, &clock, &meter, answerer, plan.clone())?;
     let witnesses = WitnessMeter::default();

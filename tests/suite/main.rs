@@ -61,6 +61,7 @@ mod note;
 mod origin;
 #[cfg(feature = "server")]
 mod pipeline;
+mod policy;
 mod probes;
 mod published;
 #[path = "../support/random.rs"]

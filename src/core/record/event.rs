@@ -178,6 +178,7 @@ impl<'a> Event<'a> {
             steps.next().filter(|first| matches!(first.as_str(), "actor" | "resource" | "ctx"))?;
         let place =
             steps.try_fold(self.members.member_mut(&first)?, |value, step| match value {
+                form if Form::from_value(form).is_some() => None,
                 Value::Object(object) => object.member_mut(&step),
                 Value::Array(values) => values.get_mut(position(&step)?),
                 _ => None,

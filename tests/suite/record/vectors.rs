@@ -203,10 +203,11 @@ fn approvals_are_verified_as_the_script_signs_them() {
         let at = Timestamp::from_micros(expires.micros() - 1).unwrap();
         let met =
             |approvals: &[Approval], old, new, at| rule.is_met(&origin, old, new, approvals, at);
-        assert!(met(&[approval.clone()], old, new, at));
-        assert!(!met(&[approval.clone()], old, new, expires), "it has expired");
-        assert!(!met(&[approval.clone()], new, new, at), "it is for another change");
-        assert!(!met(&[approval.clone()], old, old, at), "it is for another policy");
+        let one = std::slice::from_ref(&approval);
+        assert!(met(one, old, new, at));
+        assert!(!met(one, old, new, expires), "it has expired");
+        assert!(!met(one, new, new, at), "it is for another change");
+        assert!(!met(one, old, old, at), "it is for another policy");
         assert!(!met(&[], old, new, at));
         let later = Timestamp::from_micros(expires.micros() + 1).unwrap();
         assert!(
@@ -214,7 +215,7 @@ fn approvals_are_verified_as_the_script_signs_them() {
             "its end was moved"
         );
         let other = Origin::parse("log.example/other").unwrap();
-        assert!(!rule.is_met(&other, old, new, &[approval.clone()], at));
+        assert!(!rule.is_met(&other, old, new, one, at));
 
         // One key counts once, however often it approves.
         let bob = ApproverKey::parse(text(&list("approval")[1], "key")).unwrap();
