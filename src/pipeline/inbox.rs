@@ -78,7 +78,7 @@ impl Inlet {
         match &event {
             Event::Submit(group) => state.entries += group.permit.room().entries,
             Event::Open(_) | Event::Halt(..) | Event::Done(_) | Event::Poisoned | Event::Stop => {
-                state.news = true
+                state.news = true;
             }
         }
         state.events.push(event);
