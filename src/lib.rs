@@ -9,6 +9,8 @@
 pub mod cli;
 pub mod client;
 pub mod core;
+#[cfg(feature = "server")]
+pub mod cosign;
 pub mod manual;
 pub mod monitor;
 #[cfg(feature = "server")]

@@ -82,6 +82,14 @@ struct Appended {
     root: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipts: Option<String>,
+    /// Entries that the policy's quorum had not covered when they were answered.
+    #[serde(skip_serializing_if = "is_zero")]
+    not_cosigned: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Appends the input.
@@ -230,6 +238,7 @@ impl Sender {
     async fn keep(&mut self, lines: &[Line], placed: &Placed) -> anyhow::Result<()> {
         for (line, place) in lines.iter().zip(&placed.places) {
             self.done.entries += 1;
+            self.done.not_cosigned += u64::from(!placed.cosigned);
             self.done.duplicates += u64::from(place.duplicate);
             self.done.bytes += u64::try_from(line.bytes.len()).expect("an entry is short");
             self.done.first_index.get_or_insert(place.index.get());
@@ -286,7 +295,13 @@ impl Sender {
             ),
         };
         let tree = output::entries(done.tree_size);
-        let text = format!("{appended}; proved in the signed tree of {tree}");
+        let mut text = format!("{appended}; proved in the signed tree of {tree}");
+        if done.not_cosigned > 0 {
+            let entries = output::entries(done.not_cosigned);
+            text = format!(
+                "{text}; {entries} not cosigned by the quorum yet: upgrade the receipts later"
+            );
+        }
         output.print(&done, text)
     }
 }

@@ -102,6 +102,7 @@ fn exit_of(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {
         ClientError::Certificates { .. }
         | ClientError::Unreachable { .. }
         | ClientError::Refused(_)
+        | ClientError::Unshown { .. }
         | ClientError::Http { .. }
         | ClientError::TooLong { .. }
         | ClientError::UnknownLog { .. }

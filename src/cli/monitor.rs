@@ -66,7 +66,7 @@ pub(super) struct Args {
     /// Command for the shell to run on each finding
     #[arg(long, value_name = "COMMAND")]
     exec_shell: Option<OsString>,
-    /// Ask for entries as they are: faster where the network is
+    /// Ask for entries as they are, without compression
     #[arg(long)]
     uncompressed: bool,
 }

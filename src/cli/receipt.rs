@@ -22,6 +22,7 @@ With the entry's bytes and a trust policy it is verified without any server.
 
 Examples:
   attestree receipt 7 -o 7.tlog-proof
+  attestree receipt 7 -o 7.tlog-proof --cosigned --trust trust.policy
   attestree receipt 7 --tiles https://logs.example.com/prod --trust trust.policy
   attestree receipt upgrade 7.tlog-proof -o 7.tlog-proof --trust trust.policy")]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -34,6 +35,11 @@ pub(super) struct Args {
     /// File to write the receipt to; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    /// Make it for the newest checkpoint that the quorum of the trust policy has cosigned
+    ///
+    /// The default wherever the trust policy has a quorum.
+    #[arg(long)]
+    cosigned: bool,
     /// Make it from the log's tiles over HTTP [default: derived from --server]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     tiles: Option<String>,
@@ -67,6 +73,9 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         return upgrade::run(args, remote, output);
     }
     let index = args.index.ok_or_else(|| wrong_usage("give the index of the entry"))?;
+    if args.cosigned && !remote.policy()?.is_some_and(|policy| policy.has_quorum()) {
+        return Err(wrong_usage("--cosigned needs --trust FILE with a policy that has a quorum"));
+    }
     let (leaf_hash, receipt, checkpoint) = block_on(async {
         let Some(tiles) = &args.tiles else {
             let inclusion = remote.connect().await?.prove_inclusion(index).await?;
@@ -74,7 +83,11 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
             return Ok((inclusion.leaf_hash, receipt, inclusion.checkpoint));
         };
         let (client, trust) = remote.tiles(tiles_url(tiles)).await?;
-        let checkpoint = client.checkpoint(&trust).await?;
+        let checkpoint = if trust.policy().has_quorum() {
+            client.cosigned_checkpoint(&trust).await?
+        } else {
+            client.checkpoint(&trust).await?
+        };
         let tree = TileTree::open(&client, &checkpoint).await?;
         let (leaf_hash, receipt) = tree.receipt(index).await?;
         Ok((leaf_hash, receipt, checkpoint))

@@ -102,10 +102,11 @@ fn show(verified: &VerifiedReceipt, path: &Path, output: Output) -> anyhow::Resu
             .map(|(name, time)| Witness { name: name.clone(), time: time.get() })
             .collect(),
     };
-    let by = match shown.witnesses.len() {
+    let names: Vec<&str> = shown.witnesses.iter().map(|witness| &*witness.name).collect();
+    let by = match names.len() {
         0 => "the log".to_owned(),
-        1 => "the log and 1 witness".to_owned(),
-        count => format!("the log and {count} witnesses"),
+        1 => format!("the log and 1 witness ({})", names.join(", ")),
+        count => format!("the log and {count} witnesses ({})", names.join(", ")),
     };
     let text = format!(
         "verified: the entry is number {} of {}, in the tree of {} signed by {by}",

@@ -45,6 +45,15 @@ pub enum ClientError {
     /// The server understood and said no.
     #[error(transparent)]
     Refused(Box<Refused>),
+    /// The entry is in the log, which shows no checkpoint that covers it yet.
+    #[error(
+        "the entry is in the log at index {index}, and the quorum of the log's witnesses has not cosigned \
+         it yet: do not append it again, ask for its receipt later"
+    )]
+    Unshown {
+        /// Index of the entry, or of the first one.
+        index: u64,
+    },
     /// A web server answered with something else than the resource.
     #[error("{url} answered with status {status}")]
     Http {

@@ -53,6 +53,8 @@ pub struct Appended {
     pub checkpoint: SignedCheckpoint,
     /// Inclusion proof of the leaf in that checkpoint's tree.
     pub proof: Vec<TreeHash>,
+    /// Whether the checkpoint has the policy's quorum. It has not, if the witnesses were too slow.
+    pub cosigned: bool,
 }
 
 /// Where one entry of a batch is.
@@ -73,6 +75,8 @@ pub struct Placed {
     pub checkpoint: SignedCheckpoint,
     /// The tree around the new entries, from which their inclusion proofs are made.
     pub tree: BatchTree,
+    /// As in [`Appended`].
+    pub cosigned: bool,
 }
 
 impl Appended {
@@ -161,6 +165,33 @@ impl Client {
         self.trust.verify(&checkpoint.ok_or(missing)?.note)
     }
 
+    /// Returns whether the policy asks for witnesses: then appends wait for them, and reads are of
+    /// what they have cosigned.
+    pub(super) fn has_quorum(&self) -> bool {
+        self.trust.policy().has_quorum()
+    }
+
+    /// What appends wait for.
+    fn wait(&self) -> i32 {
+        let wait = if self.has_quorum() { proto::Wait::Cosigned } else { proto::Wait::Unspecified };
+        wait.into()
+    }
+
+    /// Verifies the checkpoint of an append. If the witnesses were too slow, the log's own signature
+    /// has to do: the entry is in the log, and its receipt can be upgraded later.
+    fn checkpoint_of_append(
+        &self,
+        checkpoint: Option<&proto::Checkpoint>,
+        cosigned: bool,
+    ) -> Result<(SignedCheckpoint, bool), Untrue> {
+        match checkpoint {
+            Some(checkpoint) if self.has_quorum() && !cosigned => {
+                Ok((self.trust.verify_signed(&checkpoint.note)?, false))
+            }
+            checkpoint => Ok((self.checkpoint_of(checkpoint)?, true)),
+        }
+    }
+
     /// Appends one entry.
     pub async fn append(&self, entry: NewEntry) -> Result<Appended, ClientError> {
         let leaf = TreeHash::leaf(&entry.bytes);
@@ -169,11 +200,16 @@ impl Client {
             entry: entry.bytes,
             idempotency_key: entry.key,
             answer: Answer::Receipt.into(),
+            wait: self.wait(),
             ..AppendRequest::default()
         };
         let answer =
             self.grpc.clone().append(request).await.map_err(|status| self.failed(status))?;
-        Ok(self.appended(leaf, &answer.into_inner())?)
+        let answer = answer.into_inner();
+        if answer.checkpoint.is_none() && self.has_quorum() {
+            return Err(ClientError::Unshown { index: answer.leaf_index });
+        }
+        Ok(self.appended(leaf, &answer)?)
     }
 
     /// Verifies the answer for one entry with this leaf hash.
@@ -182,7 +218,8 @@ impl Client {
         leaf_hash: TreeHash,
         answer: &proto::AppendResponse,
     ) -> Result<Appended, Untrue> {
-        let checkpoint = self.checkpoint_of(answer.checkpoint.as_ref())?;
+        let (checkpoint, cosigned) =
+            self.checkpoint_of_append(answer.checkpoint.as_ref(), answer.cosigned)?;
         let problem = "is missing";
         let missing = Untrue::Malformed { field: "proof", problem };
         let proof = answer.proof.as_ref().ok_or(missing)?;
@@ -191,17 +228,23 @@ impl Client {
             let problem = "is not that of the proof";
             return Err(Untrue::Malformed { field: "leaf_index or leaf_hash", problem });
         }
-        Ok(Appended { index, leaf_hash, duplicate: answer.duplicate, checkpoint, proof })
+        let duplicate = answer.duplicate;
+        Ok(Appended { index, leaf_hash, duplicate, checkpoint, proof, cosigned })
     }
 
     /// Appends up to 4,096 entries (16 MiB) atomically.
     pub async fn append_batch(&self, entries: Vec<NewEntry>) -> Result<Placed, ClientError> {
         let leaves: Vec<TreeHash> =
             entries.iter().map(|entry| TreeHash::leaf(&entry.bytes)).collect();
-        let request = batch_request(self.origin(), entries);
+        let request =
+            AppendBatchRequest { wait: self.wait(), ..batch_request(self.origin(), entries) };
         let answer =
             self.grpc.clone().append_batch(request).await.map_err(|status| self.failed(status))?;
-        Ok(self.placed(&leaves, &answer.into_inner())?)
+        let answer = answer.into_inner();
+        if answer.checkpoint.is_none() && self.has_quorum() {
+            return Err(ClientError::Unshown { index: answer.from });
+        }
+        Ok(self.placed(&leaves, &answer)?)
     }
 
     /// Verifies the answer for a batch with these leaf hashes.
@@ -210,11 +253,12 @@ impl Client {
         leaves: &[TreeHash],
         answer: &proto::AppendBatchResponse,
     ) -> Result<Placed, Untrue> {
-        let checkpoint = self.checkpoint_of(answer.checkpoint.as_ref())?;
+        let (checkpoint, cosigned) =
+            self.checkpoint_of_append(answer.checkpoint.as_ref(), answer.cosigned)?;
         let TreeHead { size, .. } = checkpoint.head();
         let proved = verify::batch(leaves, answer, &checkpoint.head())?;
         let tree = BatchTree::new(proved.from, proved.new, size, &proved.range_proof);
-        Ok(Placed { places: proved.places, checkpoint, tree })
+        Ok(Placed { places: proved.places, checkpoint, tree, cosigned })
     }
 
     /// Appends entries one after another over one stream.
@@ -235,21 +279,22 @@ impl Client {
         let sent = Arc::new(Mutex::new(VecDeque::new()));
         let sending = Arc::clone(&sent);
         let origin = self.origin();
-        let mut first = true;
+        let (mut first, waits) = (true, self.wait());
         let requests = entries.map(move |entry| {
             let leaf = TreeHash::leaf(&entry.bytes);
             sending.lock().unwrap_or_else(PoisonError::into_inner).push_back(leaf);
             // The first message says for all of them which log is meant and what to answer with.
-            let (log, answer) = if core::mem::take(&mut first) {
-                (origin.clone(), Answer::Receipt.into())
+            let (log, answer, wait) = if core::mem::take(&mut first) {
+                (origin.clone(), Answer::Receipt.into(), waits)
             } else {
-                (String::new(), Answer::Unspecified.into())
+                (String::new(), Answer::Unspecified.into(), 0)
             };
             AppendStreamRequest {
                 log,
                 answer,
                 entry: entry.bytes,
                 idempotency_key: entry.key,
+                wait,
                 ..AppendStreamRequest::default()
             }
         });

@@ -10,7 +10,7 @@ use crate::core::number::{LeafIndex, TreeSize};
 use crate::core::receipt::Receipt;
 use crate::core::tree::TreeHead;
 use crate::proto::{
-    GetCheckpointRequest, ProveConsistencyRequest, ProveInclusionBatchRequest,
+    CheckpointKind, GetCheckpointRequest, ProveConsistencyRequest, ProveInclusionBatchRequest,
     ProveInclusionRequest, WatchCheckpointsRequest, WatchCheckpointsResponse,
     prove_inclusion_request::Leaf,
 };
@@ -62,9 +62,12 @@ pub struct Watch {
 }
 
 impl Client {
-    /// Returns the newest checkpoint.
+    /// Returns the newest checkpoint; where the policy has a quorum, the newest that has it.
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, ClientError> {
-        let request = GetCheckpointRequest { log: self.origin(), ..Default::default() };
+        let kind =
+            if self.has_quorum() { CheckpointKind::Cosigned } else { CheckpointKind::Newest };
+        let request =
+            GetCheckpointRequest { log: self.origin(), kind: kind.into(), ..Default::default() };
         let answer = self
             .grpc
             .clone()
@@ -115,6 +118,12 @@ impl Client {
         leaf: Leaf,
         held: Option<&SignedCheckpoint>,
     ) -> Result<Inclusion, ClientError> {
+        // A newer tree than the witnesses have cosigned would not be believed.
+        let cosigned = match held {
+            None if self.has_quorum() => Some(self.checkpoint().await?),
+            _ => None,
+        };
+        let held = held.or(cosigned.as_ref());
         let asked = match &leaf {
             Leaf::LeafIndex(index) => Some(*index),
             Leaf::LeafHash(_) => None,
@@ -151,14 +160,18 @@ impl Client {
         &self,
         indices: &[LeafIndex],
     ) -> Result<Inclusions, ClientError> {
+        let held = if self.has_quorum() { Some(self.checkpoint().await?) } else { None };
         let request = ProveInclusionBatchRequest {
             log: self.origin(),
             leaf_indices: indices.iter().map(|index| index.get()).collect(),
-            tree_size: None,
+            tree_size: held.as_ref().map(|held| held.head().size.get()),
         };
         let answer = self.grpc.clone().prove_inclusion_batch(request).await;
         let answer = answer.map_err(|status| self.failed(status))?.into_inner();
-        let checkpoint = self.checkpoint_of(answer.checkpoint.as_ref())?;
+        let checkpoint = match held {
+            Some(held) => held,
+            None => self.checkpoint_of(answer.checkpoint.as_ref())?,
+        };
         let malformed = |field, problem| Untrue::Malformed { field, problem };
         if answer.tree_size != checkpoint.head().size.get() {
             return Err(malformed("tree_size", "is not the size of the checkpoint").into());
@@ -175,6 +188,11 @@ impl Client {
 
     /// Proves that a tree whose head is known is a prefix of the newest tree.
     pub async fn prove_consistency(&self, old: &TreeHead) -> Result<Consistency, ClientError> {
+        if self.has_quorum() {
+            let checkpoint = self.checkpoint().await?;
+            let proof = self.prove_consistency_between(old, &checkpoint.head()).await?;
+            return Ok(Consistency { proof, checkpoint });
+        }
         let answer = self.consistency(old.size, None).await?;
         let checkpoint = self.checkpoint_of(answer.checkpoint.as_ref())?;
         let proof = checked_proof(&answer, old, &checkpoint.head())?;

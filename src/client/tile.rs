@@ -27,7 +27,7 @@ impl TileClient {
         Ok(Self { http: server.http()?, prefix: server.url().to_owned(), uncompressed: false })
     }
 
-    /// Asks for files as they are, which costs the least time where the network is fast.
+    /// Asks for files as they are: no time is spent on compression, and more bytes travel.
     #[must_use]
     pub fn uncompressed(self) -> Self {
         Self { uncompressed: true, ..self }

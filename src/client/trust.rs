@@ -18,6 +18,8 @@ use super::{ClientError, Untrue};
 #[derive(Debug)]
 pub struct Trust {
     policy: TrustPolicy,
+    /// The same without its quorum.
+    signed: TrustPolicy,
     origin: Origin,
     newest: Mutex<Option<SignedCheckpoint>>,
 }
@@ -25,7 +27,8 @@ pub struct Trust {
 impl Trust {
     /// Believes what the policy accepts of the log with this origin.
     pub fn new(policy: TrustPolicy, origin: Origin) -> Self {
-        Self { policy, origin, newest: Mutex::new(None) }
+        let signed = policy.without_quorum();
+        Self { policy, signed, origin, newest: Mutex::new(None) }
     }
 
     /// Believes what the policy accepts of one log: the one with this origin, or its only one.
@@ -56,6 +59,14 @@ impl Trust {
         &self.policy
     }
 
+    /// Verifies a signed note as a checkpoint of this log, whatever the policy's quorum says: as an
+    /// answer that a log gives before its witnesses have cosigned.
+    pub fn verify_signed(&self, note: &[u8]) -> Result<SignedCheckpoint, Untrue> {
+        let checkpoint = self.signed.verify_checkpoint(note)?.checkpoint;
+        self.check_origin(&checkpoint)?;
+        Ok(checkpoint)
+    }
+
     /// Verifies a signed note as a checkpoint of this log.
     pub fn verify(&self, note: &[u8]) -> Result<SignedCheckpoint, Untrue> {
         let newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
@@ -65,12 +76,7 @@ impl Trust {
             return Ok(newest.clone());
         }
         let checkpoint = self.policy.verify_checkpoint(note)?.checkpoint;
-        if *checkpoint.origin() != self.origin {
-            return Err(Untrue::Origin {
-                expected: self.origin.to_string(),
-                found: checkpoint.origin().to_string(),
-            });
-        }
+        self.check_origin(&checkpoint)?;
         let Some(newest) = newest else {
             self.remember(&checkpoint);
             return Ok(checkpoint);
@@ -82,6 +88,16 @@ impl Trust {
             self.remember(&checkpoint);
         }
         Ok(checkpoint)
+    }
+
+    fn check_origin(&self, checkpoint: &SignedCheckpoint) -> Result<(), Untrue> {
+        if *checkpoint.origin() == self.origin {
+            return Ok(());
+        }
+        Err(Untrue::Origin {
+            expected: self.origin.to_string(),
+            found: checkpoint.origin().to_string(),
+        })
     }
 
     fn remember(&self, checkpoint: &SignedCheckpoint) {

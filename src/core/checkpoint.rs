@@ -145,6 +145,15 @@ impl SignedCheckpoint {
         Ok(Self { note: Bytes::copy_from_slice(note), origin, head })
     }
 
+    /// Returns the checkpoint with more signatures, which are not verified here.
+    pub fn with_signatures(
+        &self,
+        extra: Vec<crate::core::note::NoteSignature>,
+    ) -> Result<Self, NoteError> {
+        let note = SignedNote::parse(&self.note)?.with_signatures(extra)?.to_string();
+        Ok(Self { note: note.into(), origin: self.origin.clone(), head: self.head })
+    }
+
     /// Returns the note, with every signature it came with.
     pub fn note(&self) -> &Bytes {
         &self.note

@@ -21,6 +21,9 @@ pub mod threats {}
 #[doc = include_str!("evidence.md")]
 pub mod evidence {}
 
+#[doc = include_str!("witnesses.md")]
+pub mod witnesses {}
+
 #[doc = include_str!("operation.md")]
 pub mod operation {}
 

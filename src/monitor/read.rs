@@ -22,8 +22,8 @@ use crate::core::number::{LeafIndex, TreeSize};
 use crate::core::tile::Resource;
 use crate::core::tree::{Frontier, NodeId, TILE_HEIGHT, TILE_WIDTH};
 
-/// Bundles that are read ahead of the one that is handed out: enough to keep two cores and a network
-/// busy (more measured no faster over loopback), and at most 16 * 16 MiB.
+/// Bundles that are read ahead of the one that is handed out: a round trip of 20 ms is filled at 800
+/// bundles (200,000 entries) a second, and they hold at most 16 * 16 MiB.
 const BUNDLES_AHEAD: u64 = 16;
 
 /// Entries of a full bundle.

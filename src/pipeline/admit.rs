@@ -102,6 +102,18 @@ pub enum Refusal {
     /// The log stopped itself.
     #[error("the log halted itself because a check failed; its operator has to act")]
     Halted,
+    /// The log waits for its witnesses.
+    #[error(
+        "the log takes no entries until enough of its witnesses have been heard: they know what it has \
+         signed before; send it again after the delay"
+    )]
+    Waiting,
+    /// No head of the log may be shown.
+    #[error(
+        "nothing of the log can be shown until enough of its witnesses have been heard; come back after \
+         the delay"
+    )]
+    Unshown,
     /// The server stops.
     #[error("the server is shutting down; send it again to its successor")]
     ShuttingDown,
@@ -168,6 +180,7 @@ pub(super) fn admit(
         LogStatus::Open => {}
         LogStatus::Closed => return Err(Refusal::Closed),
         LogStatus::Halted => return Err(Refusal::Halted),
+        LogStatus::Waiting => return Err(Refusal::Waiting),
     }
     if log.row().kind != LogKind::Opaque {
         return Err(Refusal::AuditLog);

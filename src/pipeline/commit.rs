@@ -12,7 +12,7 @@ use super::{
     cycle::{Answerer, Answers, Cycle, LogBatch, Order},
     head::{CommittedHead, Signer},
     inbox::Inlet,
-    log::{LogStatus, Published},
+    log::{Log, LogStatus, Published},
     meter::Meter,
     sequence::Event,
     ticket::Failure,
@@ -83,6 +83,7 @@ impl Committer {
                     self.signers.insert(signer.log(), *signer);
                     Ok(())
                 }
+                Order::Halt(log, reason) => self.halt(&log, &reason),
                 Order::Commit(cycle) => self.cycle(cycle),
                 Order::Verdict(_) => unreachable!("a verdict follows its cycle, which takes it"),
             };
@@ -122,6 +123,12 @@ impl Committer {
         Ok(())
     }
 
+    /// Halts a log for what its witnesses have shown.
+    fn halt(&mut self, log: &Log, reason: &str) -> Result<(), Fatal> {
+        log.halt();
+        Ok(self.ledger.halt(log.number(), reason)?)
+    }
+
     /// Takes each log of a cycle from durable to published.
     fn publish(
         &mut self,
@@ -136,7 +143,7 @@ impl Committer {
         for batch in batches {
             if batch.rows.is_none() {
                 // Duplicates only: the cycles before this one published what they stand in.
-                let published = batch.log.published();
+                let published = batch.log.signed();
                 answers.add(batch, &published);
                 continue;
             }

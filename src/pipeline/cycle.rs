@@ -53,6 +53,8 @@ pub(super) struct Cycle {
 pub(super) enum Order {
     /// A log was opened; later cycles may hold it.
     Open(Box<Signer>),
+    /// Halt a log, and write down why.
+    Halt(Arc<Log>, String),
     /// Commit this.
     Commit(Cycle),
     /// The second computation of the roots of the cycle before, one for each batch with rows.

@@ -3,6 +3,7 @@
 //! [`CommittedHead`] is durable and was computed twice; [`RaisedHead`] is covered by the watermark
 //! as well. Neither can be made in any other way, and the signer takes nothing but the last.
 
+use super::guard::Guarded;
 use crate::{
     core::{
         checkpoint::{SignedCheckpoint, sign_checkpoint},
@@ -76,7 +77,39 @@ impl RaisedHead {
     }
 }
 
-/// Signs the heads of one log.
+/// The signer of a log that may not sign yet.
+#[derive(Debug)]
+pub(super) struct Unguarded(Signer);
+
+impl Unguarded {
+    /// Takes the key of a log if it is the one that the log's row names as its signing key.
+    pub(super) fn new(row: &LogRow, key: SigningKey) -> Option<Self> {
+        Signer::new(row, key).map(Self)
+    }
+
+    /// Returns the hash under which the watermark knows the key.
+    pub(super) fn key_hash(&self) -> TreeHash {
+        self.0.key_hash()
+    }
+
+    /// Signs the head of the tree without leaves, which every history extends: it claims nothing
+    /// that a guard would have to allow.
+    pub(super) fn sign_empty(&self) -> SignedCheckpoint {
+        sign_checkpoint(&self.0.key, &self.0.row.origin, TreeHead::empty())
+    }
+
+    /// Returns the signer.
+    ///
+    /// # Panics
+    ///
+    /// If the permit is another log's: it was asked for by this log's number.
+    pub(super) fn permit(self, permit: &Guarded) -> Signer {
+        assert_eq!(permit.log(), self.0.log(), "a log signs by its own permit");
+        self.0
+    }
+}
+
+/// Signs the heads of one log. Had from [`Unguarded`] alone.
 ///
 /// Signing is a pure function of the head, because Ed25519 is deterministic and a checkpoint holds
 /// no time: a crash between commit and signature is repaired by signing the same head again.
@@ -89,7 +122,7 @@ pub(super) struct Signer {
 
 impl Signer {
     /// Takes the key of a log if it is the one that the log's row names as its signing key.
-    pub(super) fn new(row: &LogRow, key: SigningKey) -> Option<Self> {
+    fn new(row: &LogRow, key: SigningKey) -> Option<Self> {
         let vkey = key.verifier_key();
         let matches = row.vkeys.last().is_some_and(|last| last.to_string() == vkey.to_string());
         let key_hash = TreeHash::digest(vkey.to_string().as_bytes());

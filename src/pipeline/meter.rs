@@ -3,12 +3,85 @@
 use core::time::Duration;
 
 use prometheus_client::{
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
+        family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
 };
+
+/// The labels of what is counted for each witness of a log. Both are named in the trust file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWitness {
+    origin: String,
+    witness: String,
+}
+
+/// What is counted about the witnesses of the logs. Clones share it.
+#[derive(Clone, Debug)]
+pub struct WitnessMeter {
+    latency: Family<OfWitness, Histogram, fn() -> Histogram>,
+    failures: Family<OfWitness, Counter>,
+    size: Family<OfWitness, Gauge>,
+}
+
+impl Default for WitnessMeter {
+    fn default() -> Self {
+        // 1 ms to 16 s: the same rack on one end, the longest deadline on the other.
+        let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        Self {
+            latency: Family::new_with_constructor(histogram),
+            failures: Family::default(),
+            size: Family::default(),
+        }
+    }
+}
+
+impl WitnessMeter {
+    /// Shows the counters to Prometheus.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "attestree_witness_latency",
+            "From asking a witness to its answer",
+            Unit::Seconds,
+            self.latency.clone(),
+        );
+        registry.register(
+            "attestree_witness_failures",
+            "Times that a witness gave no valid cosignature when it was asked",
+            self.failures.clone(),
+        );
+        registry.register(
+            "attestree_witness_size",
+            "Entries of the newest head that a witness has cosigned",
+            self.size.clone(),
+        );
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, origin: &str, witness: &str, took: Duration) {
+        self.latency.get_or_create(&label(origin, witness)).observe(took.as_secs_f64());
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self, origin: &str, witness: &str) {
+        self.failures.get_or_create(&label(origin, witness)).inc();
+    }
+
+    /// Takes note of the newest size that a witness has cosigned.
+    pub fn cosigned(&self, origin: &str, witness: &str, size: u64) {
+        // No tree of 2^63 entries exists.
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        self.size.get_or_create(&label(origin, witness)).set(size);
+    }
+}
+
+fn label(origin: &str, witness: &str) -> OfWitness {
+    OfWitness { origin: origin.to_owned(), witness: witness.to_owned() }
+}
 
 /// The counters of the write path. Clones share them.
 #[derive(Clone, Debug)]

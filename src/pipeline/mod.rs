@@ -25,8 +25,10 @@
 //! - Translation from and to gRPC and HTTP: [`crate::service`].
 
 mod admit;
+mod candidate;
 mod commit;
 mod cycle;
+mod guard;
 mod head;
 mod identity;
 mod inbox;
@@ -38,18 +40,22 @@ mod queue;
 mod sequence;
 mod task;
 mod ticket;
+mod waiting;
 
 pub use self::{
     admit::{NewEntry, Refusal, Submission},
+    candidate::{CANDIDATES_MAX, Candidate, Candidates, NoCandidate, Publish, Taken, Witnessed},
     commit::Ledger,
     cycle::{Answerer, Answers},
+    guard::{Examination, Guarded, Unproven},
     head::{CommittedHead, RaisedHead, RootMismatch},
     log::{Log, LogStatus, Published},
-    meter::Meter,
+    meter::{Meter, WitnessMeter},
     open::{CreateError, OpenError, Parts, next_log},
     pool::Limits,
     task::{Pipeline, Stopped},
     ticket::{Failure, Outcome, Receipted, Ticket},
+    waiting::WitnessPlan,
 };
 
 use core::time::Duration;

@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use super::{
     Answerer, Clock, Ledger, Limits, Meter,
-    head::{CommittedHead, RootMismatch, Signer},
+    guard::Guarded,
+    head::{CommittedHead, RootMismatch, Signer, Unguarded},
     log::{Log, LogStatus, Published},
     sequence::Opened,
+    waiting::WitnessPlan,
 };
 use crate::{
     core::{
+        checkpoint::{CheckpointError, SignedCheckpoint},
         note::SigningKey,
         number::{LogNumber, UnixMillis},
         origin::{self, Origin},
-        tree::TreeHead,
+        tree::{Edge, SecondRoot, TreeHead},
     },
     store::{
         LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader, Watermark,
@@ -47,6 +50,8 @@ pub struct Parts {
     pub meter: Meter,
     /// Who wakes the submitters.
     pub answerer: Answerer,
+    /// Which logs have witnesses; none if this is absent.
+    pub witnesses: Option<WitnessPlan>,
 }
 
 /// Why a log is not opened. Nothing was signed.
@@ -108,6 +113,29 @@ pub enum OpenError {
         /// The two roots.
         mismatch: RootMismatch,
     },
+    /// The trust file lists the log under another key than the one that signs.
+    #[error(
+        "the trust file lists log {origin}, but not under the key that signs for it; write the key that \
+         `attestree logs` shows into the trust file"
+    )]
+    KeyUntrusted {
+        /// The log's origin.
+        origin: String,
+    },
+    /// An operator's leave names a log that there is not.
+    #[error("no log has the origin {origin:?}, which is to sign without its witnesses")]
+    OverrideUnknown {
+        /// What was named.
+        origin: String,
+    },
+    /// A checkpoint that was stored is not one of the log.
+    #[error("the checkpoint that is stored of log {origin} is not its own: {error}")]
+    NoteStored {
+        /// The log's origin.
+        origin: String,
+        /// What is wrong with it.
+        error: CheckpointError,
+    },
     /// A thread could not be started.
     #[error("start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -166,7 +194,7 @@ pub(super) struct Checked {
     row: LogRow,
     recovered: Recovered,
     head: CommittedHead,
-    signer: Signer,
+    signer: Unguarded,
 }
 
 /// Recovers the edge of one log and checks it against watermark, key and clock. Signs nothing.
@@ -182,7 +210,7 @@ pub(super) fn check_log(
         origin: origin(),
         vkey: row.vkeys.last().map(ToString::to_string).unwrap_or_default(),
     };
-    let signer = Signer::new(row, key).ok_or_else(wrong_key)?;
+    let signer = Unguarded::new(row, key).ok_or_else(wrong_key)?;
     let mark = watermark.get(row.number)?;
     if mark.as_ref().is_some_and(|mark| mark.key_hash != signer.key_hash()) {
         return Err(wrong_key());
@@ -203,19 +231,60 @@ pub(super) fn check_log(
     Ok(Checked { row: row.clone(), recovered, head, signer })
 }
 
+/// What a log is made of besides its handle, once its head is signed.
+pub(super) struct Signed {
+    edge: Edge,
+    second: SecondRoot,
+    signer: Signer,
+}
+
 impl Checked {
+    /// Returns what the log is.
+    pub(super) fn row(&self) -> &LogRow {
+        &self.row
+    }
+
+    /// Returns the right edge of what was committed.
+    pub(super) fn edge(&self) -> &Edge {
+        &self.recovered.edge
+    }
+
+    /// Signs the head of the tree without leaves.
+    pub(super) fn sign_empty(&self) -> SignedCheckpoint {
+        self.signer.sign_empty()
+    }
+
     /// Raises the watermark to the log's head and signs it.
-    pub(super) fn sign(self, watermark: &Watermark) -> Result<Opened, OpenError> {
-        let Self { row, recovered, head, signer } = self;
+    pub(super) fn sign(
+        self,
+        watermark: &Watermark,
+        permit: &Guarded,
+    ) -> Result<(Published, Signed), OpenError> {
+        let Self { recovered, head, signer, .. } = self;
+        let signer = signer.permit(permit);
         let head = head.raise(watermark, signer.key_hash())?;
-        let edge = recovered.edge;
-        let published =
-            Published { checkpoint: signer.sign(&head), edge: edge.clone(), at: head.at() };
+        let Recovered { edge, second_root: second, .. } = recovered;
+        let checkpoint = signer.sign(&head);
+        let published = Published { checkpoint, edge: edge.clone(), at: head.at() };
+        Ok((published, Signed { edge, second, signer }))
+    }
+
+    /// Opens a log without witnesses: nobody has to be heard before it signs.
+    pub(super) fn open(self, watermark: &Watermark) -> Result<Opened, OpenError> {
+        let row = self.row.clone();
+        let (published, rest) = self.sign(watermark, &Guarded::without_quorum(row.number))?;
         let status = match row.state {
             LogState::Open => LogStatus::Open,
             LogState::Closed => LogStatus::Closed,
         };
-        let log = Arc::new(Log::new(row, status, published));
-        Ok(Opened { log, edge, second: recovered.second_root, signer })
+        Ok(rest.open(Arc::new(Log::new(row, status, published))))
+    }
+}
+
+impl Signed {
+    /// Hands a log over to the threads that write.
+    pub(super) fn open(self, log: Arc<Log>) -> Opened {
+        let Self { edge, second, signer } = self;
+        Opened { log, edge, second, signer }
     }
 }

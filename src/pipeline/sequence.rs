@@ -44,6 +44,8 @@ pub(super) enum Event {
     Submit(Admitted),
     /// A log was opened or created.
     Open(Box<Opened>),
+    /// A log is to halt, because of what its witnesses have shown.
+    Halt(Arc<Log>, String),
     /// The committer is done with a cycle; everything in it is durable or failed.
     Done(u64),
     /// The committer stopped because the store is poisoned.
@@ -150,6 +152,9 @@ impl Sequencer {
                 let lane =
                     Lane { log: Arc::clone(&log), edge, second, identities: Identities::default() };
                 self.lanes.insert(log.number(), lane);
+            }
+            Event::Halt(log, reason) => {
+                let _committer_gone = self.orders.send(Order::Halt(log, reason));
             }
             Event::Done(cycle) => {
                 self.done = cycle;

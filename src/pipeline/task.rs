@@ -13,13 +13,15 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Clock, CreateError, Limits, Log, OpenError, Parts, Refusal, Submission, Ticket,
+    Clock, CreateError, Limits, Log, LogStatus, OpenError, Parts, Refusal, Submission, Ticket,
     admit::admit,
     commit::Committer,
+    guard::Guarded,
     inbox::{Inlet, inbox},
     open::{check_log, next_log},
     pool::Usage,
     sequence::{Event, Opened, Sequencer},
+    waiting::{Waiting, WaitingLogs, WitnessPlan, settle},
 };
 use crate::{
     core::{
@@ -35,13 +37,13 @@ const WATERMARK_SYNC_MILLIS: u64 = 500;
 /// The write path of a server. Clones share it.
 #[derive(Clone)]
 pub struct Pipeline {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What the handles of one write path share.
-struct Shared {
+pub(super) struct Shared {
     store: Store,
-    watermark: Arc<Watermark>,
+    pub(super) watermark: Arc<Watermark>,
     /// When the watermark was last made durable, in milliseconds of the monotonic clock.
     watermark_synced: Arc<AtomicU64>,
     reader: TileReader,
@@ -49,9 +51,12 @@ struct Shared {
     limits: Limits,
     pool: Arc<Usage>,
     logs: RwLock<Logs>,
+    /// Logs that were checked and have not signed yet.
+    pub(super) waiting: Mutex<WaitingLogs>,
+    witnesses: Option<WitnessPlan>,
     /// Held while a log is created, so that numbers and prefixes stay unique.
     creating: Mutex<()>,
-    events: Inlet,
+    pub(super) events: Inlet,
     stopping: AtomicBool,
     short_of_space: AtomicBool,
     fatal: watch::Receiver<bool>,
@@ -84,10 +89,11 @@ impl Pipeline {
     /// A log with a halt marker is left out, and so is a closed one that fails its checks: readers
     /// and writers are told so. Anything else that fails refuses the whole.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
-        let Parts { store, ledger, watermark, reader, keys, clock, limits, meter, answerer } =
-            parts;
+        let Parts { store, ledger, watermark, reader, keys, clock, limits, .. } = parts;
+        let Parts { meter, answerer, witnesses, .. } = parts;
         let watermark = Arc::new(watermark);
-        let (logs, opened) = open_logs(&store, &watermark, keys, clock.now())?;
+        let (logs, opened, waiting) =
+            open_logs(&store, &watermark, keys, witnesses.as_ref(), clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
         let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
@@ -95,11 +101,10 @@ impl Pipeline {
         let (events, event_queue) = inbox();
         let (orders, order_queue) = mpsc::channel();
         let (fatal_sender, fatal) = watch::channel(false);
-        let window = limits.identity_window;
         let sequencer = Sequencer::new(
             store.clone(),
             Arc::clone(&clock),
-            window,
+            limits.identity_window,
             meter.clone(),
             event_queue,
             orders,
@@ -131,9 +136,7 @@ impl Pipeline {
                 }
             })?,
         ];
-        for log in opened {
-            let _sequencer_gone = events.send(Event::Open(Box::new(log)));
-        }
+        opened.into_iter().for_each(|opened| hand_over(opened, &events));
         let shared = Shared {
             store,
             watermark,
@@ -143,6 +146,8 @@ impl Pipeline {
             limits,
             pool: Arc::new(Usage::default()),
             logs: RwLock::new(logs),
+            waiting: Mutex::new(waiting),
+            witnesses,
             creating: Mutex::new(()),
             events,
             stopping: AtomicBool::new(false),
@@ -188,6 +193,10 @@ impl Pipeline {
                 row.origin.as_str() == origin || (origin.is_empty() && row.number.0 == 0)
             };
             match found {
+                Some(log) if !log.is_readable() => match log.status() {
+                    LogStatus::Halted => Err(Refusal::Halted),
+                    _ => Err(Refusal::Unshown),
+                },
                 Some(log) => Ok(Arc::clone(log)),
                 None if logs.halted.iter().any(halted) => Err(Refusal::Halted),
                 None => Err(Refusal::UnknownLog),
@@ -208,14 +217,19 @@ impl Pipeline {
         }
         shared.store.create_log(row)?;
         let now = shared.clock.now();
-        let opened =
-            check_log(row, key, &shared.store, &shared.watermark, now)?.sign(&shared.watermark)?;
+        let checked = check_log(row, key, &shared.store, &shared.watermark, now)?;
+        let opened = match WitnessPlan::witnesses(shared.witnesses.as_ref(), row)? {
+            None => checked.open(&shared.watermark)?,
+            Some(witnessed) => Waiting::new(checked, witnessed, &shared.store, now)?
+                .sign(&shared.watermark, &Guarded::new_log(row.number))?,
+        };
         shared.watermark.sync().map_err(OpenError::from)?;
         let log = Arc::clone(&opened.log);
         shared
             .events
             .send(Event::Open(Box::new(opened)))
             .map_err(|_gone| CreateError::ShuttingDown)?;
+        settle(&log);
         shared.logs.write().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&log));
         Ok(log)
     }
@@ -311,17 +325,22 @@ impl Logs {
 /// Opens every log that is not halted.
 ///
 /// Only when each has passed its checks is the first head signed: what is refused for one log is
-/// refused whole.
+/// refused whole. Logs with witnesses are not signed here, unless an operator said so.
 fn open_logs(
     store: &Store,
     watermark: &Watermark,
     keys: Vec<(LogNumber, SigningKey)>,
+    plan: Option<&WitnessPlan>,
     now: UnixMillis,
-) -> Result<(Logs, Vec<Opened>), OpenError> {
+) -> Result<(Logs, Vec<Opened>, WaitingLogs), OpenError> {
     let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
     let mut logs = Logs::default();
     let mut checked = Vec::new();
-    for row in store.logs()? {
+    let rows = store.logs()?;
+    if let Some(plan) = plan {
+        plan.check_overridden(&rows)?;
+    }
+    for row in rows {
         if let Some(reason) = store.halted(row.number)? {
             let origin = row.origin.as_str();
             tracing::error!(origin, error = reason, "the log is halted and stays so");
@@ -331,7 +350,7 @@ fn open_logs(
         let missing = || OpenError::KeyMissing { origin: row.origin.to_string() };
         let key = keys.remove(&row.number).ok_or_else(missing);
         match key.and_then(|key| check_log(&row, key, store, watermark, now)) {
-            Ok(log) => checked.push(log),
+            Ok(log) => checked.push((log, WitnessPlan::witnesses(plan, &row)?)),
             // It takes no entries, and nothing of it is signed again: the others may go on.
             Err(error) if row.state == LogState::Closed => {
                 let origin = row.origin.as_str();
@@ -342,12 +361,30 @@ fn open_logs(
         }
     }
     let mut opened = Vec::with_capacity(checked.len());
-    for log in checked {
-        let log = log.sign(watermark)?;
+    let mut waiting = WaitingLogs::new();
+    for (log, witnessed) in checked {
+        let Some(witnessed) = witnessed else {
+            let log = log.open(watermark)?;
+            logs.add(Arc::clone(&log.log));
+            opened.push(log);
+            continue;
+        };
+        let log = Waiting::new(log, witnessed, store, now)?;
         logs.add(Arc::clone(&log.log));
-        opened.push(log);
+        match log.permit(plan, store, now)? {
+            Some(permit) => opened.push(log.sign(watermark, &permit)?),
+            None => drop(waiting.insert(log.log.number(), log)),
+        }
     }
-    Ok((logs, opened))
+    Ok((logs, opened, waiting))
+}
+
+/// Gives a log to the sequencer, and then lets it take entries: the order of the channel puts the log
+/// before any of its entries.
+fn hand_over(opened: Opened, events: &Inlet) {
+    let log = Arc::clone(&opened.log);
+    let _sequencer_gone = events.send(Event::Open(Box::new(opened)));
+    settle(&log);
 }
 
 /// Starts a named thread whose panic is as fatal as a failed write.

@@ -7,6 +7,7 @@
 
 use core::{fmt, net::SocketAddr, time::Duration};
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     thread,
@@ -14,8 +15,11 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{files, listener, telemetry, tls};
-use crate::{pipeline::Limits, store::StoreConfig};
+use super::{cosigning, files, listener, telemetry, tls};
+use crate::{
+    pipeline::{Limits, Publish},
+    store::StoreConfig,
+};
 
 /// What was written: each key where it was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, clap::Args)]
@@ -86,6 +90,25 @@ pub struct RawConfig {
     /// Memory for blocks of the database [default: 33554432]
     #[arg(long, env = "ATTESTREE_BLOCK_CACHE_BYTES", value_name = "BYTES")]
     pub block_cache_bytes: Option<u64>,
+    /// Trust file (c2sp.org/tlog-policy) with the logs' witnesses and their quorum
+    #[arg(long, env = "ATTESTREE_TRUST", value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// Milliseconds between two heads that the witnesses of a log are shown [default: 1000]
+    #[arg(long, env = "ATTESTREE_CHECKPOINT_INTERVAL_MS", value_name = "MS")]
+    pub checkpoint_interval_ms: Option<u64>,
+    /// Milliseconds that a witness has for an answer [default: 5000]
+    #[arg(long, env = "ATTESTREE_WITNESS_TIMEOUT_MS", value_name = "MS")]
+    pub witness_timeout_ms: Option<u64>,
+    /// Heads that readers are shown: signed or cosigned [default: signed]
+    #[arg(long, env = "ATTESTREE_PUBLISH", value_name = "WHICH")]
+    pub publish: Option<String>,
+    /// The same for single logs, by origin; in the file alone.
+    #[arg(skip)]
+    pub publish_of: Option<BTreeMap<String, String>>,
+    /// Let a log sign though its witnesses were not heard; recorded for ever, and never in the file
+    #[arg(long, value_name = "ORIGIN")]
+    #[serde(skip)]
+    pub sign_unheard: Vec<String>,
     /// What is logged: off, error, warn, info, debug or trace [default: info]
     #[arg(long, env = "ATTESTREE_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -190,6 +213,8 @@ pub struct Config {
     pub tile_cache_bytes: usize,
     /// Threads that serve connections.
     pub worker_threads: usize,
+    /// Which witnesses the logs have.
+    pub witnesses: cosigning::Config,
     /// What is logged and how.
     pub telemetry: telemetry::Config,
 }
@@ -202,10 +227,17 @@ impl Flags {
     }
 }
 
+/// The port is the number of the RFC; on loopback, so that nothing is exposed by default.
+const LISTEN_DEFAULT: &str = "127.0.0.1:6962";
+
 /// Takes each named key from the first source that gives it.
 macro_rules! first_of {
     ($first:ident, $second:ident: $($key:ident),* $(,)?) => {
-        RawConfig { $($key: $first.$key.or($second.$key)),* }
+        RawConfig {
+            $($key: $first.$key.or($second.$key)),*,
+            // A leave to sign unheard is given by a flag alone.
+            sign_unheard: $first.sign_unheard,
+        }
     };
 }
 
@@ -230,22 +262,22 @@ impl RawConfig {
             data, listen, watermark, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
             connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
             pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
-            block_cache_bytes, log_level, log_format,
+            block_cache_bytes, trust, checkpoint_interval_ms, witness_timeout_ms, publish, publish_of,
+            log_level, log_format,
         )
     }
 
     /// Checks every key and fills in the defaults.
-    pub fn parse(self) -> Result<Config, ConfigError> {
+    pub fn parse(mut self) -> Result<Config, ConfigError> {
+        let witnesses = self.take_witnesses()?;
         let data = self.data.unwrap_or_else(|| "attestree-data".into());
         let watermark = self.watermark.unwrap_or_else(|| files::watermark(&data));
         if watermark.starts_with(&data) {
             return Err(ConfigError::WatermarkInside { path: watermark });
         }
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
-        // The port is the number of the RFC; on loopback, so that nothing is exposed by default.
-        let address = parse_address(self.listen, "127.0.0.1:6962")?;
-        let may_be_plain = address.ip().is_loopback() || self.insecure_plaintext.unwrap_or(false);
-        if tls.is_none() && !may_be_plain {
+        let address = parse_address(self.listen, LISTEN_DEFAULT)?;
+        if tls.is_none() && !address.ip().is_loopback() && self.insecure_plaintext != Some(true) {
             return Err(ConfigError::Plaintext { address });
         }
         // 65,536 file descriptors are what a service manager usually grants at most.
@@ -294,6 +326,7 @@ impl RawConfig {
             // 32 MiB hold some 2,000 tiles: those of the newest half million entries.
             tile_cache_bytes: bytes("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB)?,
             worker_threads: worker_threads(self.worker_threads)?,
+            witnesses,
             telemetry: telemetry::Config {
                 level: word(
                     "log_level",
@@ -303,6 +336,37 @@ impl RawConfig {
                 )?,
                 form: word("log_format", self.log_format, "text", "text or json")?,
             },
+        })
+    }
+}
+
+impl RawConfig {
+    /// Reads what is said of witnesses.
+    fn take_witnesses(&mut self) -> Result<cosigning::Config, ConfigError> {
+        let published = |key, given| word::<Publish>(key, given, "signed", "signed or cosigned");
+        let publish = published("publish", self.publish.take())?;
+        let mut publish_of = BTreeMap::new();
+        for (origin, given) in self.publish_of.take().unwrap_or_default() {
+            publish_of.insert(origin, published("publish_of", Some(given))?);
+        }
+        let sign_unheard = core::mem::take(&mut self.sign_unheard);
+        let trust = self.trust.take();
+        if trust.is_none() && (publish == Publish::Cosigned || !sign_unheard.is_empty()) {
+            let key = if sign_unheard.is_empty() { "publish" } else { "sign_unheard" };
+            return Err(ConfigError::Needs { key, needs: "trust" });
+        }
+        // A head a second is what witnesses and those who poll keep up with over any network.
+        let interval =
+            range("checkpoint_interval_ms", self.checkpoint_interval_ms, 1_000, 1, 60_000)?;
+        // A witness across the world answers in half a second; a slow one delays nobody.
+        let timeout = range("witness_timeout_ms", self.witness_timeout_ms, 5_000, 10, 60_000)?;
+        Ok(cosigning::Config {
+            trust,
+            interval: Duration::from_millis(interval),
+            timeout: Duration::from_millis(timeout),
+            publish,
+            publish_of,
+            sign_unheard,
         })
     }
 }
@@ -398,6 +462,7 @@ impl fmt::Display for Config {
             store,
             tile_cache_bytes,
             worker_threads,
+            witnesses,
             telemetry,
         } = self;
         writeln!(f, "data = {data:?}")?;
@@ -424,6 +489,7 @@ impl fmt::Display for Config {
         writeln!(f, "free_bytes_min = {}", limits.free_bytes_min)?;
         writeln!(f, "tile_cache_bytes = {tile_cache_bytes}")?;
         writeln!(f, "block_cache_bytes = {}", store.block_cache_bytes)?;
+        write!(f, "{witnesses}")?;
         writeln!(f, "log_level = \"{}\"", telemetry.level.to_string().to_lowercase())?;
         write!(f, "log_format = \"{}\"", telemetry.form)
     }

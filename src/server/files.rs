@@ -23,9 +23,19 @@ use crate::core::{note::SigningKey, number::LogNumber};
 
 /// Returns the default place of the watermark: beside the data directory.
 pub(super) fn watermark(data: &Path) -> PathBuf {
+    beside(data, ".watermark")
+}
+
+/// Returns where evidence against a log's own key goes: beside the data directory, so that a restored
+/// copy does not take its place.
+pub(super) fn evidence(data: &Path) -> PathBuf {
+    beside(data, ".evidence")
+}
+
+fn beside(data: &Path, ending: &str) -> PathBuf {
     // "DIR/" and "DIR" are the same directory and have the same watermark.
     let mut path = OsString::from(data.components().as_path());
-    path.push(".watermark");
+    path.push(ending);
     path.into()
 }
 

@@ -18,6 +18,7 @@ pub mod cheat;
 pub mod clock;
 mod close;
 pub mod config;
+mod cosigning;
 pub mod cpu;
 mod directory;
 mod drop_unsigned;

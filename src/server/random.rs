@@ -24,7 +24,7 @@ impl Random {
         Self { generator: ChaCha20Rng::from_seed(seed) }
     }
 
-    /// Draws the seed of a key.
+    /// Draws the seed of a key, or of another generator.
     pub fn key_seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.generator.fill_bytes(&mut seed);

@@ -11,10 +11,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Config, admin, clock::SystemClock, cpu, files, listener::Listener, random::Random, watch,
+    Config, admin, clock::SystemClock, cosigning, cpu, files, listener::Listener, random::Random,
+    watch,
 };
 use crate::{
-    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped},
+    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped, WitnessMeter, WitnessPlan},
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };
@@ -46,9 +47,11 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let handle = runtime.handle().clone();
     // On the runtime itself, so that answers to one connection share its writes.
     let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(answers.send_in_turns())));
-    let pipeline = open(&config, &clock, &meter, answerer)?;
+    let plan = cosigning::plan(&config.witnesses)?;
+    let pipeline = open(&config, &clock, &meter, answerer, plan.clone())?;
+    let witnesses = WitnessMeter::default();
     let desk = Desk {
-        metrics: Arc::new(Metrics::new(&meter)),
+        metrics: Arc::new(Metrics::new(&meter, &witnesses)),
         pipeline,
         ready: Ready::default(),
         receiving: Receiving::new(config.listener.receive_bytes_max),
@@ -56,7 +59,12 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         closing: CancellationToken::new(),
     };
     let tasks = TaskTracker::new();
-    let started = runtime.block_on(open_sockets(&config, &desk, &clock, &tasks));
+    let started = runtime.block_on(async {
+        if let Some(plan) = &plan {
+            ask_witnesses(&config, plan, &desk, witnesses, &tasks)?;
+        }
+        open_sockets(&config, &desk, &clock, &tasks).await
+    });
     let running = |address| Running { runtime: Some(runtime), tasks, address, desk };
     match started {
         Ok(address) => Ok(running(address)),
@@ -73,6 +81,7 @@ fn open(
     clock: &Arc<dyn Clock>,
     meter: &Meter,
     answerer: Answerer,
+    witnesses: Option<WitnessPlan>,
 ) -> anyhow::Result<Pipeline> {
     let store = Store::open(&files::database(&config.data), &config.store)?;
     let watermark = Watermark::open(&config.watermark)?;
@@ -98,8 +107,25 @@ fn open(
         limits: config.limits,
         meter: meter.clone(),
         answerer,
+        witnesses,
     })?;
     Ok(pipeline)
+}
+
+/// Starts to hear and to ask the witnesses of the logs, until the server closes.
+fn ask_witnesses(
+    config: &Config,
+    plan: &WitnessPlan,
+    desk: &Desk,
+    meter: WitnessMeter,
+    tasks: &TaskTracker,
+) -> anyhow::Result<()> {
+    let mut random = Random::from_system().context("seed the random generator")?;
+    let (witnesses, evidence) = (&config.witnesses, files::evidence(&config.data));
+    let pipeline = desk.pipeline.clone();
+    let cosigners = cosigning::cosigners(plan, witnesses, evidence, pipeline, meter, &mut random)?;
+    tasks.spawn(desk.closing.clone().run_until_cancelled_owned(cosigners.run()));
+    Ok(())
 }
 
 /// Opens the port and the administrator's socket, and serves both.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    pipeline::{LogStatus, Pipeline},
+    pipeline::{LogStatus, Pipeline, Refusal},
     service::{Desk, NotReady, Ready},
     store,
 };
@@ -39,13 +39,19 @@ pub(super) fn look(pipeline: &Pipeline, ready: &Ready, data: &Path) {
     if ready.reason() == Some(NotReady::ShuttingDown) {
         return;
     }
-    let halted = !pipeline.log("").is_ok_and(|log| log.status() != LogStatus::Halted);
+    let default = match pipeline.log("") {
+        Ok(log) => log.status(),
+        Err(Refusal::Unshown) => LogStatus::Waiting,
+        Err(_) => LogStatus::Halted,
+    };
     ready.set(if *pipeline.fatal().borrow() {
         Some(NotReady::Fatal)
     } else if pipeline.is_short_of_space() {
         Some(NotReady::NoSpace)
-    } else if halted {
+    } else if default == LogStatus::Halted {
         Some(NotReady::Halted)
+    } else if default == LogStatus::Waiting {
+        Some(NotReady::Waiting)
     } else {
         None
     });

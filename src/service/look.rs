@@ -8,11 +8,12 @@ use super::{
 };
 use crate::{
     core::{
+        checkpoint::SignedCheckpoint,
         hash::TreeHash,
         number::{LeafIndex, TreeSize},
         tree::ProveError,
     },
-    pipeline::{Log, Published, Refusal},
+    pipeline::{Log, Publish, Published, Refusal},
     store::{IdentityKey, LogReader},
 };
 
@@ -78,4 +79,32 @@ pub(super) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Denial> {
     tokio::task::spawn_blocking(read).await.map_err(|error| unreadable(&error))
+}
+
+/// Returns the checkpoint that witnesses are shown: the newest candidate, with the cosignatures that it
+/// has. A log without witnesses has its newest one instead, and so has one that shows no others.
+pub(super) fn candidate(log: &Log) -> SignedCheckpoint {
+    let witnessed = log.witnessed().filter(|witnessed| witnessed.publish() == Publish::Signed);
+    let newest = witnessed
+        .and_then(|all| all.candidates().newest().map(|newest| newest.checkpoint().clone()));
+    newest.unwrap_or_else(|| log.published().checkpoint.clone())
+}
+
+/// Returns the newest head with a quorum.
+pub(super) fn cosigned(log: &Log) -> Result<Arc<Published>, Denial> {
+    let witnessed = log.witnessed().ok_or_else(Denial::no_witnesses)?;
+    witnessed.candidates().cosigned().cloned().ok_or_else(Denial::not_cosigned)
+}
+
+/// Returns the first checkpoint with a quorum that is kept and covers an index.
+pub(super) fn covering(desk: &Desk, log: &Log, index: u64) -> Result<SignedCheckpoint, Denial> {
+    let newest = cosigned(log)?;
+    let covered = |index: &LeafIndex| newest.head().size.contains(*index);
+    let index = LeafIndex::new(index).filter(covered).ok_or_else(|| Denial::not_covered(index))?;
+    let kept = desk.pipeline.store().note_covering(log.number(), index);
+    let Some(note) = kept.map_err(|error| unreadable(&error))? else {
+        return Ok(newest.checkpoint.clone());
+    };
+    let key = log.row().vkeys.last().expect("an open log has a key");
+    SignedCheckpoint::verify(&note, key).map_err(|error| unreadable(&error))
 }

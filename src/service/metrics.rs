@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 use super::grpc::Denial;
-use crate::pipeline::{Meter, Pipeline};
+use crate::pipeline::{LogStatus, Meter, Pipeline, WitnessMeter};
 
 /// The label of what is counted for each log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,14 +37,20 @@ pub struct Metrics {
     pool_entries: Gauge,
     pool_bytes: Gauge,
     connections: Gauge,
+    candidate_size: Family<OfLog, Gauge>,
+    cosigned_size: Family<OfLog, Gauge>,
+    quorum_age: Family<OfLog, Gauge>,
+    waiting: Family<OfLog, Gauge>,
+    halted: Family<OfLog, Gauge>,
     watermark_age: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
-    /// Makes the registry, with the write path's counters in it.
-    pub fn new(meter: &Meter) -> Self {
+    /// Makes the registry, with the counters of the write path and of the witnesses in it.
+    pub fn new(meter: &Meter, witnesses: &WitnessMeter) -> Self {
         let mut registry = Registry::default();
         meter.register(&mut registry);
+        witnesses.register(&mut registry);
         let mut metrics = Self {
             registry,
             refused: Family::default(),
@@ -54,6 +60,11 @@ impl Metrics {
             pool_entries: Gauge::default(),
             pool_bytes: Gauge::default(),
             connections: Gauge::default(),
+            candidate_size: Family::default(),
+            cosigned_size: Family::default(),
+            quorum_age: Family::default(),
+            waiting: Family::default(),
+            halted: Family::default(),
             watermark_age: Gauge::default(),
         };
         metrics.register();
@@ -95,6 +106,32 @@ impl Metrics {
             self.pool_bytes.clone(),
         );
         registry.register("attestree_connections", "Open connections", self.connections.clone());
+        registry.register(
+            "attestree_candidate_size",
+            "Entries of the newest head that the witnesses are shown",
+            self.candidate_size.clone(),
+        );
+        registry.register(
+            "attestree_cosigned_size",
+            "Entries of the newest head that the quorum has cosigned",
+            self.cosigned_size.clone(),
+        );
+        registry.register_with_unit(
+            "attestree_quorum_age",
+            "Since the quorum was last met or refreshed",
+            Unit::Seconds,
+            self.quorum_age.clone(),
+        );
+        registry.register(
+            "attestree_log_waiting",
+            "1 while the log takes no entries because of its witnesses, else 0",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "attestree_log_halted",
+            "1 if the log halted because a check failed, else 0",
+            self.halted.clone(),
+        );
         registry.register_with_unit(
             "attestree_watermark_age",
             "Time since the watermark was last made durable; half a second while all is well",
@@ -132,6 +169,23 @@ impl Metrics {
         for log in pipeline.logs() {
             let label = OfLog { origin: log.origin().to_owned() };
             self.tree_size.get_or_create(&label).set(gauge(log.published().head().size.get()));
+            let status = log.status();
+            self.halted.get_or_create(&label).set((status == LogStatus::Halted).into());
+            let Some(witnessed) = log.witnessed() else { continue };
+            self.waiting.get_or_create(&label).set((status == LogStatus::Waiting).into());
+            let candidates = witnessed.candidates();
+            if let Some(newest) = candidates.newest() {
+                let size = newest.checkpoint().head().size.get();
+                self.candidate_size.get_or_create(&label).set(gauge(size));
+            }
+            if let Some(cosigned) = candidates.cosigned() {
+                self.cosigned_size.get_or_create(&label).set(gauge(cosigned.head().size.get()));
+                let age = pipeline.clock().now().0.saturating_sub(candidates.cosigned_at().0);
+                self.quorum_age.get_or_create(&label).set(gauge(age / 1_000));
+            }
+        }
+        for row in pipeline.halted_logs() {
+            self.halted.get_or_create(&OfLog { origin: row.origin.to_string() }).set(1);
         }
         let (entries, bytes) = pipeline.waiting();
         self.pool_entries.set(gauge(entries));

@@ -16,6 +16,9 @@ pub enum NotReady {
     /// The file system is nearly full.
     #[error("the data directory is short of free space; reads are served, entries are refused")]
     NoSpace,
+    /// The default log waits for its witnesses.
+    #[error("the default log takes no entries until enough of its witnesses have been heard")]
+    Waiting,
     /// The default log halted itself.
     #[error("the default log halted itself because a check failed; its operator has to act")]
     Halted,

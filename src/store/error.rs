@@ -102,6 +102,8 @@ pub enum RowName {
     Halt(LogNumber),
     /// A log's head.
     Head(LogNumber),
+    /// A signed checkpoint of a log, or what its operator signed without witnesses.
+    Checkpoint(LogNumber),
     /// The segment with or from this entry.
     Segment(LogNumber, LeafIndex),
     /// A tile.
@@ -117,6 +119,7 @@ impl fmt::Display for RowName {
             Self::Log(log) => write!(f, "the row of log {log}"),
             Self::Halt(log) => write!(f, "the halt marker of log {log}"),
             Self::Head(log) => write!(f, "the head of log {log}"),
+            Self::Checkpoint(log) => write!(f, "a kept checkpoint of log {log}"),
             Self::Segment(log, index) => write!(f, "the segment of log {log} at entry {index}"),
             Self::Tile(log, id) => {
                 write!(f, "tile {} of level {} of log {log}", id.index, id.level)

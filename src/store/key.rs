@@ -7,6 +7,10 @@
 //! | `meta` | `00` | format version |
 //! | `meta` | `01`, u32 log | [`super::LogRow`] |
 //! | `meta` | `02`, u32 log | halt marker |
+//! | `meta` | `03`, u32 log | the newest candidate's signed note |
+//! | `meta` | `04`, u32 log | the newest signed note with a quorum |
+//! | `meta` | `05`, u32 log, u64 size | a signed note with a quorum that is kept for ever |
+//! | `meta` | `06`, u32 log, u64 time | an operator's leave to sign without the witnesses |
 //! | `head` | u32 log | [`super::HeadRow`] |
 //! | `entry` | u32 log, u64 index of the first entry | segment, see [`crate::core::bundle`] |
 //! | `tile` | u32 log, u64 [`TileId::end`], u8 level | [`crate::core::tree::Tile`] |
@@ -30,6 +34,18 @@ pub(super) const LOG_KIND: u8 = 0x01;
 /// First byte of the keys of halt markers in `meta`.
 pub(super) const HALT_KIND: u8 = 0x02;
 
+/// First byte of the keys of newest candidates in `meta`.
+const CANDIDATE_KIND: u8 = 0x03;
+
+/// First byte of the keys of newest cosigned notes in `meta`.
+const COSIGNED_KIND: u8 = 0x04;
+
+/// First byte of the keys of notes that are kept for ever in `meta`.
+const KEPT_KIND: u8 = 0x05;
+
+/// First byte of the keys of overrides in `meta`.
+const OVERRIDE_KIND: u8 = 0x06;
+
 /// Bytes of a log number.
 const LOG_BYTES: usize = size_of::<u32>();
 
@@ -41,6 +57,60 @@ pub(super) fn log(log: LogNumber) -> [u8; 5] {
 /// Returns the key of a log's halt marker in `meta`.
 pub(super) fn halt(log: LogNumber) -> [u8; 5] {
     kind_and_log(HALT_KIND, log)
+}
+
+/// Returns the key of a log's newest candidate in `meta`.
+pub(super) fn candidate(log: LogNumber) -> [u8; 5] {
+    kind_and_log(CANDIDATE_KIND, log)
+}
+
+/// Returns the key of a log's newest note with a quorum in `meta`.
+pub(super) fn cosigned(log: LogNumber) -> [u8; 5] {
+    kind_and_log(COSIGNED_KIND, log)
+}
+
+/// Returns the key of a note that is kept for ever in `meta`.
+pub(super) fn kept(log: LogNumber, size: u64) -> [u8; 13] {
+    kind_log_and_number(KEPT_KIND, log, size)
+}
+
+/// Returns a key that is behind all notes of a log that are kept for ever, and behind nothing else.
+pub(super) fn kept_end(log: LogNumber) -> [u8; 14] {
+    behind(kept(log, u64::MAX))
+}
+
+/// Returns the size in the key of a log's note that is kept for ever.
+pub(super) fn parse_kept(log: LogNumber, key: &[u8]) -> Option<u64> {
+    let size = key.strip_prefix(&kind_and_log(KEPT_KIND, log))?;
+    Some(u64::from_be_bytes(size.try_into().ok()?))
+}
+
+/// Returns the key of an override in `meta`.
+pub(super) fn overridden(log: LogNumber, at: u64) -> [u8; 13] {
+    kind_log_and_number(OVERRIDE_KIND, log, at)
+}
+
+/// Returns a key that is behind all overrides of a log, and behind nothing else.
+pub(super) fn overridden_end(log: LogNumber) -> [u8; 14] {
+    behind(overridden(log, u64::MAX))
+}
+
+/// Puts a kind of `meta` row before a log number and another number.
+fn kind_log_and_number(kind: u8, log: LogNumber, number: u64) -> [u8; 13] {
+    let mut key = [kind; 13];
+    if let Some(rest) = key.last_chunk_mut() {
+        *rest = log_and_number(log, number);
+    }
+    key
+}
+
+/// Returns the least key behind a key.
+fn behind(key: [u8; 13]) -> [u8; 14] {
+    let mut next = [0; 14];
+    if let Some(front) = next.first_chunk_mut() {
+        *front = key;
+    }
+    next
 }
 
 /// Puts a kind of `meta` row before a log number.

@@ -24,6 +24,7 @@
 //! - Signing: nothing in here knows a key.
 
 mod bare;
+mod checkpoint;
 mod commit;
 mod encode;
 mod engine;
@@ -41,6 +42,7 @@ mod unsigned;
 mod watermark;
 
 pub use bare::Bare;
+pub use checkpoint::{KeptNote, NotePlace};
 pub use commit::Durable;
 pub use encode::LogRows;
 pub use error::{

@@ -111,6 +111,12 @@ impl Store {
         Ok(Recovered { row, durable: Durable::new(log, head), second, edge, second_root })
     }
 
+    /// Returns the right edge that a log had at a head, if its tree has that head.
+    pub fn edge(&self, row: &LogRow, head: TreeHead) -> Result<Edge, RecoverError> {
+        let levels = self.edge_levels(row.number, head.size).map_err(|broken| broken.of(row))?;
+        edge_at(head, levels).map_err(|fault| Broken::from(fault).of(row))
+    }
+
     /// Computes the last batch again: once as it was integrated, once as it was checked.
     fn last_batch(&self, log: LogNumber, head: &HeadRow) -> Result<LastBatch, Broken> {
         self.check_nothing_beyond(log, head.head.size)?;

@@ -194,6 +194,18 @@ pub(super) fn decode_halt(bytes: &[u8]) -> Result<String, Fault> {
     String::from_utf8(fields.0.to_vec()).map_err(|_not_utf8| Fault::Content)
 }
 
+/// Returns the bytes of a kept note or of an override: u8 version (1), u64 time, the text, 8 bytes sum.
+pub(super) fn encode_text(at: UnixMillis, text: &[u8]) -> Vec<u8> {
+    with_sum([&[ROW_VERSION], at.0.to_be_bytes().as_slice(), text].concat())
+}
+
+/// Takes the bytes of a kept note or of an override.
+pub(super) fn decode_text(bytes: &[u8]) -> Result<(UnixMillis, &[u8]), Fault> {
+    let mut fields = Fields::versioned(bytes)?;
+    let at = UnixMillis(fields.number::<8>()?);
+    Ok((at, fields.0))
+}
+
 /// Encodes a length or a count.
 fn length(length: usize) -> [u8; 2] {
     u16::try_from(length).expect("a log has fewer than 2^16 keys, and each is short").to_be_bytes()

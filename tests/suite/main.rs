@@ -30,6 +30,8 @@ mod compare;
 mod config;
 mod cosignature;
 #[cfg(feature = "server")]
+mod cosigning;
+#[cfg(feature = "server")]
 mod crash;
 #[cfg(feature = "server")]
 mod demo;

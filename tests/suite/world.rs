@@ -133,6 +133,7 @@ impl World {
             limits: self.limits,
             meter: Meter::default(),
             answerer: Box::new(Answers::send),
+            witnesses: None,
             store,
         })
     }

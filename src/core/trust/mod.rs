@@ -191,6 +191,12 @@ impl TrustPolicy {
         Ok(Verified { checkpoint, log_key: signer.key.clone(), witnesses })
     }
 
+    /// Returns the policy that believes the same logs and asks for no witness.
+    #[must_use]
+    pub fn without_quorum(&self) -> Self {
+        Self { quorum: Quorum::Nobody, ..self.clone() }
+    }
+
     /// Returns whether the quorum asks for any witness at all.
     pub fn has_quorum(&self) -> bool {
         self.quorum != Quorum::Nobody

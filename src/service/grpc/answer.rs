@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Denial, Fields};
+use super::{Denial, Fields, wait::Cover};
 use crate::{
     core::{
+        checkpoint::SignedCheckpoint,
         hash::{HASH_BYTES, TreeHash},
         number::LeafIndex,
         tree::prove_inclusion,
@@ -40,9 +41,14 @@ pub(super) fn hashes(hashes: &[TreeHash]) -> Vec<Bytes> {
 
 /// Returns the message of a published checkpoint.
 pub(super) fn checkpoint(published: &Published) -> proto::Checkpoint {
-    let head = published.head();
+    of_checkpoint(&published.checkpoint)
+}
+
+/// Returns the message of a signed checkpoint.
+pub(super) fn of_checkpoint(checkpoint: &SignedCheckpoint) -> proto::Checkpoint {
+    let head = checkpoint.head();
     proto::Checkpoint {
-        note: published.checkpoint.note().clone(),
+        note: checkpoint.note().clone(),
         tree_size: head.size.get(),
         root_hash: hash(&head.root),
     }
@@ -52,20 +58,21 @@ pub(super) fn checkpoint(published: &Published) -> proto::Checkpoint {
 pub(super) fn appended(
     desk: &Desk,
     log: &Log,
-    published: &Published,
+    cover: &Cover,
     (index, duplicate): (LeafIndex, bool),
     leaf_hash: Bytes,
     answer: Answer,
 ) -> Result<proto::AppendResponse, Denial> {
-    let proof =
-        (answer == Answer::Receipt).then(|| inclusion(desk, log, published, index)).transpose()?;
+    let published = cover.published.as_deref();
+    let receipt = published.filter(|_| answer == Answer::Receipt);
+    let proof = receipt.map(|published| inclusion(desk, log, published, index)).transpose()?;
     Ok(proto::AppendResponse {
         leaf_index: index.get(),
         leaf_hash,
         duplicate,
-        checkpoint: (answer != Answer::Index).then(|| checkpoint(published)),
+        checkpoint: published.filter(|_| answer != Answer::Index).map(checkpoint),
         proof,
-        cosigned: false,
+        cosigned: cover.cosigned,
     })
 }
 

@@ -1,13 +1,13 @@
 //! `Append`: one entry, one answer.
 
 use bytes::Bytes;
-use tonic::{Request, Response};
+use tonic::{Request, Response, metadata::MetadataMap};
 
 use super::{
     Answered,
     answer::{appended, hash, parse_answer, place},
     status::{Denial, Fields},
-    wait::parse_wait,
+    wait::{Cover, Waiting},
 };
 use crate::{
     pipeline::{NewEntry, Submission},
@@ -28,7 +28,8 @@ pub(super) async fn append(
     request: Request<proto::AppendRequest>,
 ) -> Answered<proto::AppendResponse> {
     let principal = Principal::of(request.extensions());
-    answer_append(desk, request.into_inner(), principal)
+    let (metadata, _, request) = request.into_parts();
+    answer_append(desk, request, &metadata, principal)
         .await
         .map(Response::new)
         .map_err(|denial| desk.metrics.denied(denial).into())
@@ -38,11 +39,12 @@ pub(super) async fn append(
 async fn answer_append(
     desk: &Desk,
     request: proto::AppendRequest,
+    metadata: &MetadataMap,
     principal: Bytes,
 ) -> Result<proto::AppendResponse, Denial> {
     let answer = parse_answer(request.answer)?;
     let log = desk.log(&request.log)?;
-    parse_wait(request.wait, request.wait_ms)?;
+    let waiting = Waiting::parse(&log, request.wait, request.wait_ms, Some(metadata))?;
     let entry = NewEntry { bytes: compact(request.entry), key: key(request.idempotency_key) };
     let submission = Submission { entries: vec![entry], principal, atomic: false };
     let ticket = desk
@@ -55,7 +57,8 @@ async fn answer_append(
     let (outcome, leaf_hash) =
         outcome.zip(leaf_hash).expect("a submission has one outcome an entry");
     let place = place(0, *outcome)?;
-    appended(desk, &log, &receipted.published, place, hash(leaf_hash), answer)
+    let cover = Cover::of(desk, &log, &receipted, waiting).await;
+    appended(desk, &log, &cover, place, hash(leaf_hash), answer)
 }
 
 /// Detaches a small entry from the buffer that it was received in.

@@ -1,14 +1,14 @@
 //! `AppendBatch`: several entries atomically, covered by one range proof.
 
 use bytes::Bytes;
-use tonic::{Request, Response};
+use tonic::{Request, Response, metadata::MetadataMap};
 
 use super::{
     Answered,
     answer::{checkpoint, hashes, parse_answer},
     append::key,
     status::{Denial, Fields},
-    wait::parse_wait,
+    wait::{Cover, Waiting},
 };
 use crate::{
     core::{
@@ -30,7 +30,8 @@ pub(super) async fn append_batch(
     request: Request<proto::AppendBatchRequest>,
 ) -> Answered<proto::AppendBatchResponse> {
     let principal = Principal::of(request.extensions());
-    answer_batch(desk, request.into_inner(), principal)
+    let (metadata, _, request) = request.into_parts();
+    answer_batch(desk, request, &metadata, principal)
         .await
         .map(Response::new)
         .map_err(|denial| desk.metrics.denied(denial).into())
@@ -40,11 +41,12 @@ pub(super) async fn append_batch(
 async fn answer_batch(
     desk: &Desk,
     request: proto::AppendBatchRequest,
+    metadata: &MetadataMap,
     principal: Bytes,
 ) -> Result<proto::AppendBatchResponse, Denial> {
     let answer = parse_answer(request.answer)?;
     let log = desk.log(&request.log)?;
-    parse_wait(request.wait, request.wait_ms)?;
+    let waiting = Waiting::parse(&log, request.wait, request.wait_ms, Some(metadata))?;
     let (entries, fields) = parse_entries(request.entries, request.keyed_entries)?;
     let submission = Submission { entries, principal, atomic: true };
     let ticket = desk
@@ -53,32 +55,33 @@ async fn answer_batch(
         .map_err(|refusal| Denial::refused(&refusal, fields))?;
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, fields))?;
 
+    let cover = Cover::of(desk, &log, &receipted, waiting).await;
     let places = Places::of(&receipted);
     let mut response = proto::AppendBatchResponse {
         from: places.from,
         to: places.to,
         duplicates: places.duplicates,
-        checkpoint: (answer != Answer::Index).then(|| checkpoint(&receipted.published)),
+        checkpoint: cover.published.as_deref().filter(|_| answer != Answer::Index).map(checkpoint),
         range_proof: Vec::new(),
         duplicates_proof: Vec::new(),
-        cosigned: false,
+        cosigned: cover.cosigned,
     };
-    if answer != Answer::Receipt {
+    let Some(published) = cover.published.filter(|_| answer == Answer::Receipt) else {
         return Ok(response);
-    }
+    };
     let outside = places.outside;
     let new = places.to - places.from;
     let range = LeafIndex::new(places.from).zip(LeafIndex::new(places.to)).filter(|_| new > 0);
-    let size = receipted.published.head().size;
+    let size = published.head().size;
     if let Some((from, to)) = range {
-        let prover = desk.prover(&log, &receipted.published);
+        let prover = desk.prover(&log, &published);
         let proof =
             prove_range(&prover, from, to, size).map_err(|error| look::unprovable(&error))?;
         response.range_proof = hashes(&proof);
     }
     let count = outside.len();
     if count > 0 {
-        let (desk, published) = (desk.clone(), receipted.published);
+        let desk = desk.clone();
         let prove = move || {
             let prover = desk.prover(&log, &published);
             prove_batch(&prover, &outside, size).map_err(|error| look::unprovable(&error))

@@ -12,10 +12,15 @@ use tonic::{Response, Status};
 
 use super::{Answered, answer, status::Denial};
 use crate::{
-    core::number::LogNumber,
+    core::{
+        hash::TreeHash,
+        note::parse_signature_lines,
+        number::{LogNumber, TreeSize},
+        tree::TreeHead,
+    },
     pipeline::{Log, LogStatus, Published},
     proto::{self, CheckpointKind, Identity, LogKind, LogState},
-    service::{Desk, receiving::Share},
+    service::{Desk, look, receiving::Share},
     store::{self, LogRow},
 };
 
@@ -26,11 +31,17 @@ pub(super) fn get(
 ) -> Answered<proto::GetCheckpointResponse> {
     let log = desk.log(&request.log)?;
     let kind = parse_kind(request)?;
-    if kind == CheckpointKind::Cosigned {
-        return Err(Denial::no_witnesses().into());
-    }
-    let checkpoint = Some(answer::checkpoint(&log.published()));
-    Ok(Response::new(proto::GetCheckpointResponse { checkpoint, cosigned: false }))
+    let checkpoint = match kind {
+        CheckpointKind::Candidate => look::candidate(&log),
+        CheckpointKind::Cosigned => match request.covering {
+            None => look::cosigned(&log)?.checkpoint.clone(),
+            Some(index) => look::covering(desk, &log, index)?,
+        },
+        CheckpointKind::Newest | CheckpointKind::Unspecified => log.published().checkpoint.clone(),
+    };
+    let has_quorum = log.witnessed().is_some_and(|witnessed| witnessed.has_quorum(&checkpoint));
+    let checkpoint = Some(answer::of_checkpoint(&checkpoint));
+    Ok(Response::new(proto::GetCheckpointResponse { checkpoint, cosigned: has_quorum }))
 }
 
 /// Which checkpoint is meant; whoever asks for one that covers an index asks for a cosigned one.
@@ -57,8 +68,22 @@ pub(super) fn add_cosignature(
     desk: &Desk,
     request: &proto::AddCosignatureRequest,
 ) -> Answered<proto::AddCosignatureResponse> {
-    desk.log(&request.log)?;
-    Err(Denial::no_witnesses().into())
+    let log = desk.log(&request.log)?;
+    if log.witnessed().is_none() {
+        return Err(Denial::no_witnesses().into());
+    }
+    let size = TreeSize::new(request.tree_size)
+        .ok_or_else(|| Denial::field("tree_size", "no tree has more than 2^62 leaves"))?;
+    let root = TreeHash::from_slice(&request.root_hash)
+        .ok_or_else(|| Denial::field("root_hash", "a root has 32 bytes"))?;
+    let lines = parse_signature_lines(&request.signatures)
+        .map_err(|error| Denial::field("signatures", error.to_string()))?;
+    let now = desk.pipeline.clock().now();
+    let taken = log
+        .take_cosignatures(TreeHead { size, root }, &lines, now)
+        .map_err(|error| Denial::no_candidate(&error))?;
+    let accepted = u32::try_from(taken.witnesses.len()).expect("a note has 100 lines at most");
+    Ok(Response::new(proto::AddCosignatureResponse { accepted, cosigned: taken.cosigned }))
 }
 
 /// Starts a stream of checkpoints.
@@ -126,6 +151,7 @@ pub(super) fn describe(log: &Log) -> proto::Log {
         LogStatus::Open => LogState::Open,
         LogStatus::Closed => LogState::Closed,
         LogStatus::Halted => LogState::Halted,
+        LogStatus::Waiting => LogState::Waiting,
     };
     describe_row(log.row(), state, log.published().head().size.get())
 }

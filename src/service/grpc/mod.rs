@@ -12,7 +12,7 @@ mod prove;
 mod read;
 mod status;
 mod stream;
-mod wait;
+pub(super) mod wait;
 
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 

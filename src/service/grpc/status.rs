@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::OperatorError;
 use crate::{
     core::{entry::EntryError, number::LeafIndex, tile::PathError},
-    pipeline::{CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, Refusal},
+    pipeline::{CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, NoCandidate, Refusal},
     proto::AppendRefusal,
 };
 
@@ -144,6 +144,24 @@ impl Denial {
         Self::new(Code::FailedPrecondition, "NO_WITNESSES", message)
     }
 
+    /// No checkpoint of the log has a quorum yet.
+    pub fn not_cosigned() -> Self {
+        let message = "no checkpoint of this log has the quorum of its witnesses yet; come back after the delay";
+        Self::new(Code::Unavailable, "NOT_COSIGNED", message).with_retry(RESTART_RETRY)
+    }
+
+    /// No checkpoint with a quorum covers an index yet.
+    pub fn not_covered(index: u64) -> Self {
+        let message = format!("no cosigned checkpoint covers index {index} yet");
+        Self::new(Code::OutOfRange, "NOT_COVERED", message).with_field("covering")
+    }
+
+    /// Cosignatures are for a head that is no candidate.
+    pub fn no_candidate(error: &NoCandidate) -> Self {
+        let message = format!("{error}; read its newest one and cosign that");
+        Self::new(Code::NotFound, "NO_CANDIDATE", message).with_field("tree_size")
+    }
+
     /// The entry was erased; its leaf hash is still in the tree.
     pub fn erased(index: u64) -> Self {
         let message =
@@ -269,6 +287,9 @@ impl Denial {
                 Self::new(Code::Unavailable, "NO_SPACE", message).with_retry(RESTART_RETRY)
             }
             Refusal::Closed => Self::new(Code::FailedPrecondition, "CLOSED", message),
+            Refusal::Waiting | Refusal::Unshown => {
+                Self::new(Code::Unavailable, "WAITING", message).with_retry(RESTART_RETRY)
+            }
             Refusal::Halted => {
                 Self::new(Code::Unavailable, "HALTED", message).with_retry(RESTART_RETRY)
             }

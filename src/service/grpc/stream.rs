@@ -25,7 +25,7 @@ use super::{
     answer::{appended, hashes, parse_answer, place},
     append::key,
     status::{Denial, Fields},
-    wait::parse_wait,
+    wait::{Cover, Waiting},
 };
 use crate::{
     core::entry,
@@ -55,6 +55,8 @@ const GROUPS_PER_POLL_MAX: usize = 8;
 struct Header {
     log: Arc<Log>,
     answer: Answer,
+    wait: i32,
+    wait_ms: u32,
 }
 
 /// Entries that were read together.
@@ -70,9 +72,17 @@ struct Group {
 enum Submitted {
     /// They are on their way, or there are none.
     Waiting(Option<Ticket>),
+    /// They are on their way, and then a quorum is waited for.
+    Covering(Covering),
     /// All of them were refused for the same reason.
     Refused(Denial),
 }
+
+/// The answer to a group, once a quorum covers it or its time is over.
+type Covering = Pin<Box<dyn Future<Output = Covered> + Send>>;
+
+/// What became of a group, and what covers it.
+type Covered = Result<(Receipted, Cover), Failure>;
 
 /// The answers of one stream.
 pub struct Appends {
@@ -159,7 +169,18 @@ impl Appends {
         let header = self.header.as_ref().expect("entries follow the first message");
         let submission = Submission { entries, principal: self.principal.clone(), atomic: false };
         match self.desk.pipeline.submit(&header.log, submission) {
-            Ok(ticket) => Submitted::Waiting(Some(ticket)),
+            Ok(ticket) => match Waiting::parse(&header.log, header.wait, header.wait_ms, None) {
+                Ok(Waiting::Signed) | Err(_) => Submitted::Waiting(Some(ticket)),
+                // The time of a group begins when it is submitted.
+                Ok(waiting) => {
+                    let (desk, log) = (self.desk.clone(), Arc::clone(&header.log));
+                    Submitted::Covering(Box::pin(async move {
+                        let receipted = ticket.await?;
+                        let cover = Cover::of(&desk, &log, &receipted, waiting).await;
+                        Ok((receipted, cover))
+                    }))
+                }
+            },
             Err(refusal) => Submitted::Refused(Denial::refused(&refusal, Fields::Single)),
         }
     }
@@ -171,16 +192,19 @@ impl Appends {
         request: AppendStreamRequest,
     ) -> Result<Option<Result<NewEntry, Denial>>, Denial> {
         if self.header.is_none() {
-            parse_wait(request.wait, request.wait_ms)?;
-            let header =
-                Header { log: self.desk.log(&request.log)?, answer: parse_answer(request.answer)? };
+            let (wait, wait_ms) = (request.wait, request.wait_ms);
+            let log = self.desk.log(&request.log)?;
+            Waiting::parse(&log, wait, wait_ms, None)?;
+            let header = Header { log, answer: parse_answer(request.answer)?, wait, wait_ms };
             self.header = Some(header);
             if request.entry.is_empty() && request.idempotency_key.is_empty() {
                 return Ok(None);
             }
-        } else if !request.log.is_empty() || request.answer != 0 {
-            let message =
-                "log and answer belong into the first message; open a stream for each log";
+        } else if !request.log.is_empty()
+            || (request.answer, request.wait, request.wait_ms) != (0, 0, 0)
+        {
+            let message = "log, answer and wait belong into the first message; \
+                open a stream for each log";
             return Ok(Some(Err(Denial::field("log", message))));
         }
         if let Err(error) = entry::check(&request.entry) {
@@ -196,7 +220,7 @@ impl Appends {
     }
 
     /// Turns an answered group into the answers of its entries.
-    fn answer(&mut self, group: Group, receipted: Option<Result<Receipted, Failure>>) {
+    fn answer(&mut self, group: Group, receipted: Option<Covered>) {
         self.in_flight -= group.entries;
         let mut refused = group.refused.into_iter().peekable();
         let mut places = Places::new(&group.submitted, receipted);
@@ -217,20 +241,23 @@ impl Appends {
 /// Gives out the answers of the submitted entries of a group, in order.
 enum Places {
     Denied(Denial),
-    Receipted { receipted: Receipted, hashes: std::vec::IntoIter<Bytes>, next: usize },
+    Receipted { receipted: Receipted, cover: Cover, hashes: std::vec::IntoIter<Bytes>, next: usize },
 }
 
 impl Places {
-    fn new(submitted: &Submitted, receipted: Option<Result<Receipted, Failure>>) -> Self {
+    /// Begins with the first entry of a group.
+    fn new(submitted: &Submitted, receipted: Option<Covered>) -> Self {
         match (submitted, receipted) {
             (Submitted::Refused(denial), _) => Self::Denied(denial.clone()),
-            (_, Some(Ok(receipted))) => {
+            (_, Some(Ok((receipted, cover)))) => {
                 let hashes = hashes(&receipted.leaf_hashes).into_iter();
-                Self::Receipted { receipted, hashes, next: 0 }
+                Self::Receipted { receipted, cover, hashes, next: 0 }
             }
             (_, Some(Err(failure))) => Self::Denied(Denial::failed(&failure, Fields::Single)),
             // Every entry of the group was refused by itself, and nobody will ask.
-            (Submitted::Waiting(_), None) => Self::Denied(Denial::internal()),
+            (Submitted::Waiting(_) | Submitted::Covering(_), None) => {
+                Self::Denied(Denial::internal())
+            }
         }
     }
 
@@ -242,14 +269,14 @@ impl Places {
     ) -> Result<crate::proto::AppendResponse, Denial> {
         match self {
             Self::Denied(denial) => Err(denial.clone()),
-            Self::Receipted { receipted, hashes, next } => {
+            Self::Receipted { receipted, cover, hashes, next } => {
                 let outcome =
                     receipted.outcomes.get(*next).expect("a submission has one outcome an entry");
                 let leaf_hash = hashes.next().expect("a submission has one leaf hash an entry");
                 let header = header.expect("entries follow the first message");
                 *next += 1;
                 let place = place(0, *outcome)?;
-                appended(desk, &header.log, &receipted.published, place, leaf_hash, header.answer)
+                appended(desk, &header.log, cover, place, leaf_hash, header.answer)
             }
         }
     }
@@ -285,7 +312,13 @@ impl Stream for Appends {
             return Poll::Ready(this.last.take().map(Err));
         };
         let receipted = match &mut group.submitted {
-            Submitted::Waiting(Some(ticket)) => Some(ready!(Pin::new(ticket).poll(context))),
+            Submitted::Waiting(Some(ticket)) => {
+                Some(ready!(Pin::new(ticket).poll(context)).map(|receipted| {
+                    let published = Some(Arc::clone(&receipted.published));
+                    (receipted, Cover { published, cosigned: false })
+                }))
+            }
+            Submitted::Covering(covering) => Some(ready!(covering.as_mut().poll(context))),
             Submitted::Waiting(None) | Submitted::Refused(_) => None,
         };
         let group = this.waiting.pop_front().expect("the group that was looked at");

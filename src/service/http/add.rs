@@ -16,10 +16,13 @@ use tokio_stream::StreamExt as _;
 use super::{denied, text};
 use crate::{
     core::entry::{ENTRY_BYTES_MAX, EntryError},
-    pipeline::{Log, NewEntry, Outcome, Submission},
+    pipeline::{Candidate, Log, NewEntry, Outcome, Publish, Receipted, Submission},
     service::{
         Desk, Principal,
-        grpc::{Denial, Fields},
+        grpc::{
+            Denial, Fields,
+            wait::{Cover, Waiting},
+        },
     },
 };
 
@@ -28,6 +31,9 @@ const DRAIN_BYTES_MAX: usize = 4 << 20;
 
 /// How long a body that is refused is read at most.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long an entry waits for a candidate at most: as long as other appends wait for a quorum.
+const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Appends the body of a request as one entry.
 pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Response {
@@ -78,6 +84,23 @@ async fn drain(mut chunks: BodyDataStream) {
     let _elapsed = timeout(DRAIN_TIMEOUT, drained).await;
 }
 
+/// Waits until the log's /checkpoint covers what was appended, so that who reads it next finds the entry.
+///
+/// A log without witnesses is there at once. With them it moves once an interval; if it does not in the
+/// usual time, the index is the answer all the same, because the entry is in the log.
+async fn wait_for_checkpoint(desk: &Desk, log: &Log, receipted: &Receipted) {
+    let Some(witnessed) = log.witnessed() else { return };
+    if witnessed.publish() == Publish::Cosigned {
+        Cover::of(desk, log, receipted, Waiting::usual()).await;
+        return;
+    }
+    let size = receipted.published.head().size;
+    let mut candidates = witnessed.watch();
+    let covers = |newest: &Candidate| newest.checkpoint().head().size >= size;
+    let covered = candidates.wait_for(|all| all.newest().is_some_and(covers));
+    let _elapsed = desk.closing.run_until_cancelled(timeout(CANDIDATE_TIMEOUT, covered)).await;
+}
+
 /// Submits the entry and returns its index.
 async fn append(
     desk: &Desk,
@@ -92,6 +115,7 @@ async fn append(
         .submit(log, submission)
         .map_err(|refusal| Denial::refused(&refusal, Fields::Single))?;
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
+    wait_for_checkpoint(desk, log, &receipted).await;
     match receipted.outcomes.first().expect("a submission has one outcome an entry") {
         Outcome::Sequenced { index } | Outcome::Duplicate { index } => Ok(index.get()),
         Outcome::Conflict { first } => Err(Denial::conflict(0, *first, Fields::Single)),

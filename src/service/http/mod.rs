@@ -52,7 +52,7 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
     match target {
         Target::Add(log) => add::add(&desk, &log, request).await,
         Target::Resource(log, resource) => {
-            let file = tiles::serve(&desk, &log, resource).await;
+            let file = tiles::serve(&desk, &log, resource, request.uri().query()).await;
             file.map_or_else(
                 |denial| denied(&denial),
                 |file| file.answer(request.method(), request.headers()),

@@ -68,7 +68,8 @@ fn log_at(desk: &Desk, prefix: &str) -> Option<Result<Arc<Log>, Denial>> {
         return Some(desk.log(""));
     }
     let logs = desk.pipeline.logs();
-    logs.into_iter().find(|log| log.row().origin.http_prefix() == prefix).map(Ok)
+    let found = logs.into_iter().find(|log| log.row().origin.http_prefix() == prefix);
+    found.map(|log| desk.log(log.origin()))
 }
 
 fn nothing() -> Denial {

@@ -54,12 +54,23 @@ pub(super) struct File {
     share: Option<Share>,
 }
 
-/// Reads what a resource of a log holds.
-pub(super) async fn serve(desk: &Desk, log: &Log, resource: Resource) -> Result<File, Denial> {
+/// The query that asks for the newest checkpoint with a quorum.
+const COSIGNED: &str = "cosigned";
+
+/// Reads what a resource of a log holds. A query means something at a checkpoint alone.
+pub(super) async fn serve(
+    desk: &Desk,
+    log: &Log,
+    resource: Resource,
+    query: Option<&str>,
+) -> Result<File, Denial> {
     let published = log.published();
     match resource {
         Resource::Checkpoint => {
-            let bytes = published.checkpoint.note().clone();
+            let bytes = match query {
+                Some(COSIGNED) => look::cosigned(log)?.checkpoint.note().clone(),
+                _ => look::candidate(log).note().clone(),
+            };
             Ok(File { bytes, media_type: TEXT, cache: REVALIDATE, compressible: true, share: None })
         }
         Resource::Tile { level, index, width } => {

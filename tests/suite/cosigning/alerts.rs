@@ -1,0 +1,53 @@
+//! The alert rules speak of metrics that there are.
+
+use std::collections::BTreeSet;
+
+use attestree::{proto::Wait, server::config::RawConfig};
+
+use super::site::{Mode, Site, Witness};
+
+const RULES: &str = include_str!("../../../deploy/alerts.yaml");
+
+/// Returns the names of our metrics in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    text.split(word).filter(|name| name.starts_with("attestree_")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_names_metrics_that_a_server_with_witnesses_has() {
+    let a = Witness::start(&["a.example"], Mode::Honest).await;
+    let b = Witness::start(&["b.example"], Mode::Failing).await;
+    let lines = a.lines(true) + &b.lines(true);
+    let trust = format!("{lines}group g any a.example b.example\nquorum g\n");
+    // Of a quorum of any, all have to be heard.
+    b.behave(Mode::Honest);
+    let site = Site::start(&trust, RawConfig::default());
+    site.append("entry", Wait::Cosigned, 60_000).await;
+    b.behave(Mode::Failing);
+    let asked = b.requests();
+    site.append("another", Wait::Cosigned, 60_000).await;
+    while b.requests() == asked {
+        b.asked().await;
+    }
+    let expressions: Vec<&str> =
+        RULES.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    let rules = RULES.lines().filter(|line| line.trim().starts_with("- alert: ")).count();
+    assert!(rules >= 5 && expressions.len() == rules, "{rules} rules");
+    // A failure is counted after the answer has arrived.
+    loop {
+        let metrics = site.get("/metrics").await.text().await.unwrap();
+        if !metrics.contains("attestree_witness_failures_total{") {
+            continue;
+        }
+        let known = names(&metrics);
+        for expression in expressions {
+            let named = names(expression);
+            assert!(!named.is_empty(), "{expression} names none of our metrics");
+            for name in named {
+                assert!(known.contains(name), "{name} is not in /metrics");
+            }
+        }
+        return;
+    }
+}

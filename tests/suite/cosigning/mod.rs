@@ -1,0 +1,7 @@
+//! The log's side of witnessing, over real sockets: candidates, quorums, and the guard before the first
+//! signature.
+
+mod alerts;
+mod guard;
+mod quorum;
+mod site;
