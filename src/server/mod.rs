@@ -19,6 +19,7 @@ pub mod clock;
 mod close;
 pub mod config;
 pub mod cpu;
+pub mod dev;
 mod drop_unsigned;
 pub mod echo;
 mod files;

@@ -1,0 +1,278 @@
+//! A log and three witnesses in one process, for development and for trying things out.
+//!
+//! ```text
+//! DIR/                 0700
+//!   log/               the log's directory, with log.watermark beside it
+//!   witness-1/ ...     the witnesses' directories, each with its watermark beside it
+//!   trust.policy       keys, addresses, and the quorum of 2 of 3
+//! ```
+//!
+//! One process, so that nothing is left running when it ends. All four share a disk and an operator:
+//! this shows how witnesses work, and is not what they are for.
+
+use core::net::SocketAddr;
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+
+use super::{
+    Init, Running, Stopped, config::RawConfig, files, init, random::Random, start, telemetry, witness,
+};
+use crate::{
+    core::{
+        note::{KeyName, VerifierKey},
+        number::LogNumber,
+        origin::Origin,
+        trust::TrustPolicy,
+    },
+    store::{LogIdentity, Store, StoreConfig},
+};
+
+/// The witnesses, by the names that the trust file gives them.
+const WITNESSES: [&str; 3] = ["witness-1", "witness-2", "witness-3"];
+
+/// How many of them have to cosign.
+const QUORUM: usize = 2;
+
+/// What the quorum is called in the trust file.
+const GROUP: &str = "two-of-three";
+
+/// An address of this machine whose port the system chooses.
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Directory of everything; made if it does not exist.
+    pub data: PathBuf,
+    /// The log's origin, the first time.
+    pub origin: Origin,
+    /// The log's address; that of the last time, or a free port.
+    pub listen: Option<String>,
+}
+
+/// A log and its witnesses at work.
+pub struct Dev {
+    log: Running,
+    vkey: VerifierKey,
+    witnesses: Vec<witness::Running>,
+    trust: PathBuf,
+}
+
+/// Starts the witnesses and then the log, which hears them before it signs.
+pub fn begin(config: &Config) -> anyhow::Result<Dev> {
+    files::create_private_dir(&config.data)?;
+    let mut random = Random::from_system().context("ask the system for randomness")?;
+    let data = config.data.join("log");
+    let vkey = match existing_key(&data)? {
+        Some(vkey) => vkey,
+        None => init(new_log(&data, &config.origin), &mut random)?,
+    };
+    let trust = config.data.join("trust.policy");
+    let last = Addresses::of_last_time(&trust);
+
+    let mut witnesses = Vec::with_capacity(WITNESSES.len());
+    for (name, listen) in WITNESSES.into_iter().zip(last.witnesses) {
+        let begun = begin_witness(&config.data.join(name), name, &vkey, listen, &mut random);
+        witnesses.push(begun.or_else(|error| Err(stop_all(&mut witnesses, error)))?);
+    }
+    let log = write_policy(&trust, &vkey, last.log, &witnesses)
+        .and_then(|()| begin_log(data, &trust, config.listen.clone(), last.log));
+    let log = log.or_else(|error| Err(stop_all(&mut witnesses, error)))?;
+    let dev = Dev { log, vkey, witnesses, trust };
+    write_policy(&dev.trust, &dev.vkey, Some(dev.log.address()), &dev.witnesses)?;
+    Ok(dev)
+}
+
+/// Stops what runs already; returns the reason.
+fn stop_all(witnesses: &mut Vec<witness::Running>, error: anyhow::Error) -> anyhow::Error {
+    for witness in witnesses.drain(..) {
+        // What it cosigned is on the disk; the reason that is told is the one that came first.
+        let _clean = witness.stop();
+    }
+    error
+}
+
+/// Returns what makes the log.
+fn new_log(data: &Path, origin: &Origin) -> Init {
+    Init {
+        data: data.to_owned(),
+        watermark: None,
+        origin: origin.clone(),
+        identity: LogIdentity::None,
+        key: None,
+    }
+}
+
+/// Returns the key of the log that a directory holds; none if it holds none.
+fn existing_key(data: &Path) -> anyhow::Result<Option<VerifierKey>> {
+    let database = files::database(data);
+    if !database.join("CURRENT").exists() {
+        return Ok(None);
+    }
+    let logs = Store::open_read_only(&database, &StoreConfig::default())?.logs()?;
+    let key = logs.first().map(|row| files::read_key(data, row.number));
+    Ok(key.transpose()?.map(|key| key.verifier_key().clone()))
+}
+
+/// Makes a witness unless there is one, and starts it.
+fn begin_witness(
+    data: &Path,
+    name: &str,
+    log: &VerifierKey,
+    listen: Option<SocketAddr>,
+    random: &mut Random,
+) -> anyhow::Result<witness::Running> {
+    if !data.join("journal").exists() {
+        let name = KeyName::parse(&format!("{}/{name}", log.name().as_str()))
+            .context("name the witness after the log")?;
+        witness::init(witness::Init { data: data.to_owned(), watermark: None, name }, random)?;
+    }
+    let config = witness::RawConfig {
+        data: Some(data.to_owned()),
+        listen: Some(free(listen)),
+        log: Some(vec![log.to_string()]),
+        worker_threads: Some(1),
+        ..witness::RawConfig::default()
+    };
+    witness::start(config.parse()?).with_context(|| format!("start {name}"))
+}
+
+/// Starts the log.
+fn begin_log(
+    data: PathBuf,
+    trust: &Path,
+    listen: Option<String>,
+    last: Option<SocketAddr>,
+) -> anyhow::Result<Running> {
+    let config = RawConfig {
+        data: Some(data),
+        listen: Some(listen.unwrap_or_else(|| free(last))),
+        trust: Some(trust.to_owned()),
+        // A developer's machine may be nearly full; a full disk stops the log and loses nothing.
+        free_bytes_min: Some(0),
+        log_level: Some("warn".to_owned()),
+        ..RawConfig::default()
+    };
+    let config = config.parse()?;
+    telemetry::start(config.telemetry);
+    start(config).context("start the log")
+}
+
+/// Returns an address if nobody listens there, and one with any port otherwise.
+fn free(address: Option<SocketAddr>) -> String {
+    let free = address.filter(|address| TcpListener::bind(address).is_ok());
+    free.map_or_else(|| ANY_PORT.to_owned(), |address| address.to_string())
+}
+
+/// Where log and witnesses were reached the last time.
+#[derive(Debug, Default)]
+struct Addresses {
+    log: Option<SocketAddr>,
+    witnesses: [Option<SocketAddr>; WITNESSES.len()],
+}
+
+impl Addresses {
+    /// Reads them from the trust file; what does not stand there is chosen again.
+    fn of_last_time(trust: &Path) -> Self {
+        let text = fs::read_to_string(trust).unwrap_or_default();
+        let Ok(policy) = TrustPolicy::parse(&text) else { return Self::default() };
+        let address =
+            |url: &Option<String>| url.as_deref()?.strip_prefix("http://")?.parse().ok();
+        Self {
+            log: policy.logs().first().and_then(|log| address(&log.url)),
+            witnesses: WITNESSES.map(|name| {
+                let witness = policy.witnesses().iter().find(|witness| witness.name == name);
+                address(&witness?.url)
+            }),
+        }
+    }
+}
+
+/// Writes the trust file in one step.
+fn write_policy(
+    path: &Path,
+    log: &VerifierKey,
+    address: Option<SocketAddr>,
+    witnesses: &[witness::Running],
+) -> anyhow::Result<()> {
+    let url = address.map_or_else(String::new, |address| format!(" http://{address}"));
+    let mut text = format!("# Made by `attestree dev` at each start.\nlog {log}{url}\n");
+    for (name, witness) in WITNESSES.iter().zip(witnesses) {
+        let vkey = witness.witness().key().verifier_key();
+        text.push_str(&format!("witness {name} {vkey} http://{}\n", witness.address()));
+    }
+    text.push_str(&format!("group {GROUP} {QUORUM} {}\nquorum {GROUP}\n", WITNESSES.join(" ")));
+    let aside = path.with_extension("policy.new");
+    fs::write(&aside, text)
+        .and_then(|()| fs::rename(&aside, path))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+impl Dev {
+    /// Returns the log's address.
+    pub fn address(&self) -> SocketAddr {
+        self.log.address()
+    }
+
+    /// Returns the log's key.
+    pub fn vkey(&self) -> &VerifierKey {
+        &self.vkey
+    }
+
+    /// Returns name, key and address of each witness.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&'static str, &VerifierKey, SocketAddr)> {
+        WITNESSES.into_iter().zip(&self.witnesses).map(|(name, witness)| {
+            (name, witness.witness().key().verifier_key(), witness.address())
+        })
+    }
+
+    /// Returns the trust file.
+    pub fn trust(&self) -> &Path {
+        &self.trust
+    }
+
+    /// Waits for SIGTERM, SIGINT or a failed write of one of them.
+    pub fn wait(&self) -> anyhow::Result<()> {
+        let runtime =
+            Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+            let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+            let mut failures = JoinSet::new();
+            let fatal = self.witnesses.iter().map(|witness| witness.witness().fatal());
+            for mut fatal in fatal.chain([self.log.pipeline().fatal()]) {
+                // Either it failed, or who would say so is gone.
+                failures.spawn(async move { fatal.wait_for(|fatal| *fatal).await.is_ok() });
+            }
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = failures.join_next() => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Stops the log, then the witnesses; each finishes what it was asked.
+    pub fn stop(self) -> anyhow::Result<()> {
+        let log = self.log.stop();
+        let mut clean = true;
+        for witness in self.witnesses {
+            clean &= witness.stop();
+        }
+        if log == Stopped::Clean && clean {
+            return Ok(());
+        }
+        bail!("a write failed or its result is not known; start again, and it takes up what the disk holds")
+    }
+}
