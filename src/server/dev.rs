@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -30,7 +30,6 @@ use super::{
 use crate::{
     core::{
         note::{KeyName, VerifierKey},
-        number::LogNumber,
         origin::Origin,
         trust::TrustPolicy,
     },
@@ -80,26 +79,16 @@ pub fn begin(config: &Config) -> anyhow::Result<Dev> {
     let trust = config.data.join("trust.policy");
     let last = Addresses::of_last_time(&trust);
 
+    // Should one of them not start, the others are dropped with the error: what they promised is on disk.
     let mut witnesses = Vec::with_capacity(WITNESSES.len());
     for (name, listen) in WITNESSES.into_iter().zip(last.witnesses) {
-        let begun = begin_witness(&config.data.join(name), name, &vkey, listen, &mut random);
-        witnesses.push(begun.or_else(|error| Err(stop_all(&mut witnesses, error)))?);
+        let data = config.data.join(name);
+        witnesses.push(begin_witness(&data, name, &vkey, listen, &mut random)?);
     }
-    let log = write_policy(&trust, &vkey, last.log, &witnesses)
-        .and_then(|()| begin_log(data, &trust, config.listen.clone(), last.log));
-    let log = log.or_else(|error| Err(stop_all(&mut witnesses, error)))?;
-    let dev = Dev { log, vkey, witnesses, trust };
-    write_policy(&dev.trust, &dev.vkey, Some(dev.log.address()), &dev.witnesses)?;
-    Ok(dev)
-}
-
-/// Stops what runs already; returns the reason.
-fn stop_all(witnesses: &mut Vec<witness::Running>, error: anyhow::Error) -> anyhow::Error {
-    for witness in witnesses.drain(..) {
-        // What it cosigned is on the disk; the reason that is told is the one that came first.
-        let _clean = witness.stop();
-    }
-    error
+    write_policy(&trust, &vkey, last.log, &witnesses)?;
+    let log = begin_log(data, &trust, config.listen.clone(), last.log)?;
+    write_policy(&trust, &vkey, Some(log.address()), &witnesses)?;
+    Ok(Dev { log, vkey, witnesses, trust })
 }
 
 /// Returns what makes the log.
