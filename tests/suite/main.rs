@@ -32,6 +32,8 @@ mod crash;
 #[cfg(feature = "server")]
 mod demo;
 mod descriptors;
+#[cfg(feature = "server")]
+mod dev;
 mod evidence;
 #[cfg(feature = "server")]
 mod fsck;
