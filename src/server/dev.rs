@@ -195,12 +195,16 @@ fn write_policy(
     witnesses: &[witness::Running],
 ) -> anyhow::Result<()> {
     let url = address.map_or_else(String::new, |address| format!(" http://{address}"));
-    let mut text = format!("# Made by `attestree dev` at each start.\nlog {log}{url}\n");
-    for (name, witness) in WITNESSES.iter().zip(witnesses) {
+    let lines = WITNESSES.iter().zip(witnesses).map(|(name, witness)| {
         let vkey = witness.witness().key().verifier_key();
-        text.push_str(&format!("witness {name} {vkey} http://{}\n", witness.address()));
-    }
-    text.push_str(&format!("group {GROUP} {QUORUM} {}\nquorum {GROUP}\n", WITNESSES.join(" ")));
+        format!("witness {name} {vkey} http://{}\n", witness.address())
+    });
+    let lines: String = lines.collect();
+    let names = WITNESSES.join(" ");
+    let text = format!(
+        "# Made by `attestree dev` at each start.\nlog {log}{url}\n{lines}group {GROUP} {QUORUM} {names}\n\
+         quorum {GROUP}\n"
+    );
     let aside = path.with_extension("policy.new");
     fs::write(&aside, text)
         .and_then(|()| fs::rename(&aside, path))
