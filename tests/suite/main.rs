@@ -56,6 +56,8 @@ mod http_tiles;
 mod interop;
 mod key;
 #[cfg(feature = "server")]
+mod lies;
+#[cfg(feature = "server")]
 mod load;
 mod note;
 mod origin;
