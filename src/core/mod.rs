@@ -15,6 +15,7 @@ pub mod note;
 pub mod number;
 pub mod origin;
 pub mod receipt;
+pub mod record;
 pub mod tile;
 pub mod tree;
 pub mod trust;

@@ -9,6 +9,9 @@ pub mod architecture {}
 #[doc = include_str!("formats.md")]
 pub mod formats {}
 
+#[doc = include_str!("records.md")]
+pub mod records {}
+
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 

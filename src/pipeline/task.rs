@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -41,6 +41,8 @@ pub struct Pipeline {
 struct Shared {
     store: Store,
     watermark: Arc<Watermark>,
+    /// When the watermark was last made durable, in milliseconds of the monotonic clock.
+    watermark_synced: Arc<AtomicU64>,
     reader: TileReader,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -87,6 +89,7 @@ impl Pipeline {
         let (logs, opened) = open_logs(&store, &watermark, keys, clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
+        let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
 
         let (events, event_queue) = mpsc::channel();
         let (orders, order_queue) = mpsc::channel();
@@ -119,7 +122,12 @@ impl Pipeline {
             spawn("committer", &fatal_sender, move || committer.run())?,
             spawn("watermark", &fatal_sender, {
                 let fatal = fatal_sender.clone();
-                move || sync_watermark(&marks, &ticks, &fatal)
+                let (clock, synced) = (Arc::clone(&clock), Arc::clone(&watermark_synced));
+                move || {
+                    sync_watermark(&marks, &ticks, &fatal, || {
+                        synced.store(millis(clock.monotonic()), Ordering::Release);
+                    });
+                }
             })?,
         ];
         for log in opened {
@@ -128,6 +136,7 @@ impl Pipeline {
         let shared = Shared {
             store,
             watermark,
+            watermark_synced,
             reader,
             clock,
             limits,
@@ -228,6 +237,13 @@ impl Pipeline {
     /// Returns the entries and bytes that are admitted and not yet answered.
     pub fn waiting(&self) -> (u64, u64) {
         (self.shared.pool.entries(), self.shared.pool.bytes())
+    }
+
+    /// Returns how long ago the watermark was last made durable: half a second, while all is well.
+    pub fn watermark_age(&self) -> core::time::Duration {
+        let synced = self.shared.watermark_synced.load(Ordering::Acquire);
+        let now = millis(self.shared.clock.monotonic());
+        core::time::Duration::from_millis(now.saturating_sub(synced))
     }
 
     /// Takes note of the free bytes of the data directory's file system.
@@ -361,8 +377,13 @@ impl Drop for PanicGuard {
     }
 }
 
-/// Makes the watermark durable now and then, until the sender of `ticks` is gone.
-fn sync_watermark(watermark: &Watermark, ticks: &mpsc::Receiver<()>, fatal: &watch::Sender<bool>) {
+/// Makes the watermark durable now and then, until the sender of `ticks` is gone; tells `synced` each time.
+fn sync_watermark(
+    watermark: &Watermark,
+    ticks: &mpsc::Receiver<()>,
+    fatal: &watch::Sender<bool>,
+    synced: impl Fn(),
+) {
     let every = core::time::Duration::from_millis(WATERMARK_SYNC_MILLIS);
     while ticks.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
         if let Err(error) = watermark.sync() {
@@ -371,5 +392,11 @@ fn sync_watermark(watermark: &Watermark, ticks: &mpsc::Receiver<()>, fatal: &wat
             fatal.send_replace(true);
             return;
         }
+        synced();
     }
+}
+
+/// Counts milliseconds.
+fn millis(duration: core::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).expect("2^64 milliseconds are 584 million years")
 }

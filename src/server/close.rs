@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-use super::files;
-use crate::store::{LogState, Store, StoreConfig, Watermark};
+use super::directory::Directory;
+use crate::store::{LogState, Watermark};
 
 /// Closes a log: it takes no entry ever again. The server must be stopped.
 ///
@@ -14,20 +14,13 @@ use crate::store::{LogState, Store, StoreConfig, Watermark};
 /// the server from starting. If the watermark file is lost, it is made afresh as soon as no open
 /// log has entries: only then is there nothing left that it would have to guard.
 pub fn close(data: &Path, watermark: Option<&Path>, origin: &str) -> anyhow::Result<()> {
-    let store = Store::open(&files::database(data), &StoreConfig::default())?;
-    let mut logs = store.logs()?;
-    let Some(row) = logs.iter_mut().find(|log| log.origin.as_str() == origin) else {
-        bail!("no log has the origin {origin:?}");
-    };
-    store.set_log_state(row.number, LogState::Closed)?;
-    row.state = LogState::Closed;
-
-    let default = files::watermark(data);
-    let watermark = watermark.unwrap_or(&default);
+    let directory = Directory::open(data, watermark)?;
+    let Directory { ref store, ref watermark } = directory;
+    store.set_log_state(directory.log(origin)?.number, LogState::Closed)?;
     if watermark.exists() {
         return Ok(());
     }
-    for log in logs.iter().filter(|log| log.state == LogState::Open) {
+    for log in store.logs()?.iter().filter(|log| log.state == LogState::Open) {
         let head = store.head(log.number)?;
         if head.is_some_and(|row| row.head.size.get() > 0) {
             return Ok(());

@@ -20,6 +20,7 @@ mod close;
 pub mod config;
 pub mod cpu;
 pub mod dev;
+mod directory;
 mod drop_unsigned;
 pub mod echo;
 mod files;

@@ -3,6 +3,8 @@
 //! The write path counts for itself ([`Meter`]); this adds what only the services see, and reads
 //! the gauges when somebody asks.
 
+use core::sync::atomic::AtomicU64;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -35,6 +37,7 @@ pub struct Metrics {
     pool_entries: Gauge,
     pool_bytes: Gauge,
     connections: Gauge,
+    watermark_age: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -51,6 +54,7 @@ impl Metrics {
             pool_entries: Gauge::default(),
             pool_bytes: Gauge::default(),
             connections: Gauge::default(),
+            watermark_age: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -91,6 +95,12 @@ impl Metrics {
             self.pool_bytes.clone(),
         );
         registry.register("attestree_connections", "Open connections", self.connections.clone());
+        registry.register_with_unit(
+            "attestree_watermark_age",
+            "Time since the watermark was last made durable; half a second while all is well",
+            Unit::Seconds,
+            self.watermark_age.clone(),
+        );
     }
 
     /// Counts a refusal and passes it on.
@@ -126,6 +136,7 @@ impl Metrics {
         let (entries, bytes) = pipeline.waiting();
         self.pool_entries.set(gauge(entries));
         self.pool_bytes.set(gauge(bytes));
+        self.watermark_age.set(pipeline.watermark_age().as_secs_f64());
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry).expect("writing to a string does not fail");
         encoded

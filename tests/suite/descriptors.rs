@@ -2,7 +2,7 @@
 //!
 //! `proto/attestree.v1.binpb` is the descriptor set that clients were built against. A change of
 //! `proto/` that would make an old client misread a message is refused; additions are written into it
-//! by `ATTESTREE_WRITE_DESCRIPTORS=1 cargo test --release descriptors`.
+//! by `ATTESTREE_REGENERATE=1 cargo test --release --test suite descriptors`.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -12,6 +12,8 @@ use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet,
     MethodDescriptorProto,
 };
+
+use crate::vector;
 
 /// Every message, enum and method of our package, by full name.
 #[derive(Default)]
@@ -188,15 +190,9 @@ fn bare(mut set: FileDescriptorSet) -> FileDescriptorSet {
 fn the_protocol_did_not_break() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/attestree.v1.binpb");
     let built = bare(built());
-    if option_env!("ATTESTREE_WRITE_DESCRIPTORS").is_some() {
-        fs::write(&path, built.encode_to_vec()).unwrap();
-    }
     let committed = FileDescriptorSet::decode(fs::read(&path).unwrap().as_slice()).unwrap();
     assert_eq!(breaks(&committed, &built), Vec::<String>::new());
-    assert!(
-        committed == built,
-        "proto/ has grown; write it down: ATTESTREE_WRITE_DESCRIPTORS=1 cargo test --release descriptors"
-    );
+    vector::compare(&path, &built.encode_to_vec());
 }
 
 #[test]

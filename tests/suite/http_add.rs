@@ -131,6 +131,10 @@ async fn metrics_tell_what_happened() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
+    let age =
+        metrics.lines().find_map(|line| line.strip_prefix("attestree_watermark_age_seconds "));
+    let age: f64 = age.expect("the watermark's age is told").parse().unwrap();
+    assert!(age >= 0.0 && age.is_finite(), "{age}");
     assert!(metrics.ends_with("# EOF\n"));
 }
 

@@ -68,6 +68,7 @@ mod published;
 #[path = "../support/random.rs"]
 mod random;
 mod receipt;
+mod record;
 #[cfg(feature = "server")]
 mod recovery;
 #[cfg(feature = "server")]
@@ -90,6 +91,7 @@ mod tls;
 mod told;
 mod tree;
 mod trust;
+mod vector;
 #[cfg(feature = "server")]
 mod watermark;
 mod witness_rules;

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use attestree::proto;
+
 use super::{
     audit::check_logs,
     client::Client,
@@ -174,6 +176,51 @@ fn a_lost_disk_does_not_become_an_empty_log() {
     assert_eq!(again.status.code(), Some(1), "an origin that was signed is not made anew");
     let reason = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(reason.contains("watermark"), "the reason speaks of the watermark: {reason}");
+}
+
+#[test]
+fn a_lost_watermark_is_given_up_by_closing_every_log_with_entries() {
+    let random = &mut Random::seeded("lost watermark");
+    let lived = Lived::new(random);
+    let close = |origin: &str| {
+        let data = lived.site.data();
+        lived.site.run(&["close", "--data", data.to_str().unwrap(), "--log", origin])
+    };
+    fs::remove_file(lived.site.watermark()).unwrap();
+    lived.assert_refused(&["watermark", "put it back"]);
+    let wrong = close("crash.example/none");
+    assert_eq!(wrong.status.code(), Some(1), "there is no such log");
+    let reason = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(reason.contains(PLAIN) && reason.contains(HASHED), "the logs are named: {reason}");
+
+    // As long as an open log has entries, nothing may stand in for the lost file.
+    assert!(close(PLAIN).status.success(), "a log of a stopped server can be closed");
+    assert!(!lived.site.watermark().exists(), "{HASHED} is still guarded by the file that is lost");
+    lived.assert_refused(&["watermark", "put it back"]);
+    assert!(close(HASHED).status.success(), "a log of a stopped server can be closed");
+    assert!(lived.site.watermark().exists(), "nothing is left to guard");
+
+    // A log under another origin goes on; the old ones are never signed again.
+    let new = lived.site.init("crash.example/new", false);
+    let book = Book::new(std::slice::from_ref(&new));
+    let mut server = lived.site.serve();
+    runtime().block_on(async {
+        let mut client = Client::connect(&server.url(), &book).await.unwrap();
+        client.append(&new.origin, b"first".to_vec(), Vec::new()).await.unwrap();
+        let mut client = Client::connect(&server.url(), &lived.book).await.unwrap();
+        for origin in [PLAIN, HASHED] {
+            let late = client.append(origin, b"late".to_vec(), Vec::new()).await;
+            late.expect_err("a log without its watermark takes nothing");
+            let request =
+                proto::GetCheckpointRequest { log: origin.to_owned(), ..Default::default() };
+            let signed = client.grpc.get_checkpoint(request).await;
+            signed.expect_err("a log without its watermark is not signed");
+        }
+    });
+    assert!(server.stop().success(), "the server ends in order: {}", server.stderr());
+    runtime().block_on(check_logs(&lived.site.serve().url(), &book.ledger(), random));
+    let again = lived.site.run(&lived.site.init_arguments(PLAIN, false));
+    assert_eq!(again.status.code(), Some(1), "a closed log's origin is not used again");
 }
 
 /// Asserts that a copy of a killed server's directory is refused once its WAL is damaged.

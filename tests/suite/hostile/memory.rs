@@ -108,14 +108,13 @@ async fn ten_times_the_load_is_refused_not_kept() {
                 let request = proto::AppendBatchRequest { entries, ..Default::default() };
                 match client.append_batch(request).await {
                     Ok(answer) => taken.push((answer.into_inner(), entry)),
-                    // On a machine that is busy with other tests the deadline may come first.
-                    Err(status) => {
-                        let refused = matches!(
-                            status.code(),
-                            Code::ResourceExhausted | Code::DeadlineExceeded
-                        );
-                        assert!(refused, "{status:?}");
+                    Err(status) if status.code() == Code::DeadlineExceeded => {
+                        // The one deadline of the server: a message has to arrive within 30 s. All of
+                        // this test is two seconds of CPU, and takes 16 s beside twelve busy processes
+                        // on one core; beside more of them, a batch of 8 MB does not arrive in time.
+                        assert!(status.message().contains("did not arrive in time"), "{status:?}");
                     }
+                    Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
                 }
             }
             taken

@@ -2,8 +2,7 @@
 //!
 //! A probe stands in the code that makes it, with the answer that is expected, and as a file under
 //! `tests/vectors/note/`, for readers and for other implementations. Each run compares the two and
-//! refuses files that nothing uses. `cargo test --release --test suite -- --ignored regenerate_note_probes`
-//! writes the files again; a change in them is a change of format or of message.
+//! refuses files that nothing uses; see [`crate::vector`] for how they are written again.
 
 use std::{
     collections::BTreeSet,
@@ -12,6 +11,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
+
+use super::vector::{compare, is_regenerated};
 
 mod checkpoint;
 pub(crate) mod key;
@@ -49,6 +50,10 @@ impl Probe {
         self.input[key].as_str().unwrap()
     }
 
+    fn path(&self, folder: &str) -> PathBuf {
+        path(folder).join(self.name).with_extension("json")
+    }
+
     fn file(&self) -> String {
         let value =
             json!({ "desc": self.desc, "input": self.input, "want_error": self.want_error });
@@ -58,41 +63,22 @@ impl Probe {
 
 /// Runs every probe and compares it with its file.
 pub(crate) fn check(folder: &str, probes: &[Probe], run: impl Fn(&Probe) -> Option<String>) {
+    if is_regenerated() {
+        fs::remove_dir_all(path(folder)).unwrap();
+        fs::create_dir_all(path(folder)).unwrap();
+        probes.iter().for_each(|probe| fs::write(probe.path(folder), probe.file()).unwrap());
+    }
     let mut files: BTreeSet<PathBuf> =
         fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     for probe in probes {
         assert_eq!(run(probe), probe.want_error, "{folder}/{}: {}", probe.name, probe.desc);
-        let file = path(folder).join(probe.name).with_extension("json");
-        assert_eq!(fs::read_to_string(&file).unwrap(), probe.file(), "{}", file.display());
+        let file = probe.path(folder);
+        compare(&file, probe.file().as_bytes());
         assert!(files.remove(&file), "{}/{} is there twice", folder, probe.name);
     }
     assert!(files.is_empty(), "no probe uses {files:?}");
 }
 
-/// Writes every probe to its file and removes the others.
-pub(crate) fn write(folder: &str, probes: &[Probe]) {
-    let path = path(folder);
-    if path.exists() {
-        fs::remove_dir_all(&path).unwrap();
-    }
-    fs::create_dir_all(&path).unwrap();
-    for probe in probes {
-        fs::write(path.join(probe.name).with_extension("json"), probe.file()).unwrap();
-    }
-}
-
 fn path(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/note").join(folder)
-}
-
-#[test]
-#[ignore = "writes tests/vectors/note"]
-fn regenerate_note_probes() {
-    write("signed-note", &note::probes());
-    write("vkey", &key::probes());
-    write("checkpoint", &checkpoint::probes());
-    write("policy", &policy::probes());
-    write("receipt", &receipt::probes());
-    write("tile-path", &tile_path::probes());
-    write("origin", &origin::probes());
 }

@@ -1,8 +1,6 @@
 //! Published vectors of RFC 6962 trees, and our own vectors for every format of the tree.
 //!
-//! The files in `tests/vectors/tree` are written by these tests when `ATTESTREE_REGENERATE` is set
-//! and compared with what is generated on each run; a difference is a change of a format. The
-//! verdicts in them follow from how each probe was made, never from our verifiers.
+//! The verdicts in `tests/vectors/tree` follow from how each probe was made, never from our verifiers.
 
 use std::path::PathBuf;
 
@@ -16,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::world::*;
+use crate::vector::compare;
 
 /// Takes a hash written in hexadecimal.
 fn hex(text: &str) -> TreeHash {
@@ -143,24 +142,12 @@ fn path_of(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/tree").join(name)
 }
 
-/// Compares a vector with what was generated, or writes it.
-fn compare(name: &str, generated: &[u8]) {
-    #[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
-    let regenerate = std::env::var_os("ATTESTREE_REGENERATE").is_some();
-    let path = path_of(name);
-    if regenerate {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, generated).unwrap();
-    }
-    assert!(std::fs::read(&path).unwrap() == generated, "{name} differs: a format has changed");
-}
-
 /// Compares a file of probes with what was generated, and returns what the file holds.
 fn compare_probes<P: Serialize + DeserializeOwned>(name: &str, generated: &[P]) -> Vec<P> {
     assert!(!generated.is_empty());
     let mut text = serde_json::to_string_pretty(generated).unwrap();
     text.push('\n');
-    compare(name, text.as_bytes());
+    compare(&path_of(name), text.as_bytes());
     serde_json::from_slice(&std::fs::read(path_of(name)).unwrap()).unwrap()
 }
 
@@ -456,7 +443,7 @@ fn the_encoding_of_a_tile() {
     let integration = Edge::empty().append(&leaves(256));
     let [(id, tile)] = integration.tiles.as_slice() else { panic!("256 leaves fill one tile") };
     assert_eq!(*id, TileId { level: 0, index: 0 });
-    compare("tile.bin", &tile.encode());
+    compare(&path_of("tile.bin"), &tile.encode());
 
     let stored = Tile::decode(&std::fs::read(path_of("tile.bin")).unwrap()).unwrap();
     assert!(stored.check());
@@ -472,7 +459,7 @@ fn the_encoding_of_a_segment() {
     bytes.extend([0, 0]);
     bytes.extend(erased.as_bytes());
     encode_entry(&mut bytes, b"leaf 3");
-    compare("segment.bin", &bytes);
+    compare(&path_of("segment.bin"), &bytes);
 
     let stored = std::fs::read(path_of("segment.bin")).unwrap();
     let entries: Vec<_> = decode(&stored).collect::<Result<_, _>>().unwrap();
