@@ -29,8 +29,12 @@ mod prove;
 mod receipt;
 mod remote;
 #[cfg(feature = "server")]
+mod restore_tail;
+#[cfg(feature = "server")]
 mod serve;
 mod verify;
+#[cfg(feature = "server")]
+mod witness;
 
 use std::ffi::OsString;
 
@@ -77,6 +81,9 @@ enum Verb {
     /// Serve the logs of a data directory
     #[cfg(feature = "server")]
     Serve(Box<serve::Args>),
+    /// Watch logs as a witness: cosign what only grows, and never forget
+    #[cfg(feature = "server")]
+    Witness(Box<witness::Args>),
     /// Append entries and verify the proofs that come back
     Append(append::Args),
     /// Print the newest signed checkpoint
@@ -106,6 +113,9 @@ enum Verb {
     /// Remove the one batch whose check failed, after an operator looked into why
     #[cfg(feature = "server")]
     DropUnsigned(serve::DropUnsignedArgs),
+    /// Bring a restored backup up to what was signed, from a copy of the tiles
+    #[cfg(feature = "server")]
+    RestoreTail(restore_tail::Args),
     /// Measure a server: entries a second and time to receipt
     #[cfg(feature = "server")]
     Load(load::Args),
@@ -128,7 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(refusal) => return exit::usage(&refusal),
     };
     let output = Output::new(cli.json);
-    match dispatch(cli.verb, &cli.remote, output) {
+    match dispatch(cli.verb, &cli.remote.resolved(), output) {
         Ok(()) => Exit::Done,
         Err(error) => exit::report(&error),
     }
@@ -141,6 +151,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Init(args) => init::run(args, output),
         #[cfg(feature = "server")]
         Verb::Serve(args) => serve::run(*args),
+        #[cfg(feature = "server")]
+        Verb::Witness(args) => witness::run(*args, output),
         Verb::Append(args) => append::run(args, remote, output),
         Verb::Checkpoint(args) => checkpoint::run(&args, remote, output),
         Verb::Entry(args) => entry::run(&args, remote, output),
@@ -157,6 +169,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Close(args) => serve::close(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::DropUnsigned(args) => serve::drop_unsigned(&args, remote, output),
+        #[cfg(feature = "server")]
+        Verb::RestoreTail(args) => restore_tail::run(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::Load(args) => load::run(&args, remote, output),
         #[cfg(feature = "server")]

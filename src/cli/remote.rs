@@ -28,7 +28,19 @@ pub(super) struct Remote {
     )]
     pub(super) server: String,
     /// Origin of the log, where the server has several [default: its first]
-    #[arg(long, global = true, env = "ATTESTREE_LOG", value_name = "ORIGIN", value_parser = origin)]
+    // As text, because `witness serve` has an option of the same name that says more, and clap keeps
+    // both in one place.
+    #[arg(
+        id = "log",
+        long = "log",
+        global = true,
+        env = "ATTESTREE_LOG",
+        value_name = "ORIGIN",
+        value_parser = origin_text
+    )]
+    log_text: Option<String>,
+    /// The same, parsed by [`Remote::resolved`].
+    #[arg(skip)]
     pub(super) log: Option<Origin>,
     /// Trust policy (c2sp.org/tlog-policy) with the log's key and its witnesses
     ///
@@ -52,7 +64,18 @@ pub(super) fn origin(text: &str) -> Result<Origin, crate::core::origin::OriginEr
     Origin::parse(text)
 }
 
+/// Checks an origin on the command line.
+fn origin_text(text: &str) -> Result<String, crate::core::origin::OriginError> {
+    Origin::parse(text).map(|origin| origin.to_string())
+}
+
 impl Remote {
+    /// Fills in what was given as text; what is no origin is for `witness serve`.
+    pub(super) fn resolved(self) -> Self {
+        let log = self.log_text.as_deref().and_then(|text| Origin::parse(text).ok());
+        Self { log, ..self }
+    }
+
     /// Returns the server with its certificates.
     pub(super) fn server(&self) -> anyhow::Result<Server> {
         self.server_at(&self.server)

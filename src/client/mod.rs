@@ -19,8 +19,11 @@
 
 pub mod audit;
 mod compare;
+mod courier;
 mod error;
 mod log;
+#[cfg(unix)]
+pub mod operator;
 mod prove;
 mod range;
 mod read;
@@ -33,6 +36,7 @@ pub mod verify;
 mod witness;
 
 pub use compare::{Comparison, compare};
+pub use courier::{Courier, Hook};
 pub use error::{ClientError, Refused, Untrue};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
 pub use range::BatchTree;

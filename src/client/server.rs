@@ -72,6 +72,20 @@ impl Server {
         })
     }
 
+    /// Connects for gRPC when the first call is made, and again after each break.
+    pub fn channel_when_needed(&self) -> Result<Channel, ClientError> {
+        Ok(self.endpoint()?.connect_lazy())
+    }
+
+    /// Returns the same server without a path: where its gRPC services are.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        let host = self.url.find("://").map_or(0, |at| at + "://".len());
+        let end = self.url.get(host..).and_then(|rest| rest.find('/'));
+        let url = end.and_then(|end| self.url.get(..host + end)).unwrap_or(&self.url);
+        Self { url: url.to_owned(), tls: self.tls.clone() }
+    }
+
     /// Describes the gRPC connection.
     ///
     /// Windows stay at tonic's defaults: larger ones measured slower. Without `tcp_nodelay` a

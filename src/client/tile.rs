@@ -26,6 +26,12 @@ impl TileClient {
         Ok(Self { http: server.http()?, prefix: server.url().to_owned() })
     }
 
+    /// Takes another server, over the same connections; its certificates are the first one's.
+    #[must_use]
+    pub fn with_server(&self, server: &Server) -> Self {
+        Self { http: self.http.clone(), prefix: server.url().to_owned() }
+    }
+
     /// Returns the log's prefix, without a slash at the end.
     pub fn prefix(&self) -> &str {
         &self.prefix

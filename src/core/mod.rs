@@ -14,6 +14,7 @@ pub mod hash;
 pub mod note;
 pub mod number;
 pub mod origin;
+pub mod policy;
 pub mod receipt;
 pub mod record;
 pub mod tile;

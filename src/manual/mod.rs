@@ -23,3 +23,6 @@ pub mod evidence {}
 
 #[doc = include_str!("operation.md")]
 pub mod operation {}
+
+#[doc = include_str!("witness.md")]
+pub mod witness {}

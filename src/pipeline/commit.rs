@@ -11,6 +11,7 @@ use super::{
     Clock,
     cycle::{Answerer, Answers, Cycle, LogBatch, Order},
     head::{CommittedHead, Signer},
+    inbox::Inlet,
     log::{LogStatus, Published},
     meter::Meter,
     sequence::Event,
@@ -67,7 +68,7 @@ pub(super) struct Committer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) meter: Meter,
     pub(super) orders: mpsc::Receiver<Order>,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: Inlet,
     pub(super) fatal: watch::Sender<bool>,
     pub(super) signers: BTreeMap<LogNumber, Signer>,
     pub(super) answerer: Answerer,
@@ -87,7 +88,6 @@ impl Committer {
             };
             if let Err(error) = result {
                 tracing::error!(error = %error, "the write path is poisoned; nothing more is signed");
-                let _sequencer_gone = self.events.send(Event::Poisoned);
                 self.fatal.send_replace(true);
                 return;
             }
@@ -180,6 +180,14 @@ impl Committer {
         let published = Arc::new(Published { checkpoint, edge: batch.edge.clone(), at: head.at() });
         batch.log.publish(Arc::clone(&published));
         Ok(published)
+    }
+}
+
+impl Drop for Committer {
+    /// Tells the sequencer that no cycle will be done any more, after a panic as well: it would wait
+    /// for ever.
+    fn drop(&mut self) {
+        let _sequencer_gone = self.events.send(Event::Poisoned);
     }
 }
 

@@ -29,6 +29,7 @@ mod commit;
 mod cycle;
 mod head;
 mod identity;
+mod inbox;
 mod log;
 mod meter;
 mod open;

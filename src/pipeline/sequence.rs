@@ -15,6 +15,7 @@ use super::{
     cycle::{Cycle, LogBatch, Order, Sequenced},
     head::Signer,
     identity::Identities,
+    inbox::Inbox,
     log::Log,
     meter::Meter,
     queue::Queue,
@@ -75,7 +76,7 @@ pub(super) struct Sequencer {
     clock: Arc<dyn Clock>,
     identity_window: Option<u64>,
     meter: Meter,
-    events: mpsc::Receiver<Event>,
+    events: Inbox,
     orders: mpsc::Sender<Order>,
     lanes: BTreeMap<LogNumber, Lane>,
     queue: Queue,
@@ -94,7 +95,7 @@ impl Sequencer {
         clock: Arc<dyn Clock>,
         identity_window: Option<u64>,
         meter: Meter,
-        events: mpsc::Receiver<Event>,
+        events: Inbox,
         orders: mpsc::Sender<Order>,
     ) -> Self {
         Self {
@@ -115,15 +116,22 @@ impl Sequencer {
 
     /// Runs until it is told to stop and nothing is left to commit, or until the store is poisoned.
     pub(super) fn run(mut self) {
+        let mut events = Vec::new();
         while !self.finished() {
-            let Ok(event) = self.events.recv() else { break };
-            self.apply(event);
-            while let Ok(event) = self.events.try_recv() {
-                self.apply(event);
-            }
+            self.events.receive(self.wanted(), &mut events);
+            events.drain(..).for_each(|event| self.apply(event));
             while self.may_cut() {
                 self.cycle();
             }
+        }
+    }
+
+    /// Returns how many more entries must wait before there is something to do.
+    fn wanted(&self) -> u64 {
+        match self.sent - self.done {
+            0 => 1,
+            1 => OVERLAP_ENTRIES_MIN.saturating_sub(self.queue.entries()),
+            _ => u64::MAX,
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
     Clock, CreateError, Limits, Log, OpenError, Parts, Refusal, Submission, Ticket,
     admit::admit,
     commit::Committer,
+    inbox::{Inlet, inbox},
     open::{check_log, next_log},
     pool::Usage,
     sequence::{Event, Opened, Sequencer},
@@ -50,7 +51,7 @@ struct Shared {
     logs: RwLock<Logs>,
     /// Held while a log is created, so that numbers and prefixes stay unique.
     creating: Mutex<()>,
-    events: mpsc::Sender<Event>,
+    events: Inlet,
     stopping: AtomicBool,
     short_of_space: AtomicBool,
     fatal: watch::Receiver<bool>,
@@ -91,7 +92,7 @@ impl Pipeline {
         watermark.sync()?;
         let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
 
-        let (events, event_queue) = mpsc::channel();
+        let (events, event_queue) = inbox();
         let (orders, order_queue) = mpsc::channel();
         let (fatal_sender, fatal) = watch::channel(false);
         let window = limits.identity_window;
@@ -164,7 +165,7 @@ impl Pipeline {
         }
         let (sender, ticket) = Ticket::new();
         let admitted = admit(log, submission, &shared.pool, &shared.limits, sender)?;
-        shared.events.send(Event::Submit(admitted)).map_err(|_gone| Refusal::ShuttingDown)?;
+        shared.events.send(Event::Submit(admitted)).map_err(|_closed| Refusal::ShuttingDown)?;
         Ok(ticket)
     }
 

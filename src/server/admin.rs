@@ -12,8 +12,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use axum::Router;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{Config, backup, files, init, listener::Connections, random::Random};
 use crate::{
@@ -110,8 +112,18 @@ impl Socket {
     /// Serves the operator until the server closes.
     pub(super) async fn serve(self, desk: Desk, operator: Arc<dyn Operator>, patience: Duration) {
         let closing = desk.closing.clone();
+        self.serve_routes(Admin::routes(desk, operator).into_axum_router(), closing, patience)
+            .await;
+    }
+
+    /// Serves these routes until `closing`.
+    pub(super) async fn serve_routes(
+        self,
+        routes: Router,
+        closing: CancellationToken,
+        patience: Duration,
+    ) {
         let connections = Connections::new(closing.clone());
-        let routes = Admin::routes(desk, operator).into_axum_router();
         let accept = async {
             loop {
                 match self.listener.accept().await {

@@ -242,7 +242,8 @@ impl RawConfig {
             return Err(ConfigError::WatermarkInside { path: watermark });
         }
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
-        let address = parse_address(self.listen)?;
+        // The port is the number of the RFC; on loopback, so that nothing is exposed by default.
+        let address = parse_address(self.listen, "127.0.0.1:6962")?;
         let may_be_plain = address.ip().is_loopback() || self.insecure_plaintext.unwrap_or(false);
         if tls.is_none() && !may_be_plain {
             return Err(ConfigError::Plaintext { address });
@@ -307,9 +308,11 @@ impl RawConfig {
 }
 
 /// Reads the address to listen on.
-fn parse_address(listen: Option<String>) -> Result<SocketAddr, ConfigError> {
-    // The port is the number of the RFC; on loopback, so that nothing is exposed by default.
-    let listen = listen.unwrap_or_else(|| "127.0.0.1:6962".to_owned());
+pub(super) fn parse_address(
+    listen: Option<String>,
+    default: &str,
+) -> Result<SocketAddr, ConfigError> {
+    let listen = listen.unwrap_or_else(|| default.to_owned());
     listen.parse().map_err(|_| ConfigError::Word {
         key: "listen",
         value: listen,
@@ -318,7 +321,7 @@ fn parse_address(listen: Option<String>) -> Result<SocketAddr, ConfigError> {
 }
 
 /// Checks that the files of TLS come together.
-fn parse_tls(
+pub(super) fn parse_tls(
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     client_ca: Option<PathBuf>,
@@ -343,7 +346,7 @@ const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
 /// Checks a number, or takes its default.
-fn range(
+pub(super) fn range(
     key: &'static str,
     given: Option<u64>,
     default: u64,
@@ -365,7 +368,7 @@ fn bytes(key: &'static str, given: Option<u64>, default: u64) -> Result<usize, C
 }
 
 /// Reads a word, or the default.
-fn word<T: core::str::FromStr>(
+pub(super) fn word<T: core::str::FromStr>(
     key: &'static str,
     given: Option<String>,
     default: &str,

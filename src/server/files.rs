@@ -99,6 +99,24 @@ pub(super) fn keep_key(data: &Path, log: LogNumber, key: SigningKey) -> anyhow::
     if let Some(parent) = path.parent() {
         create_private_dir(parent)?;
     }
+    if create_secret(&path, &key.format())? {
+        return Ok(key);
+    }
+    let kept = read_key(data, log)?;
+    let name = |key: &SigningKey| key.verifier_key().name().as_str().to_owned();
+    if name(&kept) != name(&key) {
+        bail!(
+            "{} is the key of {}, which is no log here: move it away",
+            path.display(),
+            name(&kept)
+        );
+    }
+    Ok(kept)
+}
+
+/// Writes a secret and a line feed to a new file that only its owner can read, durably; returns false
+/// if there is a file already, which is never overwritten.
+pub(super) fn create_secret(path: &Path, secret: &str) -> anyhow::Result<bool> {
     // Written aside and linked, so that a file with the key's name holds all of it.
     let aside = path.with_extension("new");
     match fs::remove_file(&aside) {
@@ -107,7 +125,7 @@ pub(super) fn keep_key(data: &Path, log: LogNumber, key: SigningKey) -> anyhow::
         }
         _ => {}
     }
-    let text = Zeroizing::new(format!("{}\n", &*key.format()));
+    let text = Zeroizing::new(format!("{secret}\n"));
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -115,25 +133,11 @@ pub(super) fn keep_key(data: &Path, log: LogNumber, key: SigningKey) -> anyhow::
         .open(&aside)
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
         .with_context(|| format!("write {}", aside.display()))?;
-    let linked = fs::hard_link(&aside, &path);
+    let linked = fs::hard_link(&aside, path);
     fs::remove_file(&aside).with_context(|| format!("remove {}", aside.display()))?;
     match linked {
-        Ok(()) => {
-            sync_parent(&path)?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let kept = read_key(data, log)?;
-            let name = |key: &SigningKey| key.verifier_key().name().as_str().to_owned();
-            if name(&kept) != name(&key) {
-                bail!(
-                    "{} is the key of {}, which is no log here: move it away",
-                    path.display(),
-                    name(&kept)
-                );
-            }
-            Ok(kept)
-        }
+        Ok(()) => sync_parent(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error).with_context(|| format!("create {}", path.display())),
     }
 }

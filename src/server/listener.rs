@@ -25,8 +25,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{patience::Patient, tls};
-use crate::service::{Front, Metrics, Principal};
+use super::{gather::Gather, patience::Patient, tls};
+use crate::service::Principal;
 
 /// How long a client may take for the TLS handshake, and again for its first bytes.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,12 +95,17 @@ impl Listener {
     }
 
     /// Serves connections until `closing`, then lets them finish.
-    pub(super) async fn serve(
-        self,
-        front: Front,
-        metrics: Arc<Metrics>,
-        closing: CancellationToken,
-    ) {
+    ///
+    /// `front` makes the service of one connection, and what is held while it is open.
+    pub(super) async fn serve<F, H, G>(self, front: F, closing: CancellationToken)
+    where
+        F: Fn(SocketAddr, Option<Principal>) -> (H, G) + Clone + Send + Sync + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
+        H::Future: Send,
+        G: Send + 'static,
+    {
         let connections = Connections::new(closing);
         loop {
             let permit = tokio::select! {
@@ -111,8 +116,8 @@ impl Listener {
                 () = connections.closing.cancelled() => break,
                 accepted = self.tcp.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
                     sleep(ACCEPT_RETRY).await;
@@ -120,10 +125,9 @@ impl Listener {
                 }
             };
             let (front, tls, serving) = (front.clone(), self.tls.clone(), connections.clone());
-            let counted = metrics.connected();
             connections.tasks.spawn(async move {
-                serving.run_tcp(stream, tls, front).await;
-                drop((permit, counted));
+                serving.run_tcp(stream, tls, |principal| front(peer, principal)).await;
+                drop(permit);
             });
         }
         // Refuses new connections at once instead of leaving them in the kernel's queue.
@@ -150,7 +154,17 @@ impl Connections {
     }
 
     /// Serves one TCP connection to its end, over TLS where it is configured.
-    async fn run_tcp(&self, stream: TcpStream, tls: Option<TlsAcceptor>, front: Front) {
+    async fn run_tcp<H, G>(
+        &self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        front: impl FnOnce(Option<Principal>) -> (H, G),
+    ) where
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
+        H::Future: Send,
+    {
         // Without it the answer to a small request waits for the client's delayed acknowledgement:
         // one caller gets 11 answers a second instead of thousands.
         if let Err(error) = stream.set_nodelay(true) {
@@ -158,7 +172,8 @@ impl Connections {
             return;
         }
         let Some(tls) = tls else {
-            return self.run(stream, front.connection(None)).await;
+            let (service, _held) = front(None);
+            return self.run(stream, service).await;
         };
         let handshake = tokio::select! {
             () = self.closing.cancelled() => return,
@@ -171,7 +186,8 @@ impl Connections {
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let principal = certificate.map(|certificate| Principal::of_certificate(certificate));
-        self.run(stream, front.connection(principal)).await;
+        let (service, _held) = front(principal);
+        self.run(stream, service).await;
     }
 
     /// Serves one connection to its end.
@@ -183,7 +199,7 @@ impl Connections {
             + 'static,
         H::Future: Send,
     {
-        let stream = TokioIo::new(Patient::new(stream, HELLO_TIMEOUT));
+        let stream = TokioIo::new(Gather::new(Patient::new(stream, HELLO_TIMEOUT)));
         let connection = self.http.serve_connection(stream, service);
         tokio::pin!(connection);
         let served = tokio::select! {

@@ -25,14 +25,18 @@ mod drop_unsigned;
 pub mod echo;
 mod files;
 pub mod fsck;
+mod gather;
 mod init;
 mod listener;
 mod patience;
 pub mod random;
+mod restore_tail;
 mod running;
+mod tail_source;
 pub mod telemetry;
 mod tls;
 mod watch;
+pub mod witness;
 
 use std::io::Write as _;
 
@@ -44,7 +48,9 @@ pub use self::{
     config::{Config, Flags},
     drop_unsigned::drop_unsigned,
     init::{Init, init},
+    restore_tail::{Restored, Unfit, restore_tail},
     running::{Running, start},
+    tail_source::TailSource,
 };
 pub use crate::pipeline::Stopped;
 pub use crate::store::LogIdentity;

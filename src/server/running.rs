@@ -45,7 +45,7 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         .context("start the runtime")?;
     let handle = runtime.handle().clone();
     // On the runtime itself, so that answers to one connection share its writes.
-    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(async { answers.send() })));
+    let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(answers.send_in_turns())));
     let pipeline = open(&config, &clock, &meter, answerer)?;
     let desk = Desk {
         metrics: Arc::new(Metrics::new(&meter)),
@@ -122,7 +122,9 @@ async fn open_sockets(
             .clone()
             .run_until_cancelled_owned(watch::run(desk.clone(), config.data.clone())),
     );
-    tasks.spawn(listener.serve(front, Arc::clone(&desk.metrics), desk.closing.clone()));
+    let metrics = Arc::clone(&desk.metrics);
+    let front = move |_peer, principal| (front.connection(principal), metrics.connected());
+    tasks.spawn(listener.serve(front, desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)
 }

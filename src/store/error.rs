@@ -251,7 +251,8 @@ impl fmt::Display for ForeignFormat {
 
 /// The part of a message on lost entries that says what to do.
 const WAY_OUT: &str = "bring back a newer copy of the data, or load the missing tail from a copy of \
-    the tiles that reaches exactly that root; failing both, close this log and open another origin";
+    the tiles that reaches exactly that root (`attestree restore-tail`); failing both, close this log and \
+    open another origin";
 
 /// Why a log is not taken up again. Nothing was signed.
 #[derive(Debug, thiserror::Error)]

@@ -245,6 +245,8 @@ scripts! {
     receipt,
     usage,
     verify,
+    #[cfg(feature = "server")]
+    witness,
 }
 
 #[test]

@@ -201,3 +201,14 @@ fn fill(server: &Server) {
         }
     });
 }
+
+#[test]
+fn a_stranger_makes_the_same_vectors_of_records() {
+    let Some(python) = python("vectors of records", "cryptography, hashlib") else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(python);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(root.join("tests/interop/records.py"));
+    let done = command.arg("check").arg(root.join("tests/vectors/record")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "check: 9 files of vectors\n");
+}

@@ -53,6 +53,27 @@ fn every_mode_appends_and_verifies_every_entry() {
 }
 
 #[test]
+fn bundles_are_read_back_and_verified() {
+    let served = Served::start();
+    let none = Command::new(env!("CARGO_BIN_EXE_attestree"))
+        .args(["load", "--mode", "read", "--server", &served.url("")])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(none.stderr).unwrap();
+    assert!(error.contains("append 256 entries first"), "{error}");
+
+    load(&served, &["--mode", "batch", "--batch", "700", "--size", "40", "--entries", "700"]);
+    let report = load(&served, &["--mode", "read", "--entries", "2560", "--verify-sample", "1"]);
+    assert_eq!(report["entries"], 2_560);
+    // Two full bundles, each read again and again; the last entry of each is proved once.
+    assert_eq!(report["verified"], 2);
+    let rate = |key: &str| report[key].as_f64().unwrap();
+    let bytes = rate("megabytes_per_second") * 1e6 / rate("entries_per_second");
+    assert!((bytes - 42.0).abs() < 0.001, "two bytes of length and the entry: {bytes}");
+    assert_eq!(size(&served, 0), 700, "nothing was appended");
+}
+
+#[test]
 fn callers_spread_over_all_logs() {
     let logs = [(ORIGIN, LogIdentity::None), ("log.example/second", LogIdentity::None)];
     let served = Served::with(&logs, RawConfig::default());

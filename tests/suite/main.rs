@@ -63,6 +63,7 @@ mod note;
 mod origin;
 #[cfg(feature = "server")]
 mod pipeline;
+mod policy;
 mod probes;
 mod published;
 #[path = "../support/random.rs"]
@@ -94,6 +95,8 @@ mod trust;
 mod vector;
 #[cfg(feature = "server")]
 mod watermark;
+#[cfg(feature = "server")]
+mod witness;
 mod witness_rules;
 #[cfg(feature = "server")]
 mod world;

@@ -1,14 +1,14 @@
 //! The write path as a submitter sees it: indices, identities, atomic batches, limits and stops.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use attestree::{
     core::{
         number::{LeafIndex, LogNumber},
         origin::Origin,
     },
-    pipeline::{Failure, OpenError, Outcome, Refusal, Stopped},
-    store::{LogIdentity, LogState},
+    pipeline::{Failure, Ledger, OpenError, Outcome, Refusal, Stopped},
+    store::{Durable, LogIdentity, LogRows, LogState, Store, StoreError},
 };
 
 use crate::world::{World, block_on, check_log, entries, keyed, leaf};
@@ -261,6 +261,59 @@ fn stopping_answers_everything_that_was_admitted() {
     for log in &logs {
         check_log(&pipeline, log, 100);
     }
+}
+
+/// A ledger that takes a step for each commit, and panics when there are no more.
+struct Stepping {
+    store: Store,
+    steps: Mutex<mpsc::Receiver<()>>,
+    entries: mpsc::Sender<u64>,
+}
+
+impl Ledger for Stepping {
+    fn commit(&self, rows: &[&LogRows]) -> Result<Vec<Durable>, StoreError> {
+        let entries = rows.iter().map(|rows| rows.head.head.size.get() - rows.from.get()).sum();
+        self.entries.send(entries).unwrap();
+        self.steps.lock().unwrap().recv().expect("the test allows another commit");
+        self.store.commit(rows)
+    }
+
+    fn halt(&self, log: LogNumber, reason: &str) -> Result<(), StoreError> {
+        self.store.halt(log, reason)
+    }
+}
+
+#[test]
+fn what_arrives_during_a_commit_is_the_next_one_and_a_panic_in_it_strands_nobody() {
+    let world = World::with_logs(1, LogIdentity::None);
+    let (step, steps) = mpsc::channel();
+    let (counted, commits) = mpsc::channel();
+    let pipeline = world.try_open(|store| {
+        Box::new(Stepping { store: store.clone(), steps: Mutex::new(steps), entries: counted })
+    });
+    let pipeline = pipeline.unwrap();
+    let log = pipeline.log("").unwrap();
+    let submit = |bytes: &[&str]| pipeline.submit(&log, entries(bytes)).unwrap();
+
+    let first = submit(&["a"]);
+    assert_eq!(commits.recv().unwrap(), 1, "an idle log commits one entry at once");
+    let others = [submit(&["b"]), submit(&["c", "d"]), submit(&["e"])];
+    step.send(()).unwrap();
+    block_on(first).unwrap();
+    assert_eq!(commits.recv().unwrap(), 4, "whatever waited is one commit");
+    let late = submit(&["f"]);
+    step.send(()).unwrap();
+    for ticket in others {
+        block_on(ticket).unwrap();
+    }
+    check_log(&pipeline, &log, 5);
+
+    assert_eq!(commits.recv().unwrap(), 1);
+    let last = submit(&["g"]);
+    drop(step);
+    assert_eq!(block_on(late).unwrap_err(), Failure::Uncertain);
+    assert_eq!(block_on(last).unwrap_err(), Failure::Uncertain);
+    assert_eq!(pipeline.stop(), Stopped::Poisoned);
 }
 
 #[test]

@@ -40,6 +40,12 @@ impl Tree {
         Edge::empty().append(&self.leaves[..usize::try_from(size).unwrap()]).edge.head()
     }
 
+    /// Returns the hashes of the first leaves, as a tile has them.
+    pub fn leaf_bytes(&self, size: u64) -> Vec<u8> {
+        let leaves = &self.leaves[..usize::try_from(size).unwrap()];
+        leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect()
+    }
+
     pub fn proof(&self, old: u64, new: u64) -> Vec<TreeHash> {
         if old == 0 {
             return Vec::new();

@@ -52,7 +52,9 @@ fn measure_in(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
     // As many entries at once as the log's group commit can find waiting.
     let waiting = match args.mode {
         Mode::Stream => args.callers() * args.in_flight,
-        Mode::Unary | Mode::Batch | Mode::Http => args.callers() * args.request_entries(),
+        Mode::Unary | Mode::Batch | Mode::Http | Mode::Read => {
+            args.callers() * args.request_entries()
+        }
     };
     let commit = waiting.clamp(1, COMMIT_ENTRIES_MAX);
     let rocksdb =
@@ -60,7 +62,7 @@ fn measure_in(args: &Args, dir: &Path) -> anyhow::Result<Limits> {
             payload.entry(payload.reserve(1))
         })?;
     let echo = match args.mode {
-        Mode::Http => None,
+        Mode::Http | Mode::Read => None,
         Mode::Unary | Mode::Batch | Mode::Stream => Some(measure_echo(args)?),
     };
     Ok(Limits {

@@ -7,6 +7,7 @@ mod baseline;
 mod callers;
 mod histogram;
 mod payload;
+mod read;
 mod report;
 mod run;
 mod stream;
@@ -25,6 +26,7 @@ use super::output::Output;
 use super::remote::{Remote, block_on};
 use crate::client::{Client, Server, Trust, list_logs};
 use crate::core::entry::ENTRY_BYTES_MAX;
+use crate::core::tree::TILE_WIDTH;
 use crate::proto;
 
 use callers::Caller;
@@ -47,12 +49,13 @@ Examples:
   attestree load --mode stream --callers 1 --in-flight 4096 --answer checkpoint
   attestree load --rate 5000 --duration 60                a steady 5,000 entries a second
   attestree load --mode batch --batch 1000 --entries 1000000 --verify-sample 1
-  attestree load --mode batch --callers 8 --baseline /var/tmp/raw")]
+  attestree load --mode batch --callers 8 --baseline /var/tmp/raw
+  attestree load --mode read                              reads the log back, bundle by bundle")]
 pub(super) struct Args {
-    /// How entries are sent
+    /// How entries are sent, or read
     #[arg(long, value_enum, default_value_t = Mode::Unary)]
     mode: Mode,
-    /// Callers that each send and wait [default: 64 for unary and http, 8 for batch, 1 for stream]
+    /// Callers that each send and wait [default: 64 for unary and http, 8 for batch, 1 for stream and read]
     #[arg(long, value_name = "N")]
     callers: Option<usize>,
     /// Connections that the callers share
@@ -101,7 +104,7 @@ pub(super) struct Args {
     seed: u64,
 }
 
-/// How entries are sent.
+/// How entries are sent, or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
     /// Append: one entry a request
@@ -112,6 +115,8 @@ enum Mode {
     Stream,
     /// POST /add: one entry a request, over HTTP
     Http,
+    /// GET entry bundles, one after another: what is there is read, and nothing appended
+    Read,
 }
 
 /// How much proof is asked for.
@@ -142,13 +147,17 @@ impl Args {
         self.callers.unwrap_or(match self.mode {
             Mode::Unary | Mode::Http => 64,
             Mode::Batch => 8,
-            Mode::Stream => 1,
+            Mode::Stream | Mode::Read => 1,
         })
     }
 
     /// Returns the entries of one request.
     fn request_entries(&self) -> usize {
-        if self.mode == Mode::Batch { self.batch } else { 1 }
+        match self.mode {
+            Mode::Batch => self.batch,
+            Mode::Read => TILE_WIDTH,
+            Mode::Unary | Mode::Stream | Mode::Http => 1,
+        }
     }
 
     fn answer(&self) -> proto::Answer {
@@ -180,6 +189,9 @@ impl Args {
                 if !(0.001..=1e6).contains(duration) || !(0.0..=1e6).contains(warmup) =>
             {
                 refuse("--duration and --warmup take seconds, at most a million")
+            }
+            Self { mode: Mode::Read, baseline: Some(_), .. } => {
+                refuse("--baseline is for the modes that append")
             }
             Self { rate: Some(0), .. } | Self { entries: Some(0), .. } => {
                 refuse("--rate and --entries take at least 1")
@@ -274,7 +286,8 @@ async fn measure(
     let mut callers = JoinSet::new();
     let channels = channels.iter().cycle();
     for (target, channel) in targets.iter().cycle().zip(channels).take(args.callers()) {
-        let answer = if args.mode == Mode::Http { proto::Answer::Index } else { args.answer() };
+        let http_only = matches!(args.mode, Mode::Http | Mode::Read);
+        let answer = if http_only { proto::Answer::Index } else { args.answer() };
         let (run, target, keys) = (Arc::clone(&run), Arc::clone(target), keys.clone());
         let caller = Caller { run, target, answer, keys };
         let channel = channel.clone();
@@ -283,6 +296,7 @@ async fn measure(
             Mode::Batch => callers.spawn(callers::batch(caller, channel, args.batch)),
             Mode::Stream => callers.spawn(stream::stream(caller, channel, args.in_flight)),
             Mode::Http => callers.spawn(callers::http(caller, http.clone())),
+            Mode::Read => callers.spawn(read::bundles(caller, http.clone())),
         };
     }
     while let Some(ended) = callers.join_next().await {

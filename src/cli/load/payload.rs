@@ -26,6 +26,11 @@ impl Payload {
         Self { pool: pool.into(), size, next: AtomicU64::new(0) }
     }
 
+    /// Returns the bytes of an entry.
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
     /// Takes the numbers of the next `count` entries; returns the first.
     pub(super) fn reserve(&self, count: usize) -> u64 {
         self.next.fetch_add(u64::try_from(count).expect("a usize fits in 64 bits"), Relaxed)

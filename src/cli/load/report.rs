@@ -71,6 +71,11 @@ fn micros(duration: Duration) -> f64 {
     (duration.as_nanos() as f64 / 100.0).round() / 10.0
 }
 
+/// Returns the bytes of one of several entries.
+fn mean(bytes: u64, entries: u64) -> usize {
+    usize::try_from(bytes / entries.max(1)).unwrap_or(usize::MAX)
+}
+
 impl Latency {
     /// Reads the percentiles.
     pub(super) fn of(histogram: &Histogram) -> Self {
@@ -93,15 +98,23 @@ impl Measured {
         let rate = tally.entries as f64 / seconds;
         Self {
             mode: name(&args.mode),
-            answer: if args.mode == Mode::Http { "index".to_owned() } else { name(&args.answer) },
+            answer: if matches!(args.mode, Mode::Http | Mode::Read) {
+                "index".to_owned()
+            } else {
+                name(&args.answer)
+            },
             callers: args.callers(),
             connections: args.connections,
-            size: args.size,
+            size: if args.mode == Mode::Read {
+                mean(tally.bytes, tally.entries)
+            } else {
+                args.size
+            },
             batch: args.request_entries(),
             seconds,
             entries: tally.entries,
             entries_per_second: rate,
-            megabytes_per_second: rate * args.size as f64 / 1e6,
+            megabytes_per_second: tally.bytes as f64 / seconds / 1e6,
             refused: tally.refused,
             verified: tally.verified,
             latency: Latency::of(&tally.latency),

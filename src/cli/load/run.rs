@@ -36,6 +36,8 @@ pub(super) struct Tally {
     pub(super) latency: Histogram,
     /// Entries that were answered.
     pub(super) entries: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
     /// Requests that were refused with a time to come back.
     pub(super) refused: u64,
     /// Entries whose proof was verified.
@@ -80,6 +82,7 @@ impl Run {
         let tally = Tally {
             latency: Histogram::new(),
             entries: 0,
+            bytes: 0,
             refused: 0,
             verified: 0,
             pending: Vec::new(),
@@ -141,8 +144,13 @@ impl Run {
         f64::from(self.tally().sampler.next_u32()) / 4_294_967_296.0 < self.sample
     }
 
-    /// Counts an answer.
+    /// Counts the answer to entries that were sent.
     pub(super) fn answered(&self, due: Instant, entries: usize) {
+        self.read(due, entries, entries * self.payload.size());
+    }
+
+    /// Counts an answer to a request for entries of so many bytes together.
+    pub(super) fn read(&self, due: Instant, entries: usize, bytes: usize) {
         let now = Instant::now();
         if let Bound::Time { warmup, duration } = self.bound {
             let begin = self.started + warmup;
@@ -153,6 +161,7 @@ impl Run {
         let mut tally = self.tally();
         tally.latency.record(now.saturating_duration_since(due));
         tally.entries += u64::try_from(entries).unwrap_or(u64::MAX);
+        tally.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 
     /// Counts entries whose proof was verified.

@@ -18,7 +18,7 @@ use ed25519_dalek::Signer as _;
 
 use super::{
     NoteSignature,
-    key::{Algorithm, Forged, KEY_BYTES, KeyName, VerifierKey},
+    key::{Algorithm, Forged, KEY_BYTES, KeyName, SigningKey, VerifierKey},
 };
 
 /// Seconds since the Unix epoch, as cosigners state them: at most 2^63 - 1.
@@ -55,6 +55,15 @@ impl CosigningKey {
         let secret = ed25519_dalek::SigningKey::from_bytes(seed);
         let vkey = VerifierKey::from_point(name, Algorithm::CosignatureV1, secret.verifying_key());
         Self { secret, vkey }
+    }
+
+    /// Makes the cosigner that has the same name and secret as a plain key.
+    ///
+    /// No text form of a cosigner's secret key is specified; by the convention of
+    /// transparency-dev/formats it is kept as a plain skey (0x01), and only its use makes it a cosigner's.
+    /// It must be used for nothing else.
+    pub fn from_plain(key: &SigningKey) -> Self {
+        Self::from_seed(key.verifier_key().name().clone(), key.seed())
     }
 
     /// Returns the key that verifies what this one signs.

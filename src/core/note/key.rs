@@ -269,6 +269,11 @@ impl SigningKey {
         &self.vkey
     }
 
+    /// Returns the seed, which whoever has can sign with.
+    pub(super) fn seed(&self) -> &[u8; KEY_BYTES] {
+        self.secret.as_bytes()
+    }
+
     /// Signs the text of a note. The same text always gives the same signature.
     pub fn sign(&self, text: &str) -> NoteSignature {
         let signature = self.secret.sign(text.as_bytes());

@@ -1,5 +1,55 @@
 //! Audit records: their canonical text, what in it is committed, and how what was committed is kept.
 //!
-//! The bytes are described in [`crate::manual::records`].
+//! ```text
+//! Submission -> Event -> Draft -> entry        what a producer sends becomes a record
+//!               System -> Draft -> entry       what the server says of its own
+//! entry -> Record                              what a verifier reads
+//! ```
+//!
+//! A submission can only become an [`Event`], and an event can only become a record of type `event`. The
+//! bytes are described in [`crate::manual::records`].
 
+mod approval;
+mod commit;
+mod draft;
+mod event;
+mod form;
 pub mod json;
+mod member;
+mod name;
+mod path;
+mod read;
+mod seal;
+mod system;
+mod text;
+mod time;
+mod token;
+
+pub use approval::{Approval, ApprovalRule, ApproverKey, Statement};
+pub use commit::{COMMITMENT_NAME, Commitment, Opening, SALT_BYTES, Salt};
+pub use draft::{
+    Decision, Draft, Head, REDACTIONS_MAX, RULES_MAX, Redaction, RedactionAction, TooLong,
+};
+pub use event::{Event, FormFault, Submission, SubmissionError, commit_raw};
+pub use member::{
+    ContentFault, NAME_BYTES_MAX, RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted,
+};
+pub use name::{
+    PolicyDigest, RecordId, TOKEN_BYTES, TOKEN_NAME, Token, Verdict, is_class, is_rule,
+};
+pub use path::{PATH_BYTES_MAX, Path};
+pub use read::{Body, DisclosureError, Record, RecordError, RecordedEvent};
+pub use seal::{Place, SECRET_BYTES, SealError, Secret, WRAPPED_BYTES};
+pub use system::{
+    ActivePolicy, AlertCause, Engine, PART_BYTES, POLICY_BYTES_MAX, PolicyPart, SourceNumber,
+    System, Tally,
+};
+pub use time::{TIMESTAMP_BYTES, Timestamp};
+pub use token::{EPOCH_DAYS, epoch};
+
+use json::{Number, Value};
+
+/// Returns the version of the form of records.
+fn version() -> Value<'static> {
+    Number::from_integer(1).expect("1 is a safe integer").into()
+}

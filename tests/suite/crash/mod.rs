@@ -7,6 +7,7 @@
 //! | power loss | un-synced writes and names are lost or torn at arbitrary moments | [`power`] |
 //! | marks | the same while the first marks of new logs are written | [`mark`] |
 //! | restore | an older copy, damage, a foreign key or format: refused with the way out | [`restore`] |
+//! | tail | an older copy gets what it lacks from the tiles, or is left as it is | [`tail`] |
 //! | init | the same faults while a log is made | [`init`] |
 //! | effect | each effect of a cycle fails, done or not done, in process | [`effect`] |
 //!
@@ -32,11 +33,12 @@ mod load;
 mod mark;
 mod node;
 mod power;
-mod process;
+pub(crate) mod process;
 mod random;
 mod recorder;
 mod restore;
 mod site;
+mod tail;
 mod trace;
 
 use tokio::runtime::Runtime;

@@ -24,14 +24,14 @@ use super::{
 use crate::store_world::{put, raw};
 
 /// A site with entries in both logs, and what was promised.
-struct Lived {
-    site: Site,
-    book: Book,
+pub(super) struct Lived {
+    pub(super) site: Site,
+    pub(super) book: Book,
 }
 
 impl Lived {
     /// Serves a load and ends in order.
-    fn new(random: &mut Random) -> Self {
+    pub(super) fn new(random: &mut Random) -> Self {
         let (site, logs) = Site::with_logs();
         let lived = Self { book: Book::new(&logs), site };
         lived.grow(random);
@@ -39,7 +39,7 @@ impl Lived {
     }
 
     /// Serves a load and ends in order.
-    fn grow(&self, random: &mut Random) {
+    pub(super) fn grow(&self, random: &mut Random) {
         let mut server = self.site.serve();
         self.load(&server.url(), random);
         assert!(server.stop().success(), "the server ends in order: {}", server.stderr());
@@ -60,7 +60,7 @@ impl Lived {
     }
 
     /// Asserts that nothing is served or signed, and that the reason holds all of `words`.
-    fn assert_refused(&self, words: &[&str]) {
+    pub(super) fn assert_refused(&self, words: &[&str]) {
         let before = fs::read(self.site.watermark()).ok();
         let reason = self.site.refusal();
         assert_eq!(fs::read(self.site.watermark()).ok(), before, "nothing was signed: {reason}");
@@ -70,7 +70,7 @@ impl Lived {
     }
 
     /// Asserts that everything promised is served.
-    fn assert_served(&self, random: &mut Random) {
+    pub(super) fn assert_served(&self, random: &mut Random) {
         let mut server = self.site.serve();
         runtime().block_on(check_logs(&server.url(), &self.book.ledger(), random));
         assert!(server.stop().success(), "the server ends in order: {}", server.stderr());

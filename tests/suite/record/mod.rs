@@ -1,4 +1,9 @@
 //! Audit records: canonical JSON, and what is made of it.
 
+mod bundle;
+mod draft;
 mod json;
 mod json_property;
+mod path;
+mod time;
+mod vectors;

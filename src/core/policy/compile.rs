@@ -1,0 +1,306 @@
+//! A policy made ready to decide: names checked, and each place that it looks at looked up once an event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::statement::{
+    Action, Condition, Enforcement, FieldType, Requirement, Rule, Statements, Target, Test,
+    Treatment,
+};
+use crate::core::record::json::{Object, Value};
+use crate::core::record::{Path, PolicyDigest, Timestamp, is_class, is_rule};
+
+/// Most classes, rules and treatments of one policy, each.
+pub const STATEMENTS_MAX: usize = 4_096;
+
+/// Beginnings of rule names that are not a policy's to give.
+const RESERVED_RULES: [&str; 3] = ["record/", "class/", "detected/"];
+
+/// A policy that decides.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(super) digest: PolicyDigest,
+    pub(super) treatments: Vec<Treatment>,
+    pub(super) classes: Vec<(String, Vec<Check>)>,
+    pub(super) unknown_class: Option<Enforcement>,
+    pub(super) rules: Vec<ReadyRule>,
+    /// Every place that a condition or requirement looks at.
+    slots: Vec<Path>,
+}
+
+/// A rule whose classes and places are numbers.
+#[derive(Clone, Debug)]
+pub(super) struct ReadyRule {
+    pub(super) name: String,
+    pub(super) classes: Vec<usize>,
+    pub(super) when: Vec<Check>,
+    pub(super) require: Vec<(usize, FieldType)>,
+    pub(super) otherwise: Enforcement,
+}
+
+/// A condition on the value of a slot.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    slot: usize,
+    test: Test,
+}
+
+/// What an event has in each slot.
+pub(super) struct Slots<'e, 'a>(Vec<Option<&'e Value<'a>>>);
+
+/// Why statements make no policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// There are too many of one kind.
+    #[error("a policy has at most {STATEMENTS_MAX} classes, rules and treatments each")]
+    Statements,
+    /// A class or rule has a name that no record can show, or one that is the program's own.
+    #[error("{name:?} can't be the name of a class or rule")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// Two classes, or two rules, have one name.
+    #[error("{name:?} is there twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A rule is about a class that is not there.
+    #[error("rule {rule:?} is about the class {class:?}, which the policy does not have")]
+    UnknownClass {
+        /// The rule.
+        rule: String,
+        /// The class.
+        class: String,
+    },
+    /// A treatment does not stand inside of what producers fill.
+    #[error(
+        "{path} can't be treated: only what is inside of /actor, /resource and /ctx, or whole with 'drop', 'commit' or 'token'"
+    )]
+    Place {
+        /// The place.
+        path: Path,
+    },
+    /// Two treated places overlap.
+    #[error("{one} and {other} overlap: treat each value in one way")]
+    Overlap {
+        /// One place.
+        one: Path,
+        /// The other.
+        other: Path,
+    },
+    /// A rule needs a value that the policy does not let it see.
+    #[error(
+        "rule {rule:?} needs the value at {path}, which the policy redacts: require 'any', or leave it as it is"
+    )]
+    Redacted {
+        /// The rule.
+        rule: String,
+        /// The place.
+        path: Path,
+    },
+}
+
+impl Policy {
+    /// Compiles the statements of the policy of a digest.
+    pub fn compile(digest: PolicyDigest, statements: &Statements) -> Result<Self, PolicyError> {
+        let Statements { classes, rules, treatments, unknown_class } = statements;
+        if classes.len().max(rules.len()).max(treatments.len()) > STATEMENTS_MAX {
+            return Err(PolicyError::Statements);
+        }
+        check_names(classes.iter().map(|class| &class.name), is_class)?;
+        check_names(rules.iter().map(|rule| &rule.name), |name| {
+            is_rule(name) && !RESERVED_RULES.iter().any(|start| name.starts_with(start))
+        })?;
+        treatments.iter().try_for_each(check_place)?;
+        check_overlap(treatments)?;
+        rules.iter().try_for_each(|rule| check_redacted(rule, treatments))?;
+
+        let mut places = Places::default();
+        let numbers: BTreeMap<&str, usize> =
+            (0..).zip(classes).map(|(number, class)| (class.name.as_str(), number)).collect();
+        let ready =
+            rules.iter().map(|rule| places.rule(rule, &numbers)).collect::<Result<_, _>>()?;
+        let classes =
+            classes.iter().map(|class| (class.name.clone(), places.checks(&class.when))).collect();
+        Ok(Self {
+            digest,
+            treatments: treatments.clone(),
+            classes,
+            unknown_class: *unknown_class,
+            rules: ready,
+            slots: places.slots,
+        })
+    }
+
+    /// Returns the digest of the policy.
+    pub const fn digest(&self) -> PolicyDigest {
+        self.digest
+    }
+
+    /// Looks every place up in what a record shows of an event.
+    pub(super) fn look<'e, 'a>(&self, members: &'e Object<'a>) -> Slots<'e, 'a> {
+        Slots(self.slots.iter().map(|path| path.find(members)).collect())
+    }
+}
+
+/// The places that a policy looks at, each once.
+#[derive(Default)]
+struct Places {
+    slots: Vec<Path>,
+    numbers: BTreeMap<Path, usize>,
+}
+
+impl Places {
+    fn slot(&mut self, path: &Path) -> usize {
+        let slots = &mut self.slots;
+        *self.numbers.entry(path.clone()).or_insert_with(|| {
+            slots.push(path.clone());
+            slots.len() - 1
+        })
+    }
+
+    fn checks(&mut self, when: &[Condition]) -> Vec<Check> {
+        when.iter()
+            .map(|condition| Check {
+                slot: self.slot(&condition.path),
+                test: condition.test.clone(),
+            })
+            .collect()
+    }
+
+    /// Makes a rule ready.
+    fn rule(
+        &mut self,
+        rule: &Rule,
+        numbers: &BTreeMap<&str, usize>,
+    ) -> Result<ReadyRule, PolicyError> {
+        let number = |class: &String| {
+            let unknown =
+                || PolicyError::UnknownClass { rule: rule.name.clone(), class: class.clone() };
+            numbers.get(class.as_str()).copied().ok_or_else(unknown)
+        };
+        Ok(ReadyRule {
+            name: rule.name.clone(),
+            classes: rule.classes.iter().map(number).collect::<Result<_, _>>()?,
+            when: self.checks(&rule.when),
+            require: rule
+                .require
+                .iter()
+                .map(|Requirement { path, field }| (self.slot(path), *field))
+                .collect(),
+            otherwise: rule.otherwise,
+        })
+    }
+}
+
+impl Slots<'_, '_> {
+    /// Returns whether conditions hold, all of them.
+    pub(super) fn hold(&self, checks: &[Check]) -> bool {
+        checks.iter().all(|check| match (self.0.get(check.slot), &check.test) {
+            (Some(Some(_)), Test::Present) => true,
+            (Some(Some(Value::String(text))), test) => test.holds(text),
+            _ => false,
+        })
+    }
+
+    /// Returns whether a slot has what a field must be.
+    pub(super) fn has(&self, slot: usize, field: FieldType) -> bool {
+        let Some(Some(value)) = self.0.get(slot) else { return false };
+        match (field, value) {
+            (_, Value::Null) => false,
+            (FieldType::Any, _)
+            | (FieldType::Number, Value::Number(_))
+            | (FieldType::Boolean, Value::Bool(_)) => true,
+            (FieldType::Integer, Value::Number(number)) => number.integer().is_some(),
+            (FieldType::Text, Value::String(text)) => !text.is_empty(),
+            (FieldType::Time, Value::String(text)) => Timestamp::parse_occurred(text).is_some(),
+            (FieldType::Address, Value::String(text)) => text.parse::<core::net::IpAddr>().is_ok(),
+            (FieldType::Array, Value::Array(values)) => !values.is_empty(),
+            (FieldType::Object, Value::Object(object)) => !object.members().is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// Checks that names have their form and differ.
+fn check_names<'n>(
+    names: impl Iterator<Item = &'n String>,
+    is_name: impl Fn(&str) -> bool,
+) -> Result<(), PolicyError> {
+    let mut known = BTreeSet::new();
+    for name in names {
+        if !is_name(name) {
+            return Err(PolicyError::Name { name: name.clone() });
+        }
+        if !known.insert(name) {
+            return Err(PolicyError::Twice { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a treatment leaves every member its form: no text can stand for a whole object.
+fn check_place(treatment: &Treatment) -> Result<(), PolicyError> {
+    let Target::Path(path) = &treatment.target else { return Ok(()) };
+    let mut steps = path.steps();
+    let inside =
+        steps.next().is_some_and(|first| matches!(first.as_str(), "actor" | "resource" | "ctx"));
+    let whole = steps.next().is_none();
+    let masks = matches!(treatment.action, Action::Mask { .. });
+    if inside && !(whole && masks) {
+        Ok(())
+    } else {
+        Err(PolicyError::Place { path: path.clone() })
+    }
+}
+
+/// Checks that nothing is redacted inside of what is redacted: what opens it could not be found again.
+fn check_overlap(treatments: &[Treatment]) -> Result<(), PolicyError> {
+    let place = |treatment: &Treatment| match &treatment.target {
+        Target::Path(path) => Some((path.clone(), path.steps().collect::<Vec<_>>())),
+        Target::Detected(_) => None,
+    };
+    let mut places: Vec<(Path, Vec<String>)> = treatments.iter().filter_map(place).collect();
+    while let Some((one, steps)) = places.pop() {
+        let meets = |others: &[String]| {
+            steps
+                .iter()
+                .zip(others)
+                .all(|(step, other)| step == other || step == "*" || other == "*")
+        };
+        if let Some((other, _)) = places.iter().find(|(_, others)| meets(others)) {
+            return Err(PolicyError::Overlap { one: other.clone(), other: one });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a rule needs nothing that treatments take away: dropped values at all, others with their type.
+fn check_redacted(rule: &Rule, treatments: &[Treatment]) -> Result<(), PolicyError> {
+    let needs = rule
+        .require
+        .iter()
+        .map(|requirement| (&requirement.path, requirement.field != FieldType::Any));
+    let looks =
+        rule.when.iter().map(|condition| (&condition.path, condition.test != Test::Present));
+    for (path, by_value) in needs.chain(looks) {
+        let hidden = treatments.iter().any(|treatment| {
+            let Target::Path(target) = &treatment.target else { return false };
+            covers(target, path)
+                && (by_value
+                    || treatment.action == Action::Drop
+                    || target.steps().count() < path.steps().count())
+        });
+        if hidden {
+            return Err(PolicyError::Redacted { rule: rule.name.clone(), path: path.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a target is a path or above it; `*` stands for any step.
+fn covers(target: &Path, path: &Path) -> bool {
+    let mut steps = path.steps();
+    target.steps().all(|wanted| steps.next().is_some_and(|step| wanted == "*" || wanted == step))
+}

@@ -1,0 +1,26 @@
+//! Policies: the files they are made of, what they state, and how a submission is judged by them.
+//!
+//! ```text
+//! files -> Bundle -> digest                what binds a log to a policy
+//! Statements -> Policy                     what it states, made ready
+//! Policy, submitted bytes -> Admission     a record with its verdict, or a refusal
+//! ```
+//!
+//! The bytes are described in [`crate::manual::records`].
+
+mod admit;
+mod bundle;
+mod compile;
+mod detect;
+mod redact;
+mod statement;
+
+pub use admit::{Admission, Admitted, Arrival, admit};
+pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
+pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
+pub use detect::Detector;
+pub use redact::{Kept, Materials};
+pub use statement::{
+    Action, Class, Condition, Enforcement, FieldType, Glob, Requirement, Rule, Statements, Target,
+    Test, Treatment,
+};

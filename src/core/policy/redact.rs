@@ -1,0 +1,273 @@
+//! Redaction: what a policy takes out of an event before anything else looks at it.
+//!
+//! What is recognised in a name, or in a member that the record shows in any case, can't be taken out; the
+//! event is then not shown at all.
+
+use core::ops::Range;
+use std::collections::BTreeSet;
+
+use super::detect::Detector;
+use super::statement::{Action, Target, Treatment};
+use crate::core::record::json::{Object, Value};
+use crate::core::record::{Event, Opening, Path, Redaction, RedactionAction, Salt, Secret, Token};
+
+/// What redaction needs of the world, which the core does not know.
+pub trait Materials {
+    /// Returns 32 random bytes that were never used.
+    fn salt(&mut self) -> Salt;
+
+    /// Returns the key of the tokens of a place in the present epoch, and the epoch's number.
+    fn token_key(&mut self, path: &Path) -> (Secret, u32);
+}
+
+/// What opens a commitment, and whose key it is to be sealed under.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What opens it.
+    pub opening: Opening,
+    /// The subject: `subject/<value>`, or `class/<class>/<month>`.
+    pub subject: String,
+}
+
+/// What was done to an event.
+#[derive(Default)]
+pub(super) struct Redacted {
+    pub(super) redactions: Vec<Redaction>,
+    /// Openings with their subjects, where the policy names one.
+    pub(super) openings: Vec<(Opening, Option<String>)>,
+    /// What was recognised where it can't be taken out.
+    pub(super) exposed: BTreeSet<Detector>,
+}
+
+impl Redacted {
+    /// Applies treatments in their order.
+    pub(super) fn apply(
+        event: &mut Event<'_>,
+        treatments: &[Treatment],
+        materials: &mut impl Materials,
+    ) -> Self {
+        let mut redacted = Self::default();
+        // Subjects are read before anything hides them.
+        let subjects: Vec<Option<String>> =
+            treatments.iter().map(|treatment| subject(event, &treatment.action)).collect();
+        // Places first: what is recognised is a text without anything below it, so that nothing is ever
+        // redacted inside of what was redacted.
+        for (treatment, subject) in treatments.iter().zip(&subjects) {
+            let Target::Path(target) = &treatment.target else { continue };
+            for path in expand(event.members(), target) {
+                redacted.treat(event, path, &treatment.action, subject.clone(), materials);
+            }
+        }
+        for (treatment, subject) in treatments.iter().zip(subjects) {
+            let Target::Detected(detector) = treatment.target else { continue };
+            let search = Search::run(detector, event.members());
+            if search.exposed {
+                redacted.exposed.insert(detector);
+            }
+            for found in search.found {
+                redacted.treat_found(event, found, &treatment.action, subject.clone(), materials);
+            }
+        }
+        redacted
+    }
+
+    /// Treats one value as a whole.
+    fn treat(
+        &mut self,
+        event: &mut Event<'_>,
+        path: Path,
+        action: &Action,
+        subject: Option<String>,
+        materials: &mut impl Materials,
+    ) {
+        // There is nothing to hide of `null`, and a form in its place would pass for a value.
+        if path.find(event.members()) == Some(&Value::Null) {
+            return;
+        }
+        let done = match action {
+            Action::Drop => event.remove(&path).map(|_| RedactionAction::Drop),
+            Action::Commit { .. } => {
+                if let Some(opening) = event.commit(&path, materials.salt()) {
+                    self.redactions.retain(|redaction| redaction.path != path);
+                    self.openings.push((opening, subject));
+                }
+                return;
+            }
+            Action::Mask { keep_last } => {
+                let masked = path
+                    .find(event.members())
+                    .and_then(Value::as_str)
+                    .map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
+                event.replace(&path, masked.into()).map(|_| RedactionAction::Mask)
+            }
+            Action::Token => {
+                let text = path.find(event.members()).map(Value::format);
+                let (key, epoch) = materials.token_key(&path);
+                let token = text.map(|text| Token::new(&key, epoch, &path, text.as_bytes()));
+                token
+                    .and_then(|token| event.replace(&path, token.to_value()))
+                    .map(|_| RedactionAction::Token)
+            }
+        };
+        self.note(path, done);
+    }
+
+    /// Treats a value in which something was recognised: a mask leaves the text around it.
+    fn treat_found(
+        &mut self,
+        event: &mut Event<'_>,
+        Found { path, text, ranges }: Found,
+        action: &Action,
+        subject: Option<String>,
+        materials: &mut impl Materials,
+    ) {
+        let Action::Mask { keep_last } = action else {
+            return self.treat(event, path, action, subject, materials);
+        };
+        let mut masked = String::new();
+        let mut rest = 0;
+        for range in ranges {
+            masked.push_str(text.get(rest..range.start).unwrap_or_default());
+            masked.push_str(&mask(text.get(range.clone()).unwrap_or_default(), *keep_last));
+            rest = range.end;
+        }
+        masked.push_str(text.get(rest..).unwrap_or_default());
+        let done = event.replace(&path, masked.into()).map(|_| RedactionAction::Mask);
+        self.note(path, done);
+    }
+
+    /// Notes what was done: of one place, what was done last.
+    fn note(&mut self, path: Path, done: Option<RedactionAction>) {
+        if let Some(action) = done {
+            self.redactions.retain(|redaction| redaction.path != path);
+            self.redactions.push(Redaction { path, action });
+        }
+    }
+}
+
+/// Returns the subject that an event names for a commitment.
+fn subject(event: &Event<'_>, action: &Action) -> Option<String> {
+    let Action::Commit { subject: Some(path) } = action else { return None };
+    match path.find(event.members())? {
+        Value::String(text) => Some(format!("subject/{text}")),
+        value => Some(format!("subject/{}", value.format())),
+    }
+}
+
+/// Returns a text that shows no more than the last characters of another, and of a short one nothing.
+fn mask(text: &str, keep_last: usize) -> String {
+    let length = text.chars().count();
+    let kept = if length >= keep_last.saturating_mul(2) { keep_last } else { 0 };
+    "***".chars().chain(text.chars().skip(length - kept)).collect()
+}
+
+/// Returns the places that a target stands for.
+fn expand(members: &Object<'_>, target: &Path) -> Vec<Path> {
+    let mut steps = target.steps();
+    let Some(first) = steps.next() else { return Vec::new() };
+    let mut places = match members.get(&first) {
+        Some(value) => vec![(Path::member(&first), value)],
+        None => Vec::new(),
+    };
+    for step in steps {
+        places = places.into_iter().flat_map(|(path, value)| below(&path, value, &step)).collect();
+    }
+    places.into_iter().map(|(path, _)| path).collect()
+}
+
+/// Returns what one step leads to.
+fn below<'v, 'a>(path: &Path, value: &'v Value<'a>, step: &str) -> Vec<(Path, &'v Value<'a>)> {
+    let all = step == "*";
+    match value {
+        Value::Object(object) => {
+            let members = object.members().iter().filter(|(name, _)| all || name == step);
+            members.filter_map(|(name, value)| Some((path.child(name)?, value))).collect()
+        }
+        Value::Array(values) => {
+            let elements = values
+                .iter()
+                .enumerate()
+                .filter(|(position, _)| all || position.to_string() == step);
+            elements
+                .filter_map(|(position, value)| Some((path.element(position)?, value)))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A text in which something was recognised.
+struct Found {
+    path: Path,
+    text: String,
+    ranges: Vec<Range<usize>>,
+}
+
+/// A search for what a detector recognises.
+struct Search {
+    detector: Detector,
+    /// Where the search is; `None` where no path leads.
+    path: Option<Path>,
+    found: Vec<Found>,
+    /// Whether something was recognised that can't be taken out.
+    exposed: bool,
+}
+
+impl Search {
+    /// Searches an event.
+    fn run(detector: Detector, members: &Object<'_>) -> Self {
+        let mut search = Self { detector, path: None, found: Vec::new(), exposed: false };
+        for (name, value) in members.members() {
+            let is_filled = matches!(name.as_ref(), "actor" | "resource" | "ctx");
+            search.path = is_filled.then(|| Path::member(name));
+            search.value(value);
+        }
+        search
+    }
+
+    /// Searches a value, below which the path stands.
+    fn value(&mut self, value: &Value<'_>) {
+        match value {
+            Value::String(text) => self.text(text),
+            // A card's number may have been sent as a number.
+            Value::Number(number) => {
+                if let Some(integer) = number.integer().filter(|integer| *integer > 999_999_999) {
+                    self.text(&integer.to_string());
+                }
+            }
+            Value::Array(values) => {
+                for (position, value) in values.iter().enumerate() {
+                    self.step(&position.to_string(), value);
+                }
+            }
+            Value::Object(object) => {
+                for (name, value) in object.members() {
+                    self.exposed |= !self.detector.find(name).is_empty();
+                    // What the server put there was treated already, and is no text of the producer's.
+                    if !name.starts_with('$') {
+                        self.step(name, value);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn step(&mut self, step: &str, value: &Value<'_>) {
+        let child = self.path.as_ref().and_then(|path| path.child(step));
+        let parent = core::mem::replace(&mut self.path, child);
+        self.value(value);
+        self.path = parent;
+    }
+
+    fn text(&mut self, text: &str) {
+        let ranges = self.detector.find(text);
+        match &self.path {
+            _ if ranges.is_empty() => {}
+            Some(path) => {
+                self.found.push(Found { path: path.clone(), text: text.to_owned(), ranges });
+            }
+            None => self.exposed = true,
+        }
+    }
+}

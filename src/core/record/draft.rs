@@ -1,0 +1,251 @@
+//! Records as the server makes them: canonical at birth, complete but for their time.
+//!
+//! The sequencer knows `at` last. As it has 27 bytes whatever it says, a draft is finished by writing it
+//! into its place, and its length is known before.
+
+use super::commit::{Commitment, Opening, Salt};
+use super::event::Event;
+use super::json::{Object, Value};
+use super::name::{PolicyDigest, RecordId, Verdict, is_rule};
+use super::path::Path;
+use super::system::System;
+use super::time::{TIMESTAMP_BYTES, Timestamp};
+use crate::core::entry::ENTRY_BYTES_MAX;
+
+/// Most rules that a record names: who breaks more is told of the first.
+pub const RULES_MAX: usize = 64;
+
+/// Most redactions that a record names. What needs more is quarantined.
+pub const REDACTIONS_MAX: usize = 256;
+
+/// Bytes of a commitment in a record: `{"$c":"` and `"}` around 43 characters.
+const COMMITMENT_TEXT_BYTES: usize = 52;
+
+/// What was done to a value besides committing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RedactionAction {
+    /// The value is gone; in an array, `null` stands in its place.
+    Drop,
+    /// A string stands there that shows less.
+    Mask,
+    /// A commitment stands there, because the record would have been too long.
+    Spill,
+    /// A token stands there.
+    Token,
+}
+
+impl RedactionAction {
+    /// Returns the text of a record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Mask => "mask",
+            Self::Spill => "spill",
+            Self::Token => "token",
+        }
+    }
+
+    /// Parses the text of a record.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Drop, Self::Mask, Self::Spill, Self::Token]
+            .into_iter()
+            .find(|action| action.as_str() == text)
+    }
+}
+
+/// What was done to a value, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Redaction {
+    /// Where the value stood.
+    pub path: Path,
+    /// What was done.
+    pub action: RedactionAction,
+}
+
+/// What every record begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The record's id.
+    pub id: RecordId,
+    /// The policy that governs the record's index.
+    pub policy: Option<PolicyDigest>,
+}
+
+/// What admission has decided about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// The authenticated principal that submitted it.
+    pub source: Option<&'a str>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The names of the rules behind it: none exactly if it is [`Verdict::Accept`].
+    pub rules: Vec<&'a str>,
+    /// What was redacted.
+    pub redactions: Vec<Redaction>,
+}
+
+/// A record without its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    text: String,
+    /// Where the time begins.
+    at: usize,
+}
+
+/// An event does not fit into a record, whatever is committed of it, or names too many redactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event does not fit into a record")]
+pub struct TooLong;
+
+impl Draft {
+    /// Makes the record of an event that is shown; returns what opens the values that did not fit.
+    ///
+    /// Values are spilled until the record has at most [`ENTRY_BYTES_MAX`] bytes: the longest first.
+    ///
+    /// # Panics
+    ///
+    /// If the verdict is not one that shows content, or a rule's name has not its form.
+    pub fn event<'a>(
+        head: &Head,
+        mut event: Event<'a>,
+        mut decision: Decision<'a>,
+        mut salt: impl FnMut() -> Salt,
+    ) -> Result<(Self, Vec<Opening>), TooLong> {
+        assert!(decision.verdict.shows_content(), "what is quarantined shows no content");
+        let draft = Self::new(head, "event", event.members(), decided(&decision));
+        if draft.len() <= ENTRY_BYTES_MAX && decision.redactions.len() <= REDACTIONS_MAX {
+            return Ok((draft, Vec::new()));
+        }
+
+        let mut length = draft.len();
+        let mut openings = Vec::new();
+        for (shown, path) in event.longest() {
+            if length <= ENTRY_BYTES_MAX {
+                break;
+            }
+            let redaction = Redaction { path, action: RedactionAction::Spill };
+            // With its comma, and of the first the name of the member besides.
+            let first = if decision.redactions.is_empty() { "\"red\":[],".len() } else { 0 };
+            let cost = COMMITMENT_TEXT_BYTES + first + redaction.to_value().format().len() + 1;
+            if cost >= shown || is_redacted(&decision.redactions, &redaction.path) {
+                continue;
+            }
+            if let Some(opening) = event.commit(&redaction.path, salt()) {
+                length = length + cost - shown;
+                decision.redactions.push(redaction);
+                openings.push(opening);
+            }
+        }
+        let draft = Self::new(head, "event", event.members(), decided(&decision));
+        let fits = draft.len() <= ENTRY_BYTES_MAX && decision.redactions.len() <= REDACTIONS_MAX;
+        if fits { Ok((draft, openings)) } else { Err(TooLong) }
+    }
+
+    /// Makes the record of a submission that is not shown.
+    ///
+    /// # Panics
+    ///
+    /// If the verdict shows content, or a rule's name has not its form.
+    pub fn quarantine(head: &Head, decision: &Decision<'_>, raw: Commitment) -> Self {
+        assert!(!decision.verdict.shows_content(), "what is shown is not quarantined");
+        assert!(decision.redactions.is_empty(), "what shows nothing has nothing to redact");
+        let context = Object::from([("raw", raw.to_value())]);
+        Self::new(head, "event", &Object::from([("ctx", context.into())]), decided(decision))
+    }
+
+    /// Makes a record of the system; `None` if a value of it is out of its bounds.
+    pub fn system(head: &Head, system: &System) -> Option<Self> {
+        let is_first = matches!(system, System::Genesis { .. });
+        if is_first && head.policy.is_some() {
+            return None;
+        }
+        let draft = Self::new(head, system.type_name(), &system.members()?, Object::new());
+        (draft.len() <= ENTRY_BYTES_MAX).then_some(draft)
+    }
+
+    /// Writes the record, with the beginning of 1970 in the place of the time.
+    fn new(
+        head: &Head,
+        type_name: &'static str,
+        content: &Object<'_>,
+        mut server: Object<'_>,
+    ) -> Self {
+        server.insert("v", super::version());
+        server.insert("t", type_name.into());
+        server.insert("id", head.id.to_string().into());
+        server.insert("at", Timestamp::default().to_string().into());
+        if let Some(policy) = head.policy {
+            server.insert("pv", policy.to_string().into());
+        }
+        let mut members: Vec<_> = content.members().iter().chain(server.members()).collect();
+        // Members of a record have names in ASCII, which need no escapes and sort by their bytes.
+        members.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let mut text = String::with_capacity(1_024);
+        let mut at = 0;
+        let mut separator = '{';
+        for (name, value) in members {
+            text.push(separator);
+            separator = ',';
+            text.extend(["\"", name, "\":"]);
+            if name == "at" {
+                at = text.len() + 1;
+            }
+            value.write(&mut text);
+        }
+        text.push('}');
+        Self { text, at }
+    }
+
+    /// Returns the length of the record.
+    #[expect(clippy::len_without_is_empty, reason = "no record is empty")]
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Returns the entry: the record as the log took it at a time.
+    pub fn stamp(mut self, at: Timestamp) -> Vec<u8> {
+        self.text.replace_range(self.at..self.at + TIMESTAMP_BYTES, &at.to_string());
+        self.text.into_bytes()
+    }
+}
+
+impl Redaction {
+    /// Returns what stands in a record.
+    fn to_value(&self) -> Value<'static> {
+        Value::Array(vec![self.path.as_str().to_owned().into(), self.action.as_str().into()])
+    }
+}
+
+/// Returns whether something at or below a path was redacted: `red` would then be about what is not shown.
+fn is_redacted(redactions: &[Redaction], path: &Path) -> bool {
+    let below = |other: &str| {
+        other
+            .strip_prefix(path.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    redactions.iter().any(|redaction| below(redaction.path.as_str()))
+}
+
+/// Returns the members that say what admission has decided.
+fn decided<'a>(decision: &Decision<'a>) -> Object<'a> {
+    let mut rules = decision.rules.clone();
+    rules.sort_unstable();
+    rules.dedup();
+    rules.truncate(RULES_MAX);
+    assert!(rules.iter().all(|rule| is_rule(rule)), "rules have names");
+    assert_eq!(rules.is_empty(), decision.verdict == Verdict::Accept, "rules are behind a verdict");
+    let mut members = Object::from([("vd", decision.verdict.as_str().into())]);
+    if !rules.is_empty() {
+        members.insert("vr", Value::Array(rules.into_iter().map(Value::from).collect()));
+    }
+    let mut redactions: Vec<&Redaction> = decision.redactions.iter().collect();
+    redactions.sort_unstable();
+    if !redactions.is_empty() {
+        members
+            .insert("red", Value::Array(redactions.into_iter().map(Redaction::to_value).collect()));
+    }
+    if let Some(source) = decision.source {
+        members.insert("source", source.into());
+    }
+    members
+}

@@ -1,0 +1,230 @@
+//! How what opens a commitment is kept beside the log, and destroyed.
+//!
+//! Path, salt and value of a committed field are sealed under a key that is derived from the key of their
+//! subject, and subject keys are wrapped under a key-encryption key. Destroying a subject's key ends every
+//! disclosure about it, also those in copies.
+//!
+//! ```text
+//! DK  = HKDF-SHA-256(subject key, "attestree/disclosure/v1" || lp16(origin) || lp16(id))
+//! row = 01 || u16 length of path || path || AES-256-GCM(DK, u96 field, salt || value, lp16(origin) || lp16(id) || lp16(path))
+//! ```
+//!
+//! # Invariants
+//!
+//! - No nonce is used twice under one key: an id belongs to one record, a field number to one of its
+//!   fields, and what is admitted again gets another id.
+//! - Nothing here draws randomness: subject keys, salts and nonces of wrapping come from the caller.
+
+use core::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::commit::{Opening, SALT_BYTES, Salt};
+use super::name::RecordId;
+use super::path::Path;
+use super::text::push_short;
+use crate::core::number::{LeafIndex, LogNumber};
+use crate::core::origin::Origin;
+
+/// Version of the row of a disclosure, and of a wrapped key.
+const VERSION: u8 = 1;
+
+/// Bytes of a key of AES-256, and of a subject's.
+pub const SECRET_BYTES: usize = 32;
+
+/// Bytes of a wrapped key: version, nonce, key and tag.
+pub const WRAPPED_BYTES: usize = 1 + NONCE_LEN + SECRET_BYTES + 16;
+
+/// What the keys of disclosures are derived for.
+const DISCLOSURE_DOMAIN: &[u8] = b"attestree/disclosure/v1";
+
+/// What subject keys are wrapped for.
+const SUBJECT_KEY_DOMAIN: &[u8] = b"attestree/subject-key/v1";
+
+/// 32 secret bytes: the key of a subject, of tokens, or one that wraps others.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; SECRET_BYTES]);
+
+/// Bytes were changed, or belong to another key, record or place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sealed bytes do not open: they were changed, or belong elsewhere")]
+pub struct SealError;
+
+impl Secret {
+    /// Takes bytes from a good source of randomness.
+    pub const fn new(bytes: [u8; SECRET_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    pub(super) const fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+
+    /// Returns the cipher of this key.
+    fn cipher(&self) -> LessSafeKey {
+        LessSafeKey::new(
+            UnboundKey::new(&AES_256_GCM, &self.0).expect("a secret has the length of a key"),
+        )
+    }
+
+    /// Wraps a subject's key under this one. The nonce must be random.
+    pub fn wrap(
+        &self,
+        origin: &Origin,
+        subject: &str,
+        key: &Self,
+        nonce: [u8; NONCE_LEN],
+    ) -> [u8; WRAPPED_BYTES] {
+        let mut sealed = Zeroizing::new(key.0.to_vec());
+        let associated = Aad::from(subject_data(origin, subject));
+        let tag = self.cipher().seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            associated,
+            &mut sealed,
+        );
+        let tag = tag.expect("32 bytes are not too many for AES-GCM");
+        let mut wrapped = vec![VERSION];
+        wrapped.extend_from_slice(&nonce);
+        wrapped.extend_from_slice(&sealed);
+        wrapped.extend_from_slice(tag.as_ref());
+        wrapped.try_into().expect("the lengths of the parts are fixed")
+    }
+
+    /// Unwraps a subject's key that this one wraps.
+    pub fn unwrap_key(
+        &self,
+        origin: &Origin,
+        subject: &str,
+        wrapped: &[u8],
+    ) -> Result<Self, SealError> {
+        let (version, rest) = wrapped.split_first().ok_or(SealError)?;
+        let (nonce, sealed) =
+            rest.split_first_chunk().filter(|_| *version == VERSION).ok_or(SealError)?;
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        let associated = Aad::from(subject_data(origin, subject));
+        let opened = self.cipher().open_in_place(
+            Nonce::assume_unique_for_key(*nonce),
+            associated,
+            &mut bytes,
+        );
+        let opened: &[u8] = opened.map_err(|_opaque| SealError)?;
+        opened.try_into().map(Self).map_err(|_length| SealError)
+    }
+}
+
+/// Where a disclosure belongs: what it is sealed for.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The log.
+    pub origin: &'a Origin,
+    /// The record.
+    pub id: RecordId,
+    /// The position of the commitment among those of the record, in the order of their paths' bytes.
+    pub field: u16,
+}
+
+impl Place<'_> {
+    /// Returns the key of the row: u32 log, u64 index, u16 field.
+    pub fn row_key(&self, log: LogNumber, index: LeafIndex) -> [u8; 14] {
+        let mut key = [0; 14];
+        let parts = log
+            .0
+            .to_be_bytes()
+            .into_iter()
+            .chain(index.get().to_be_bytes())
+            .chain(self.field.to_be_bytes());
+        key.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
+        key
+    }
+
+    /// Seals what opens a commitment, under the key of its subject; returns the row.
+    pub fn seal(&self, subject: &Secret, opening: &Opening) -> Vec<u8> {
+        let mut sealed = Zeroizing::new(Vec::with_capacity(SALT_BYTES + opening.value.len()));
+        sealed.extend_from_slice(opening.salt.as_bytes());
+        sealed.extend_from_slice(&opening.value);
+        let associated = Aad::from(self.associated(&opening.path));
+        let tag = self.key(subject).cipher().seal_in_place_separate_tag(
+            self.nonce(),
+            associated,
+            &mut sealed,
+        );
+        let tag = tag.expect("a submission is not too long for AES-GCM");
+        let mut row = vec![VERSION];
+        push_short(&mut row, opening.path.as_str().as_bytes());
+        row.extend_from_slice(&sealed);
+        row.extend_from_slice(tag.as_ref());
+        row
+    }
+
+    /// Opens a row with the key of its subject.
+    pub fn open(&self, subject: &Secret, row: &[u8]) -> Result<Opening, SealError> {
+        let (version, rest) = row.split_first().ok_or(SealError)?;
+        let (length, rest) =
+            rest.split_first_chunk().filter(|_| *version == VERSION).ok_or(SealError)?;
+        let (path, sealed) =
+            rest.split_at_checked(u16::from_be_bytes(*length).into()).ok_or(SealError)?;
+        let path = str::from_utf8(path).ok().and_then(Path::parse).ok_or(SealError)?;
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        let associated = Aad::from(self.associated(&path));
+        let opened = self.key(subject).cipher().open_in_place(self.nonce(), associated, &mut bytes);
+        let opened: &[u8] = opened.map_err(|_opaque| SealError)?;
+        let (salt, value) = opened.split_first_chunk().ok_or(SealError)?;
+        Ok(Opening { path, salt: Salt::new(*salt), value: Zeroizing::new(value.to_vec()) })
+    }
+
+    /// Derives the key of this record's disclosures about a subject.
+    fn key(&self, subject: &Secret) -> Secret {
+        let mut place = Vec::new();
+        self.push(&mut place);
+        let extracted = hkdf::Salt::none(hkdf::HKDF_SHA256).extract(&subject.0);
+        let info = [DISCLOSURE_DOMAIN, &place];
+        let mut key = Secret([0; SECRET_BYTES]);
+        let expanded = extracted
+            .expand(&info, hkdf::HKDF_SHA256)
+            .and_then(|key_material| key_material.fill(&mut key.0));
+        expanded.expect("HKDF gives up to 255 hashes");
+        key
+    }
+
+    /// Returns what is authenticated with a field.
+    fn associated(&self, path: &Path) -> Vec<u8> {
+        let mut data = Vec::new();
+        self.push(&mut data);
+        push_short(&mut data, path.as_str().as_bytes());
+        data
+    }
+
+    fn push(&self, out: &mut Vec<u8>) {
+        push_short(out, self.origin.as_str().as_bytes());
+        push_short(out, self.id.to_string().as_bytes());
+    }
+
+    /// Returns the field number as the nonce.
+    fn nonce(&self) -> Nonce {
+        let [high, low] = self.field.to_be_bytes();
+        Nonce::assume_unique_for_key([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low])
+    }
+}
+
+/// Returns what is authenticated with a subject's key.
+fn subject_data(origin: &Origin, subject: &str) -> Vec<u8> {
+    let mut data = SUBJECT_KEY_DOMAIN.to_vec();
+    push_short(&mut data, origin.as_str().as_bytes());
+    push_short(&mut data, subject.as_bytes());
+    data
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
