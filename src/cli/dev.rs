@@ -63,7 +63,7 @@ pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
 /// Says what runs.
 fn describe(dev: &Dev, data: &Path) -> Begun {
     let url = format!("http://{}", dev.address());
-    let witnesses = dev.witnesses().map(|(name, vkey, address)| BegunWitness {
+    let witnesses = dev.witnesses().list().map(|(name, vkey, address)| BegunWitness {
         name: name.to_owned(),
         vkey: vkey.to_string(),
         url: format!("http://{address}"),
@@ -85,8 +85,13 @@ fn commands(url: &str, data: &Path, trust: &Path) -> Vec<String> {
     vec![
         format!("printf 'one\\ntwo\\nthree\\n' | attestree append {there}"),
         format!("attestree receipt 0 --cosigned {there} -o 0.tlog-proof"),
-        format!("attestree entry 0 {there} | attestree verify 0.tlog-proof --entry - --trust {trust}"),
-        format!("attestree monitor {url} --trust {trust} --state {}", quoted(&data.join("monitor"))),
+        format!(
+            "attestree entry 0 {there} | attestree verify 0.tlog-proof --entry - --trust {trust}"
+        ),
+        format!(
+            "attestree monitor {url} --trust {trust} --state {}",
+            quoted(&data.join("monitor"))
+        ),
         format!("attestree witness status --data {}", quoted(&data.join("witness-1"))),
     ]
 }

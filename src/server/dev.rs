@@ -10,7 +10,7 @@
 //! One process, so that nothing is left running when it ends. All four share a disk and an operator:
 //! this shows how witnesses work, and is not what they are for.
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, time::Duration};
 use std::{
     fs,
     net::TcpListener,
@@ -25,7 +25,8 @@ use tokio::{
 };
 
 use super::{
-    Init, Running, Stopped, config::RawConfig, files, init, random::Random, start, telemetry, witness,
+    Init, Running, Stopped, config::RawConfig, files, init, random::Random, start, telemetry,
+    witness,
 };
 use crate::{
     core::{
@@ -45,6 +46,9 @@ const QUORUM: usize = 2;
 /// What the quorum is called in the trust file.
 const GROUP: &str = "two-of-three";
 
+/// How long the log may take to hear its witnesses, which run in this process.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// An address of this machine whose port the system chooses.
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -59,11 +63,18 @@ pub struct Config {
     pub listen: Option<String>,
 }
 
+/// Three witnesses of one log at work.
+#[derive(Debug)]
+pub struct Witnesses {
+    dir: PathBuf,
+    running: Vec<witness::Running>,
+}
+
 /// A log and its witnesses at work.
 pub struct Dev {
     log: Running,
     vkey: VerifierKey,
-    witnesses: Vec<witness::Running>,
+    witnesses: Witnesses,
     trust: PathBuf,
 }
 
@@ -78,16 +89,11 @@ pub fn begin(config: &Config) -> anyhow::Result<Dev> {
     };
     let trust = config.data.join("trust.policy");
     let last = Addresses::of_last_time(&trust);
-
-    // Should one of them not start, the others are dropped with the error: what they promised is on disk.
-    let mut witnesses = Vec::with_capacity(WITNESSES.len());
-    for (name, listen) in WITNESSES.into_iter().zip(last.witnesses) {
-        let data = config.data.join(name);
-        witnesses.push(begin_witness(&data, name, &vkey, listen, &mut random)?);
-    }
-    write_policy(&trust, &vkey, last.log, &witnesses)?;
+    // Should the log not start, they are dropped with the error: what they promised is on disk.
+    let witnesses = Witnesses::begin_at(&config.data, &vkey, last.witnesses, &mut random)?;
+    witnesses.write_policy(&trust, &vkey, last.log)?;
     let log = begin_log(data, &trust, config.listen.clone(), last.log)?;
-    write_policy(&trust, &vkey, Some(log.address()), &witnesses)?;
+    witnesses.write_policy(&trust, &vkey, Some(log.address()))?;
     Ok(Dev { log, vkey, witnesses, trust })
 }
 
@@ -154,7 +160,12 @@ fn begin_log(
     };
     let config = config.parse()?;
     telemetry::start(config.telemetry);
-    start(config).context("start the log")
+    let log = start(config).context("start the log")?;
+    // Two of the witnesses are enough to let it sign, and they answer at once.
+    if !log.wait_until_signing(PATIENCE) {
+        bail!("the log does not sign: see what it says above");
+    }
+    Ok(log)
 }
 
 /// Returns an address if nobody listens there, and one with any port otherwise.
@@ -175,8 +186,7 @@ impl Addresses {
     fn of_last_time(trust: &Path) -> Self {
         let text = fs::read_to_string(trust).unwrap_or_default();
         let Ok(policy) = TrustPolicy::parse(&text) else { return Self::default() };
-        let address =
-            |url: &Option<String>| url.as_deref()?.strip_prefix("http://")?.parse().ok();
+        let address = |url: &Option<String>| url.as_deref()?.strip_prefix("http://")?.parse().ok();
         Self {
             log: policy.logs().first().and_then(|log| address(&log.url)),
             witnesses: WITNESSES.map(|name| {
@@ -187,28 +197,63 @@ impl Addresses {
     }
 }
 
-/// Writes the trust file in one step.
-fn write_policy(
-    path: &Path,
-    log: &VerifierKey,
-    address: Option<SocketAddr>,
-    witnesses: &[witness::Running],
-) -> anyhow::Result<()> {
-    let url = address.map_or_else(String::new, |address| format!(" http://{address}"));
-    let lines = WITNESSES.iter().zip(witnesses).map(|(name, witness)| {
-        let vkey = witness.witness().key().verifier_key();
-        format!("witness {name} {vkey} http://{}\n", witness.address())
-    });
-    let lines: String = lines.collect();
-    let names = WITNESSES.join(" ");
-    let text = format!(
-        "# Made by `attestree dev` at each start.\nlog {log}{url}\n{lines}group {GROUP} {QUORUM} {names}\n\
-         quorum {GROUP}\n"
-    );
-    let aside = path.with_extension("policy.new");
-    fs::write(&aside, text)
-        .and_then(|()| fs::rename(&aside, path))
-        .with_context(|| format!("write {}", path.display()))
+impl Witnesses {
+    /// Makes the witnesses of a log in a directory unless they are there, and starts them.
+    pub fn begin(dir: &Path, log: &VerifierKey, random: &mut Random) -> anyhow::Result<Self> {
+        Self::begin_at(dir, log, [None; WITNESSES.len()], random)
+    }
+
+    /// The same, at these addresses as long as they are free.
+    fn begin_at(
+        dir: &Path,
+        log: &VerifierKey,
+        addresses: [Option<SocketAddr>; WITNESSES.len()],
+        random: &mut Random,
+    ) -> anyhow::Result<Self> {
+        let begin = |(name, listen)| begin_witness(&dir.join(name), name, log, listen, random);
+        let running = WITNESSES.into_iter().zip(addresses).map(begin).collect::<Result<_, _>>()?;
+        Ok(Self { dir: dir.to_owned(), running })
+    }
+
+    /// Returns name, key and address of each.
+    pub fn list(&self) -> impl Iterator<Item = (&'static str, &VerifierKey, SocketAddr)> {
+        WITNESSES.into_iter().zip(&self.running).map(|(name, witness)| {
+            (name, witness.witness().key().verifier_key(), witness.address())
+        })
+    }
+
+    /// Returns the directory that a witness writes evidence to.
+    pub fn evidence(&self, name: &str) -> PathBuf {
+        self.dir.join(name).join("evidence")
+    }
+
+    /// Writes a trust file with the log and the quorum of two, in one step.
+    pub fn write_policy(
+        &self,
+        path: &Path,
+        log: &VerifierKey,
+        address: Option<SocketAddr>,
+    ) -> anyhow::Result<()> {
+        let url = address.map_or_else(String::new, |address| format!(" http://{address}"));
+        let line = |(name, vkey, address)| format!("witness {name} {vkey} http://{address}\n");
+        let lines: String = self.list().map(line).collect();
+        let names = WITNESSES.join(" ");
+        let text = format!(
+            "# Made by attestree at each start.\nlog {log}{url}\n{lines}group {GROUP} {QUORUM} {names}\n\
+             quorum {GROUP}\n"
+        );
+        let aside = path.with_extension("policy.new");
+        fs::write(&aside, text)
+            .and_then(|()| fs::rename(&aside, path))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Stops them; returns whether every write has succeeded.
+    pub fn stop(self) -> bool {
+        // All of them, also after one that failed.
+        let stopped = self.running.into_iter().map(witness::Running::stop);
+        stopped.filter(|clean| !clean).count() == 0
+    }
 }
 
 impl Dev {
@@ -222,11 +267,9 @@ impl Dev {
         &self.vkey
     }
 
-    /// Returns name, key and address of each witness.
-    pub fn witnesses(&self) -> impl Iterator<Item = (&'static str, &VerifierKey, SocketAddr)> {
-        WITNESSES.into_iter().zip(&self.witnesses).map(|(name, witness)| {
-            (name, witness.witness().key().verifier_key(), witness.address())
-        })
+    /// Returns the witnesses.
+    pub fn witnesses(&self) -> &Witnesses {
+        &self.witnesses
     }
 
     /// Returns the trust file.
@@ -242,7 +285,7 @@ impl Dev {
             let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
             let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
             let mut failures = JoinSet::new();
-            let fatal = self.witnesses.iter().map(|witness| witness.witness().fatal());
+            let fatal = self.witnesses.running.iter().map(|witness| witness.witness().fatal());
             for mut fatal in fatal.chain([self.log.pipeline().fatal()]) {
                 // Either it failed, or who would say so is gone.
                 failures.spawn(async move { fatal.wait_for(|fatal| *fatal).await.is_ok() });
@@ -259,13 +302,12 @@ impl Dev {
     /// Stops the log, then the witnesses; each finishes what it was asked.
     pub fn stop(self) -> anyhow::Result<()> {
         let log = self.log.stop();
-        let mut clean = true;
-        for witness in self.witnesses {
-            clean &= witness.stop();
-        }
+        let clean = self.witnesses.stop();
         if log == Stopped::Clean && clean {
             return Ok(());
         }
-        bail!("a write failed or its result is not known; start again, and it takes up what the disk holds")
+        bail!(
+            "a write failed or its result is not known; start again, and it takes up what the disk holds"
+        )
     }
 }

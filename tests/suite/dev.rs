@@ -64,8 +64,12 @@ fn run(dir: &Path, line: &str) -> String {
 fn every_command_that_is_shown_works() {
     let dir = tempfile::tempdir().unwrap();
     let mut dev = Dev::start(dir.path(), &[]);
-    let commands: Vec<String> = dev.begun["commands"].as_array().unwrap().iter()
-        .map(|command| command.as_str().unwrap().to_owned()).collect();
+    let commands: Vec<String> = dev.begun["commands"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|command| command.as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(commands.len(), 5);
     let said: Vec<String> = commands.iter().map(|command| run(dir.path(), command)).collect();
 
@@ -95,7 +99,7 @@ fn second_start_goes_on_where_the_first_ended() {
     run(dir.path(), first["commands"][0].as_str().unwrap());
     let checkpoint = format!("attestree checkpoint --server {} --json", dev.text("url"));
     let checkpoint: Value = serde_json::from_str(&run(dir.path(), &checkpoint)).unwrap();
-    assert_eq!(checkpoint["tree_size"], 6);
+    assert_eq!(checkpoint["size"], 6);
     run(dir.path(), first["commands"][2].as_str().unwrap());
     run(dir.path(), first["commands"][3].as_str().unwrap());
     dev.end(Signal::TERM);

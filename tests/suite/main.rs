@@ -62,6 +62,8 @@ mod load;
 mod note;
 mod origin;
 #[cfg(feature = "server")]
+mod outage;
+#[cfg(feature = "server")]
 mod pipeline;
 mod policy;
 mod probes;

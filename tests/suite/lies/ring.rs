@@ -100,8 +100,14 @@ impl Honest {
     fn start(dir: &Path, number: usize) -> Self {
         let data = dir.join(format!("w{number}"));
         let place = data.to_str().unwrap();
-        let made =
-            attestree(&["witness", "init", "--data", place, "--name", &format!("w.example/{number}")]);
+        let made = attestree(&[
+            "witness",
+            "init",
+            "--data",
+            place,
+            "--name",
+            &format!("w.example/{number}"),
+        ]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let vkey = String::from_utf8(made.stdout).unwrap();
         let vkey = VerifierKey::parse(vkey.trim_end()).unwrap();
@@ -215,9 +221,8 @@ impl Ring {
 
     /// Returns the heads for which a client is content with the cosignatures.
     pub(super) fn covered(&self) -> Vec<TreeHead> {
-        let met = |note: &SignedNote| {
-            self.policy.verify_checkpoint(note.to_string().as_bytes()).is_ok()
-        };
+        let met =
+            |note: &SignedNote| self.policy.verify_checkpoint(note.to_string().as_bytes()).is_ok();
         let covered = self.cosigned.values().filter(|(_, note)| met(note));
         covered.map(|(head, _)| *head).collect()
     }
@@ -228,10 +233,8 @@ impl Ring {
         for heads in sets {
             let sizes: BTreeSet<TreeSize> = heads.iter().map(|head| head.size).collect();
             let holds = |history: &&&History| {
-                let has = |head: &TreeHead| {
-                    head.size.get() <= history.size() && history.head(head.size.get()) == *head
-                };
-                heads.iter().all(has)
+                // Every history here is longer than all that was signed of any.
+                heads.iter().all(|head| history.head(head.size.get()) == *head)
             };
             assert!(histories.iter().any(|history| holds(&history)), "two histories at {sizes:?}");
         }
@@ -270,7 +273,10 @@ impl Ring {
             let (file, key) = (file.to_str().unwrap(), key.to_str().unwrap());
             let judged = attestree(&["verify-evidence", file, "--trust", key, "--json"]);
             let verdict: Value = serde_json::from_slice(&judged.stdout).unwrap();
-            assert_eq!((judged.status.code(), verdict["verdict"].as_str()), (Some(0), Some("guilty")));
+            assert_eq!(
+                (judged.status.code(), verdict["verdict"].as_str()),
+                (Some(0), Some("guilty"))
+            );
         }
     }
 }
