@@ -145,7 +145,8 @@ fn honest_part(guide: &mut Guide, stage: &Stage, input: &Input) -> anyhow::Resul
     guide.say(format!("   A server runs on {}.", scene.url()))?;
     guide.say("   You hold the log's public key, and trust nothing else:")?;
     guide.say(format!("   {}", stage.vkey.dimmed()))?;
-    guide.say("   Three witnesses run as well. Each remembers the newest tree that it was shown.")?;
+    guide
+        .say("   Three witnesses run as well. Each remembers the newest tree that it was shown.")?;
 
     let count = input.lines.len();
     let victim = input::victim(&input.lines);
