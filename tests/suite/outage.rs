@@ -18,6 +18,9 @@ use crate::crash::{
 
 const ORIGIN: &str = "outage.example/log";
 
+/// How often a client asks for the first quorum before the test fails: some tens of seconds.
+const ASKED_MAX: u32 = 1_000;
+
 /// Calls by which a witness makes durable what it cosigns.
 const CALLS: [&str; 2] = ["pwrite64", "fdatasync"];
 
@@ -158,9 +161,20 @@ impl System {
         attestree(&["append", file, "--server", &url, "--trust", trust, "--json"])
     }
 
+    /// Waits until there is a checkpoint with a quorum: before the first one a client that wants it is
+    /// told to come back.
+    fn await_quorum(&self) {
+        let url = self.log.as_ref().unwrap().url();
+        let trust = self.trust();
+        let asked = ["checkpoint", "--server", &url, "--trust", trust.to_str().unwrap()];
+        let met = (0..ASKED_MAX).any(|_| attestree(&asked).status.success());
+        assert!(met, "the witnesses cosign the first candidate");
+    }
+
     /// Appends a line; a quorum has to cosign it. Returns the size of the tree that it cosigned.
     #[track_caller]
     fn expect_cosigned(&mut self, line: &str) -> u64 {
+        self.await_quorum();
         let output = self.append(line);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{line}: {said}");
