@@ -10,6 +10,8 @@ mod checkpoint;
 mod completions;
 #[cfg(feature = "server")]
 mod demo;
+#[cfg(feature = "server")]
+mod dev;
 mod entries;
 mod entry;
 pub mod exit;
@@ -125,6 +127,9 @@ enum Verb {
     /// Measure a server: entries a second and time to receipt
     #[cfg(feature = "server")]
     Load(load::Args),
+    /// Run a log and three witnesses, to try things out
+    #[cfg(feature = "server")]
+    Dev(dev::Args),
     /// Take the tour: a log, a receipt, and an operator who cheats
     #[cfg(feature = "server")]
     Demo(demo::Args),
@@ -179,6 +184,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::RestoreTail(args) => restore_tail::run(&args, remote, output),
         #[cfg(feature = "server")]
         Verb::Load(args) => load::run(&args, remote, output),
+        #[cfg(feature = "server")]
+        Verb::Dev(args) => dev::run(args, output),
         #[cfg(feature = "server")]
         Verb::Demo(args) => demo::run(&args, output),
         Verb::Completions(args) => completions::run(&args, &mut Cli::command()),

@@ -20,6 +20,7 @@ mod close;
 pub mod config;
 mod cosigning;
 pub mod cpu;
+pub mod dev;
 mod directory;
 mod drop_unsigned;
 pub mod echo;

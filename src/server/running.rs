@@ -1,12 +1,13 @@
 //! A server from start to stop.
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, time::Duration};
 use std::{fs, sync::Arc};
 
 use anyhow::{Context as _, ensure};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -15,7 +16,9 @@ use super::{
     watch,
 };
 use crate::{
-    pipeline::{Answerer, Clock, Meter, Parts, Pipeline, Stopped, WitnessMeter, WitnessPlan},
+    pipeline::{
+        Answerer, Clock, LogStatus, Meter, Parts, Pipeline, Stopped, WitnessMeter, WitnessPlan,
+    },
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
 };
@@ -23,6 +26,9 @@ use crate::{
 /// Threads for reads that may wait for the disk. Each holds up to three times 16 MiB while it reads a
 /// bundle of the longest entries; four of them keep a disk busy.
 const BLOCKING_THREADS_MAX: usize = 4;
+
+/// How often it is looked whether logs sign: the witnesses take longer than that to answer.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A running server. Dropping it stops it without waiting for anyone.
 pub struct Running {
@@ -164,6 +170,19 @@ impl Running {
     /// Returns the write path and the logs.
     pub fn pipeline(&self) -> &Pipeline {
         &self.desk.pipeline
+    }
+
+    /// Waits until no log has to hear its witnesses any more before it takes entries, for at most so
+    /// long. Returns whether none has. Blocks; must not be called from asynchronous code.
+    pub fn wait_until_signing(&self, patience: Duration) -> bool {
+        let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
+        let pipeline = &self.desk.pipeline;
+        let heard = async {
+            while pipeline.logs().iter().any(|log| log.status() == LogStatus::Waiting) {
+                sleep(LOOK).await;
+            }
+        };
+        runtime.block_on(async { timeout(patience, heard).await.is_ok() })
     }
 
     /// Waits for SIGTERM, SIGINT or a failed write.

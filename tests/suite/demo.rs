@@ -4,7 +4,11 @@ use std::{fs, process::Command};
 
 use attestree::{
     client::trust_listed,
-    core::{note::VerifierKey, receipt::Receipt},
+    core::{
+        evidence::{Evidence, Judgement},
+        note::VerifierKey,
+        receipt::Receipt,
+    },
 };
 
 /// Runs the tour over a file and returns what it printed.
@@ -16,7 +20,7 @@ fn demo(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn tour_of_a_file_ends_with_two_contradictions() {
+fn tour_of_a_file_ends_with_contradictions_and_evidence() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("lines");
     let lines: String = (0..600).map(|n| format!("{n} install package-{n}\n")).collect();
@@ -32,6 +36,11 @@ fn tour_of_a_file_ends_with_two_contradictions() {
         "fsck of his data: 600 entries and 2 tiles agree with the root",
         "one key never honestly signs two trees of one size",
         "the proof does not verify, and none can",
+        "of the 3 witnesses have signed the tree of 600 entries too",
+        "witness-3:  ",
+        "0 of 3 signed his",
+        "| attestree-evidence@v1",
+        "guilty: it signed two different trees of 600 entries",
     ] {
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
     }
@@ -39,7 +48,7 @@ fn tour_of_a_file_ends_with_two_contradictions() {
 }
 
 #[test]
-fn receipt_of_the_tour_verifies_afterwards() {
+fn receipt_and_evidence_of_the_tour_verify_afterwards() {
     let (code, shown, errors) = demo(&["--json"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
@@ -51,6 +60,11 @@ fn receipt_of_the_tour_verifies_afterwards() {
     let checkpoint = policy.verify_checkpoint(&receipt.note).unwrap().checkpoint;
     assert_eq!(checkpoint.head().size.get(), shown["entries"].as_u64().unwrap());
     assert_eq!(checkpoint.head().root.to_base64(), shown["held_root"].as_str().unwrap());
+
+    let evidence = Evidence::parse(shown["evidence"].as_str().unwrap().as_bytes()).unwrap();
+    assert!(matches!(evidence.judge(&policy), Judgement::Guilty { .. }));
+    let roots = evidence.heads().map(|head| head.root.to_base64());
+    assert_eq!(roots, ["held_root", "forged_root"].map(|root| shown[root].as_str().unwrap()));
 }
 
 #[test]

@@ -36,6 +36,8 @@ mod crash;
 #[cfg(feature = "server")]
 mod demo;
 mod descriptors;
+#[cfg(feature = "server")]
+mod dev;
 mod evidence;
 #[cfg(feature = "server")]
 mod evidence_cli;
@@ -62,11 +64,15 @@ mod key;
 #[cfg(feature = "server")]
 mod liar;
 #[cfg(feature = "server")]
+mod lies;
+#[cfg(feature = "server")]
 mod load;
 #[cfg(feature = "server")]
 mod monitor;
 mod note;
 mod origin;
+#[cfg(feature = "server")]
+mod outage;
 #[cfg(feature = "server")]
 mod pipeline;
 mod policy;

@@ -25,7 +25,7 @@ const TOP_LEVEL: &[&str] = &[
 ];
 
 /// What `.gitignore` keeps out.
-const IGNORED: &[&str] = &["target", "attestree-data"];
+const IGNORED: &[&str] = &["target", "attestree-data", "attestree-dev"];
 
 /// Packages that must not come in, with why.
 const UNWANTED: &[(&str, &str)] = &[

@@ -6,6 +6,7 @@
 
 mod input;
 mod stage;
+mod witness;
 
 use core::fmt::Display;
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ struct Shown {
     forged_fsck_passed: bool,
     receipt_contradicts: bool,
     checkpoint_contradicts: bool,
+    /// What a witness has written, which convicts the log.
+    evidence: String,
 }
 
 /// What a visitor takes home: one receipt and one older checkpoint.
@@ -108,17 +111,20 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     let forged = cheat_part(&mut guide, &stage, &held)?;
     let scene = stage.serve(&stage.forged())?;
     let convicted = convict(&mut guide, &scene, &stage, &held, &forged);
+    let caught = convicted.and_then(|()| witness::split_view(&mut guide, &scene, &stage, &held));
     scene.stop()?;
-    convicted?;
+    let evidence = caught?;
     guide.say("")?;
-    guide.say("Next: attestree init --origin YOUR.HOST/log, attestree serve, attestree --help")?;
+    guide.say("Next: attestree dev, attestree init --origin YOUR.HOST/log, attestree --help")?;
+    let vkey = stage.vkey.to_string();
+    stage.end()?;
     if !output.is_json() {
         return Ok(());
     }
     let shown = Shown {
         source: input.name,
         entries: input.lines.len(),
-        vkey: stage.vkey.to_string(),
+        vkey,
         receipt: String::from_utf8_lossy(&held.receipt.format()).into_owned(),
         held_size: held.newest.head().size.get(),
         held_root: base64(&held.newest.head().root),
@@ -127,17 +133,20 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
         forged_fsck_passed: true,
         receipt_contradicts: true,
         checkpoint_contradicts: true,
+        evidence: String::from_utf8_lossy(&evidence).into_owned(),
     };
     output.print(&shown, "")
 }
 
-/// A log, receipts, a restart: what an honest operator does.
+/// A log, witnesses, receipts, a restart: what an honest operator does.
 fn honest_part(guide: &mut Guide, stage: &Stage, input: &Input) -> anyhow::Result<Held> {
     guide.step("A log of its own")?;
     let scene = stage.serve(&stage.honest())?;
     guide.say(format!("   A server runs on {}.", scene.url()))?;
     guide.say("   You hold the log's public key, and trust nothing else:")?;
     guide.say(format!("   {}", stage.vkey.dimmed()))?;
+    guide
+        .say("   Three witnesses run as well. Each remembers the newest tree that it was shown.")?;
 
     let count = input.lines.len();
     let victim = input::victim(&input.lines);
@@ -150,6 +159,11 @@ fn honest_part(guide: &mut Guide, stage: &Stage, input: &Input) -> anyhow::Resul
     let newest = placed.map_or_else(|| older.clone(), |placed: Placed| placed.checkpoint);
     guide.say("   Each was answered once it was on disk, in the tree and under a signature.")?;
     guide.proved(format!("{count} entries; the proof in every answer was checked here"))?;
+    let newest = scene.cosigned(stage, &newest.head())?;
+    guide.proved(format!(
+        "2 of the 3 witnesses have signed the tree of {} entries too",
+        newest.head().size
+    ))?;
 
     let index = LeafIndex::new(u64::try_from(victim).context("count the lines")?);
     let index = index.context("count the lines")?;

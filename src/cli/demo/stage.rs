@@ -1,24 +1,38 @@
 //! The servers of the tour: on a free port of this machine, in a directory that goes away.
 
+use core::time::Duration;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use crate::cli::remote::block_on;
 use crate::client::audit::{Progress, audit};
-use crate::client::{Client, NewEntry, Placed, Server, TileClient, Trust};
+use crate::client::{
+    AddCheckpointAnswer, Client, NewEntry, Placed, Server, TileClient, Trust, WitnessClient,
+};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::note::VerifierKey;
 use crate::core::origin::Origin;
+use crate::core::tree::TreeHead;
 use crate::core::trust::TrustPolicy;
+use crate::core::witness::AddCheckpoint;
 use crate::server::config::RawConfig;
+use crate::server::dev::Witnesses;
 use crate::server::random::Random;
 use crate::server::{self, LogIdentity, Running, Stopped};
 
 /// Entries that go into one batch.
 const BATCH_ENTRIES: usize = 1_000;
+
+/// How long witnesses may take, which run on this machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the visitor looks whether they have cosigned.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Where the tour plays.
 pub(super) struct Stage {
@@ -26,6 +40,8 @@ pub(super) struct Stage {
     origin: Origin,
     /// The log's verifier key, which the tour's visitor holds.
     pub(super) vkey: VerifierKey,
+    /// The log's witnesses, which run through the whole tour.
+    witnesses: Witnesses,
 }
 
 /// A server of the tour.
@@ -53,7 +69,54 @@ impl Stage {
             key: None,
         };
         let vkey = server::init(init, &mut random)?;
-        Ok(Self { dir, origin, vkey })
+        let witnesses = Witnesses::begin(dir.path(), &vkey, &mut random)?;
+        let stage = Self { dir, origin, vkey, witnesses };
+        stage.witnesses.write_policy(&stage.trust_file(), &stage.vkey, None)?;
+        Ok(stage)
+    }
+
+    /// Returns the trust file that names the witnesses.
+    fn trust_file(&self) -> PathBuf {
+        self.dir.path().join("trust.policy")
+    }
+
+    /// Returns the trust policy of a visitor who wants two of the three witnesses as well.
+    pub(super) fn quorum(&self) -> anyhow::Result<TrustPolicy> {
+        let text = fs::read_to_string(self.trust_file()).context("read the trust file")?;
+        TrustPolicy::parse(&text).context("parse the trust file")
+    }
+
+    /// Asks each witness to cosign a checkpoint that has the size of what it cosigned last; returns
+    /// its name and what it says.
+    pub(super) fn ask_witnesses(
+        &self,
+        checkpoint: &SignedCheckpoint,
+    ) -> anyhow::Result<Vec<(&'static str, AddCheckpointAnswer)>> {
+        let (old_size, note) = (checkpoint.head().size, checkpoint.note().clone());
+        let request = AddCheckpoint { old_size, proof: Vec::new(), note };
+        let mut answers = Vec::new();
+        for (name, _, address) in self.witnesses.list() {
+            let server = Server::parse(&format!("http://{address}"))?;
+            let witness = WitnessClient::new(&server, PATIENCE)?;
+            let answer = block_on(async { Ok(witness.add_checkpoint(&request).await?) })?;
+            answers.push((name, answer));
+        }
+        Ok(answers)
+    }
+
+    /// Returns the evidence that a witness has written.
+    pub(super) fn evidence(&self, name: &str) -> anyhow::Result<Vec<u8>> {
+        let dir = self.witnesses.evidence(name);
+        let mut files = fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))?;
+        let file = files.next().context("the witness has written no evidence")?;
+        let path = file.with_context(|| format!("read {}", dir.display()))?.path();
+        fs::read(&path).with_context(|| format!("read {}", path.display()))
+    }
+
+    /// Ends the witnesses.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        ensure!(self.witnesses.stop(), "the tour's witnesses did not stop cleanly");
+        Ok(())
     }
 
     /// Returns the honest data directory.
@@ -75,16 +138,21 @@ impl Stage {
         format!("log {}\nquorum none\n", self.vkey)
     }
 
-    /// Starts a server on a directory.
+    /// Starts a server on a directory. That of the honest log asks the witnesses; the other would be
+    /// found out by them.
     pub(super) fn serve(&self, data: &Path) -> anyhow::Result<Scene> {
         let config = RawConfig {
             data: Some(data.to_owned()),
+            trust: (data == self.honest()).then(|| self.trust_file()),
+            // A head a second is for networks; here it would only make the tour longer.
+            checkpoint_interval_ms: Some(20),
             listen: Some("127.0.0.1:0".to_owned()),
             // The tour needs a few megabytes; it should also run where little more is free.
             free_bytes_min: Some(0),
             ..RawConfig::default()
         };
         let running = server::start(config.parse()?)?;
+        ensure!(running.wait_until_signing(PATIENCE), "the log did not hear its witnesses");
         let server = Server::parse(&format!("http://{}", running.address()))?;
         Ok(Scene { running, server, trust: self.trust(), origin: self.origin.clone() })
     }
@@ -112,6 +180,28 @@ impl Scene {
                 last = Some(client.append_batch(batch.iter().map(entry).collect()).await?);
             }
             last.context("there is nothing to append")
+        })
+    }
+
+    /// Waits until two witnesses have cosigned a tree, and returns its checkpoint with their lines.
+    pub(super) fn cosigned(
+        &self,
+        stage: &Stage,
+        head: &TreeHead,
+    ) -> anyhow::Result<SignedCheckpoint> {
+        block_on(async {
+            let client =
+                Client::connect(&self.server, Some(&self.origin), Some(stage.quorum()?)).await?;
+            let cosigned = async {
+                loop {
+                    // Before the first quorum there is none to be shown.
+                    match client.checkpoint().await {
+                        Ok(checkpoint) if checkpoint.head() == *head => return checkpoint,
+                        _ => sleep(LOOK).await,
+                    }
+                }
+            };
+            timeout(PATIENCE, cosigned).await.context("wait for two of the witnesses")
         })
     }
 

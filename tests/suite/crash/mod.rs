@@ -37,7 +37,7 @@ pub(crate) mod process;
 mod random;
 mod recorder;
 mod restore;
-mod site;
+pub(crate) mod site;
 mod tail;
 mod trace;
 

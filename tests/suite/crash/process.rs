@@ -80,6 +80,11 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap()).into_owned()
     }
 
+    /// Sends a signal to the process itself.
+    pub(crate) fn send(&self, signal: Signal) {
+        self.signal(self.pid, signal);
+    }
+
     /// Sends a signal unless the process is known to have ended.
     fn signal(&self, pid: Pid, signal: Signal) {
         if self.status.is_none() {
