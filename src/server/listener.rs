@@ -44,6 +44,18 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// another connection.
 const STREAMS_MAX: u32 = 1_024;
 
+/// Bytes of one request's body that may arrive before they are read.
+///
+/// A client 50 ms away still sends 2.5 MB a second on one stream.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1_024;
+
+/// Bytes of all request bodies of one connection that may arrive before they are read.
+///
+/// h2 counts an unread frame of less than 256 bytes as if it had 256, and drops a connection whose
+/// frames together lack half of this. The smallest message of a stream has 8 bytes: a full stream
+/// window of them lacks 131,072 / 8 * 248 = 4,063,232, so that a fast client is held up and not cut.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1_024 * 1_024;
+
 /// Most bytes of a request's headers; they hold a path, a content type and a deadline.
 const HEADER_BYTES_MAX: u32 = 16 * 1_024;
 
@@ -240,6 +252,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX);
     http

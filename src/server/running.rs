@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     pipeline::{
-        Answerer, Clock, LogStatus, Meter, Parts, Pipeline, Stopped, WitnessMeter, WitnessPlan,
+        Answerer, Clock, Log, LogStatus, Meter, Parts, Pipeline, Stopped, WitnessMeter, WitnessPlan,
     },
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
@@ -172,13 +172,18 @@ impl Running {
         &self.desk.pipeline
     }
 
-    /// Waits until no log has to hear its witnesses any more before it takes entries, for at most so
-    /// long. Returns whether none has. Blocks; must not be called from asynchronous code.
+    /// Waits until each log takes entries and, where it has witnesses, has a first checkpoint that
+    /// meets the quorum, for at most so long. Returns whether all have. Blocks; must not be called
+    /// from asynchronous code.
     pub fn wait_until_signing(&self, patience: Duration) -> bool {
         let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
         let pipeline = &self.desk.pipeline;
+        let lacks_quorum = |log: &Log| {
+            log.witnessed().is_some_and(|witnessed| witnessed.candidates().cosigned().is_none())
+        };
+        let waits = |log: &Log| log.status() == LogStatus::Waiting || lacks_quorum(log);
         let heard = async {
-            while pipeline.logs().iter().any(|log| log.status() == LogStatus::Waiting) {
+            while pipeline.logs().iter().any(|log| waits(log)) {
                 sleep(LOOK).await;
             }
         };

@@ -4,4 +4,4 @@
 mod alerts;
 mod guard;
 mod quorum;
-mod site;
+pub(crate) mod site;

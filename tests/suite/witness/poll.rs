@@ -9,16 +9,18 @@ use std::{
 use attestree::{
     core::{
         evidence::{Evidence, Judgement},
-        note::SigningKey,
+        note::{SignedNote, SigningKey},
         tree::TreeHead,
         trust::TrustPolicy,
     },
+    proto::Wait,
     server::witness::RawConfig,
 };
 use axum::{extract::State, http::Uri};
 
-use super::{Watching, block_on, log, named};
+use super::{Watching, block_on, init, log, named};
 use crate::{
+    cosigning::site::Site,
     served::{ORIGIN as ORIGIN_OF_OURS, Served},
     witness_rules::{Tree, note},
     world::entries as entries_of,
@@ -118,6 +120,27 @@ fn a_log_of_ours_is_followed_over_its_own_tiles() {
             status.size == Some(head.size.get()) && status.root == Some(head.root.to_base64())
         });
     }
+    assert_eq!(watching.frozen(ORIGIN_OF_OURS), None);
+}
+
+#[test]
+fn what_a_poller_cosigns_is_delivered_to_the_log() {
+    // The key is drawn from a seed, so that the log's trust file can name it before the witness runs.
+    let vkey = init(&tempfile::tempdir().unwrap());
+    let trust = format!("witness poller {vkey}\nquorum none\n");
+    let site = Site::start(&trust, attestree::server::config::RawConfig::default());
+    let log = format!("{} {}", site.served.vkeys[0], site.served.url("/first"));
+    let watching = Watching::with(&[log], often());
+    assert_eq!(watching.vkey, vkey);
+    block_on(site.append("an entry", Wait::Published, 0));
+    until("the log has the cosignature", || {
+        let log = site.log();
+        let candidates = log.witnessed().unwrap().candidates();
+        candidates.newest().is_some_and(|candidate| {
+            let note = SignedNote::parse(candidate.checkpoint().note()).unwrap();
+            candidate.head().head().size.get() == 1 && note.verify([&vkey]).is_ok()
+        })
+    });
     assert_eq!(watching.frozen(ORIGIN_OF_OURS), None);
 }
 
