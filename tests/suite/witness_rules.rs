@@ -41,6 +41,7 @@ impl Tree {
     }
 
     /// Returns the hashes of the first leaves, as a tile has them.
+    #[cfg(feature = "server")]
     pub fn leaf_bytes(&self, size: u64) -> Vec<u8> {
         let leaves = &self.leaves[..usize::try_from(size).unwrap()];
         leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect()
