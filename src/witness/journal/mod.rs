@@ -18,7 +18,7 @@
 //!
 //! # Format
 //!
-//! See [`frame`] and [`record`]. A file that has grown to a multiple of what it has to say is written
+//! See `frame` and `record`. A file that has grown to a multiple of what it has to say is written
 //! anew beside the old one, synced, and renamed; its first records repeat what counts.
 
 mod frame;
