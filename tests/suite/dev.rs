@@ -8,7 +8,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::crash::process::Process;
+use crate::crash::process::{PATIENCE, Process};
 
 /// A running `attestree dev`.
 struct Dev {
@@ -23,7 +23,8 @@ impl Dev {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attestree"));
         command.args(["--json", "dev", "--data"]).arg(dir.join("a dev's")).args(arguments);
         let (process, lines) = Process::start(&mut command, dir.join("stderr"));
-        let line = lines.recv().unwrap_or_else(|_| panic!("it ends: {}", process.stderr()));
+        let line = lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("it says nothing: {}", process.stderr()));
         Self { process, begun: serde_json::from_str(&line).unwrap() }
     }
 

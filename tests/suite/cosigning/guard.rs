@@ -17,7 +17,7 @@ use attestree::{
 };
 use reqwest::StatusCode;
 
-use super::site::{Mode, Site, Witness, log_key, reason};
+use super::site::{Mode, Site, Witness, log_key, reason, until};
 use crate::{served::ORIGIN, told::size};
 
 /// Signs a head with the log's own key, as its operator could.
@@ -52,9 +52,7 @@ async fn restored(trust: &str) -> Site {
     let is_of_one = |note: Option<bytes::Bytes>| {
         note.is_some_and(|note| note.starts_with(b"log.example/first\n1\n"))
     };
-    while !is_of_one(store.candidate_note(log).unwrap()) {
-        tokio::task::yield_now().await;
-    }
+    until("the candidate is kept", || is_of_one(store.candidate_note(log).unwrap())).await;
     drop(store);
     site.served.stop();
     let (dir, backup) = (site.served.dir.path().to_owned(), tempfile::tempdir().unwrap());
@@ -78,9 +76,7 @@ async fn refused(site: &Site) -> String {
 
 /// Waits until the log stops taking entries for good.
 async fn halted(site: &Site) {
-    while site.log().status() != LogStatus::Halted {
-        tokio::task::yield_now().await;
-    }
+    until("the log halts", || site.log().status() == LogStatus::Halted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,9 +100,8 @@ async fn a_restored_backup_does_not_sign_a_second_history() {
 
     // The marker is durable: a second start does not ask again.
     let log = site.log().number();
-    while site.served.running().pipeline().store().halted(log).unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    let is_marked = || site.served.running().pipeline().store().halted(log).unwrap().is_some();
+    until("the halt is written down", is_marked).await;
     site.served.stop();
     site.served.resume();
     assert_eq!(refused(&site).await, "HALTED");
@@ -205,9 +200,7 @@ async fn a_larger_number_alone_pauses_the_log_until_it_is_taken_back() {
     a.behave(Mode::Boasting);
     site.append("another", Wait::Published, 0).await;
     let log = site.log();
-    while log.status() != LogStatus::Waiting {
-        tokio::task::yield_now().await;
-    }
+    until("the log pauses", || log.status() == LogStatus::Waiting).await;
     assert_eq!(refused(&site).await, "WAITING");
     a.behave(Mode::Honest);
     assert!(site.append("at last", Wait::Cosigned, 60_000).await.cosigned);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use tonic::Code;
 
-use super::site::{Mode, Site, Witness};
+use super::site::{Mode, Site, Witness, until};
 use crate::{
     served::{ORIGIN, Served},
     told::{assert_status, hashes, index},
@@ -257,9 +257,7 @@ async fn the_first_cosigned_head_that_covers_an_index_is_kept_over_a_restart() {
     }
     // The first minute has one kept head, and it is written by a task of its own.
     let (log, store) = (site.log().number(), site.served.running().pipeline().store().clone());
-    while store.newest_kept(log).unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("a head is kept", || store.newest_kept(log).unwrap().is_some()).await;
     drop(store);
     let kept = site.served.client().await.get_checkpoint(covering(0)).await.unwrap().into_inner();
     assert!(kept.cosigned);

@@ -1,5 +1,6 @@
 //! A witness of the tests, which obeys the rules or breaks them on demand, and a server that has some.
 
+use core::time::Duration;
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -34,6 +35,25 @@ use axum::{
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 use crate::served::{ORIGIN, Served};
+
+/// How long anything may take before the test fails: far longer than it takes on a machine that does
+/// other things as well.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Awaits what has to come.
+pub async fn within<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, coming).await.unwrap_or_else(|_late| panic!("late: {what}"))
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    let held = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, held).await;
+}
 
 /// The seed of the servers of the tests, from which the key of their first log is drawn.
 pub const SERVED_SEED: [u8; 32] = [42; 32];
@@ -115,7 +135,7 @@ impl Witness {
 
     /// Waits until it is sent another checkpoint.
     pub async fn asked(&self) {
-        self.inner.asked.notified().await;
+        within("the witness is asked", self.inner.asked.notified()).await;
     }
 
     /// Returns the head that it remembers.
@@ -182,7 +202,11 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
         Mode::Silent => std::future::pending().await,
         Mode::Failing => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Mode::Forging => return inner.cosignatures(note.text(), true).into_response(),
-        // Always another size than the one that was proved from.
+        // Always another size than the one that was proved from, and one that the log has signed: a larger
+        // number would pause it. An empty tree has no such size.
+        Mode::Looping if text.head.size.get() == 0 => {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
         Mode::Looping => return conflict(u64::from(request.old_size.get() == 0)),
         Mode::Boasting => return conflict(1_000_000),
     }
@@ -247,6 +271,10 @@ impl Site {
 
     /// Appends an entry, again and again until the log takes entries.
     pub async fn append(&self, entry: &str, wait: Wait, wait_ms: u32) -> AppendResponse {
+        within("the log takes an entry", self.retry(entry, wait, wait_ms)).await
+    }
+
+    async fn retry(&self, entry: &str, wait: Wait, wait_ms: u32) -> AppendResponse {
         let mut client = self.served.client().await;
         loop {
             let request = AppendRequest {
@@ -268,7 +296,8 @@ impl Site {
         let log = self.log();
         let mut candidates = log.witnessed().unwrap().watch();
         let covers = |head: &Arc<attestree::pipeline::Published>| head.head().size.get() >= size;
-        candidates.wait_for(|all| all.cosigned().is_some_and(covers)).await.unwrap();
+        let wait = candidates.wait_for(|all| all.cosigned().is_some_and(covers));
+        within("a quorum covers the tree", wait).await.unwrap();
     }
 
     /// Reads something under HTTP.
