@@ -15,6 +15,7 @@ pub mod manual;
 pub mod monitor;
 #[cfg(feature = "server")]
 pub mod pipeline;
+pub mod policy;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod server;

@@ -9,14 +9,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("client", &["core", "proto"]),
     ("monitor", &["core", "client"]),
     ("pipeline", &["core", "store"]),
+    // Documents, Rego and reports: what becomes of a bundle before the core decides with it.
+    ("policy", &["core"]),
     // Asks the witnesses of a log: the only code of the server that calls others.
     ("cosign", &["core", "store", "client", "pipeline"]),
     ("service", &["core", "store", "pipeline", "proto"]),
     // Its memory has a watermark like that of the logs.
     ("witness", &["core", "store", "client", "proto"]),
-    ("server", &["core", "store", "client", "pipeline", "cosign", "service", "witness", "proto"]),
+    (
+        "server",
+        &["core", "store", "client", "policy", "pipeline", "cosign", "service", "witness", "proto"],
+    ),
     // Verbs that touch a directory call `server`; only that opens a store.
-    ("cli", &["core", "client", "monitor", "server", "proto"]),
+    ("cli", &["core", "client", "policy", "monitor", "server", "proto"]),
     ("main", &["server", "cli"]),
     ("proto", &[]),
     ("manual", &[]),
@@ -77,6 +82,13 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("getrandom", &["src/server/", "src/cli/"]),
     ("rand_chacha", &["src/server/", "src/witness/", "src/cosign/", "src/cli/", "benches/"]),
     ("anyhow", &["src/server/", "src/cli/", "src/main.rs"]),
+    // Policies as code.
+    ("serde_saphyr", &["src/policy/"]),
+    ("regorus", &["src/policy/rego/"]),
+    ("regex", &["src/core/policy/", "src/policy/"]),
+    ("ipnet", &["src/core/policy/", "src/policy/"]),
+    ("quick_xml", &["src/cli/policy/"]),
+    ("miette", &["src/cli/policy/"]),
     ("clap", &["src/server/", "src/cli/", "src/main.rs"]),
     ("clap_complete", &["src/cli/"]),
     ("clap_mangen", &["src/cli/"]),
