@@ -13,9 +13,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["core"]),
     // Asks the witnesses of a log: the only code of the server that calls others.
     ("cosign", &["core", "store", "client", "pipeline"]),
-    ("service", &["core", "store", "pipeline", "proto"]),
+    ("service", &["core", "store", "pipeline", "openmetrics", "proto"]),
     // Its memory has a watermark like that of the logs.
-    ("witness", &["core", "store", "client", "proto"]),
+    ("witness", &["core", "store", "client", "openmetrics", "proto"]),
+    // What both daemons do with their counters.
+    ("openmetrics", &[]),
     (
         "server",
         &["core", "store", "client", "policy", "pipeline", "cosign", "service", "witness", "proto"],
@@ -74,7 +76,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls", &["src/server/", "src/client/", "src/main.rs"]),
     (
         "prometheus_client",
-        &["src/pipeline/meter.rs", "src/service/", "src/server/", "src/witness/"],
+        &["src/pipeline/meter.rs", "src/service/", "src/openmetrics.rs", "src/witness/"],
     ),
     // The machine's edge.
     ("rustix", &["src/store/", "src/server/", "src/witness/", "src/cli/"]),

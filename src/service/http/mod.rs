@@ -19,6 +19,7 @@ use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 use self::route::Target;
 use super::{Desk, grpc::Denial};
+use crate::openmetrics;
 
 /// Marks a response that is worth compressing. Hashes are not.
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +70,8 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
 
 fn metrics(desk: &Desk) -> Response {
     let mut response = text(StatusCode::OK, desk.metrics.encode(&desk.pipeline));
-    let openmetrics =
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, openmetrics);
+    let media_type = HeaderValue::from_static(openmetrics::MEDIA_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     response
 }
 
