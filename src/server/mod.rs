@@ -33,12 +33,14 @@ mod patience;
 pub mod random;
 mod restore_tail;
 mod running;
+mod setting;
 mod tail_source;
 pub mod telemetry;
 mod tls;
 mod watch;
 pub mod witness;
 
+use core::net::SocketAddr;
 use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
@@ -61,13 +63,9 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
     let config = flags.read()?;
     telemetry::start(config.telemetry);
     tracing::info!("the effective configuration:\n{config}");
-    let scheme = if config.listener.tls.is_some() { "https" } else { "http" };
+    let has_tls = config.listener.tls.is_some();
     let running = start(config)?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on {scheme}://{}", running.address())
-        .and_then(|()| out.flush())
-        .context("write to standard output")?;
-    drop(out);
+    announce(has_tls, running.address())?;
     running.wait()?;
     match running.stop() {
         Stopped::Clean => Ok(()),
@@ -76,4 +74,14 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
              takes up what the disk holds"
         ),
     }
+}
+
+/// Says on standard output where a daemon listens: the first line that it prints, which supervisors wait
+/// for.
+fn announce(has_tls: bool, address: SocketAddr) -> anyhow::Result<()> {
+    let scheme = if has_tls { "https" } else { "http" };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on {scheme}://{address}")
+        .and_then(|()| out.flush())
+        .context("write to standard output")
 }

@@ -6,6 +6,7 @@ mod kill;
 mod misbehaviour;
 mod poll;
 mod protocol;
+mod tls;
 
 use std::{fs, net::SocketAddr, path::PathBuf, thread};
 
