@@ -15,7 +15,7 @@ use super::output::{self, Output};
 use super::remote::Remote;
 use crate::client::{TileClient, WitnessClient};
 use crate::core::trust::TrustPolicy;
-use crate::monitor::{self, Event, Finding, Hook, Kind, Settings, Witness};
+use crate::monitor::{self, Event, Finding, HOOK_TIMEOUT, Hook, Kind, Settings, Witness};
 
 /// How long a witness may take to show what it remembers: one small file.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,10 +142,10 @@ fn witnesses(remote: &Remote, policy: &TrustPolicy) -> anyhow::Result<Vec<Witnes
 fn hook(args: &Args) -> Option<Hook> {
     if let Some(command) = &args.exec_shell {
         let arguments = vec!["-c".into(), command.clone()];
-        return Some(Hook { program: "sh".into(), arguments });
+        return Some(Hook { program: "sh".into(), arguments, patience: HOOK_TIMEOUT });
     }
-    let arguments = args.exec_arg.clone();
-    args.exec.clone().map(|program| Hook { program, arguments })
+    let (arguments, patience) = (args.exec_arg.clone(), HOOK_TIMEOUT);
+    args.exec.clone().map(|program| Hook { program, arguments, patience })
 }
 
 /// Where events are shown: lines on standard output, and a bar for each log on a terminal.

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::event::{Event, Finding, Kind};
 use super::read::{Bundles, ReadError, Tally};
 use super::state::{Kept, StateError};
-use super::{MonitorError, Settings, disk};
-use crate::client::{ClientError, Comparison, TileClient, Untrue, compare};
+use super::{MonitorError, Settings};
+use crate::client::{ClientError, Comparison, TileClient, Untrue, compare, keep_evidence};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::evidence::{Evidence, Judgement};
 use crate::core::hash::TreeHash;
@@ -287,7 +287,7 @@ impl Follower {
         evidence: &Evidence,
     ) -> Result<(), MonitorError> {
         let dir = &self.settings.evidence;
-        let path = disk::keep_evidence(dir, evidence)
+        let path = keep_evidence(dir, evidence)
             .map_err(|source| MonitorError::Evidence { path: dir.clone(), source })?;
         let (kind, reason) = match evidence.judge(&self.keys) {
             Judgement::Guilty { .. } => {

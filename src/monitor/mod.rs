@@ -16,7 +16,6 @@
 //! - What entries say. [`Look`] is where checks of that begin.
 //! - Terminals, and which logs and witnesses there are: [`crate::cli`].
 
-mod disk;
 mod event;
 mod follow;
 mod gossip;
@@ -24,10 +23,9 @@ mod hook;
 mod read;
 mod state;
 
-pub use disk::{keep_evidence, replace};
 pub use event::{Event, Finding, Kind};
 pub use gossip::Witness;
-pub use hook::{Hook, HookError};
+pub use hook::{HOOK_TIMEOUT, Hook, HookError};
 pub use read::{Look, Tally};
 pub use state::StateError;
 

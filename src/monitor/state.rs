@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::replace;
 use super::read::WIDE;
+use crate::client::replace;
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::hash::TreeHash;
 use crate::core::number::TreeSize;

@@ -59,6 +59,8 @@ pub(super) struct Shared {
     pub(super) events: Inlet,
     stopping: AtomicBool,
     short_of_space: AtomicBool,
+    /// Told by whoever meets a write that failed.
+    pub(super) fatal_sender: watch::Sender<bool>,
     fatal: watch::Receiver<bool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped to stop the watermark thread.
@@ -152,6 +154,7 @@ impl Pipeline {
             events,
             stopping: AtomicBool::new(false),
             short_of_space: AtomicBool::new(false),
+            fatal_sender,
             fatal,
             threads: Mutex::new(threads),
             ticking: Mutex::new(Some(ticking)),
@@ -221,7 +224,8 @@ impl Pipeline {
         let opened = match WitnessPlan::witnesses(shared.witnesses.as_ref(), row)? {
             None => checked.open(&shared.watermark)?,
             Some(witnessed) => Waiting::new(checked, witnessed, &shared.store, now)?
-                .sign(&shared.watermark, &Guarded::new_log(row.number))?,
+                .sign(&shared.watermark, &Guarded::new_log(row.number))?
+                .show(),
         };
         shared.watermark.sync().map_err(OpenError::from)?;
         let log = Arc::clone(&opened.log);
@@ -372,7 +376,7 @@ fn open_logs(
         let log = Waiting::new(log, witnessed, store, now)?;
         logs.add(Arc::clone(&log.log));
         match log.permit(plan, store, now)? {
-            Some(permit) => opened.push(log.sign(watermark, &permit)?),
+            Some(permit) => opened.push(log.sign(watermark, &permit)?.show()),
             None => drop(waiting.insert(log.log.number(), log)),
         }
     }

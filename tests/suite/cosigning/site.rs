@@ -79,6 +79,10 @@ pub enum Mode {
     Looping,
     /// It says that it has cosigned a million entries, and remembers nothing.
     Boasting,
+    /// It names the size that it has cosigned last, compares nothing and shows nothing.
+    Numbering,
+    /// By the rules, but it shows nobody what it remembers.
+    Hiding,
 }
 
 /// What a witness of the tests is made of.
@@ -198,7 +202,7 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
     let mode = *inner.mode.lock().unwrap();
     let conflict = |size: u64| (StatusCode::CONFLICT, format!("{size}\n")).into_response();
     match mode {
-        Mode::Honest => {}
+        Mode::Honest | Mode::Hiding => {}
         Mode::Silent => std::future::pending().await,
         Mode::Failing => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Mode::Forging => return inner.cosignatures(note.text(), true).into_response(),
@@ -209,6 +213,10 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
         }
         Mode::Looping => return conflict(u64::from(request.old_size.get() == 0)),
         Mode::Boasting => return conflict(1_000_000),
+        Mode::Numbering => {
+            let latest = inner.latest.lock().unwrap();
+            return conflict(latest.as_ref().map_or(0, |(head, _)| head.size.get()));
+        }
     }
     let origin = Origin::parse(ORIGIN).unwrap();
     let log = WitnessedLog { origin, keys: vec![log_key().verifier_key().clone()] };
