@@ -16,7 +16,7 @@ use super::exit::wrong_usage;
 use super::output::{self, Output, base64};
 use super::remote::{Remote, block_on};
 use crate::client::retry::Backoff;
-use crate::client::{Client, NewEntry, Placed};
+use crate::client::{Client, ClientError, NewEntry, Placed};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::number::LeafIndex;
 
@@ -28,6 +28,9 @@ const BATCH_BYTES: usize = 8 << 20;
 
 /// Longest prefix of idempotency keys: 256 bytes less a hyphen and a line number of 20 digits.
 const PREFIX_BYTES_MAX: usize = 235;
+
+/// The reason of a server's refusal to show a cosigned checkpoint where there is none yet.
+const NOT_COSIGNED: &str = "NOT_COSIGNED";
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -109,7 +112,7 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
     block_on(async {
         let client = remote.connect().await?;
         // Entries are given only to a log that signs with a key that is believed.
-        client.checkpoint().await?;
+        believed(&client).await?;
         let mut sender = Sender {
             client,
             prefix,
@@ -132,6 +135,28 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
         }
         sent
     })
+}
+
+/// Waits, for about half a minute, until the log shows a checkpoint that the policy accepts: a log that
+/// has just started has none before its witnesses were heard.
+async fn believed(client: &Client) -> anyhow::Result<()> {
+    let mut backoff = Backoff::default();
+    while let Err(error) = client.checkpoint().await {
+        let waits =
+            matches!(&error, ClientError::Refused(refused) if refused.reason == NOT_COSIGNED);
+        match backoff.next(&error).filter(|_| waits) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None if waits => {
+                return Err(anyhow::Error::new(error).context(
+                    "nothing was appended: the log's witnesses do not make the quorum of the trust policy. \
+                     See that they run, or append under a policy with \"quorum none\" and take the receipts \
+                     to a cosigned head later, with `attestree receipt upgrade`",
+                ));
+            }
+            None => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// A prefix that no other run has.
@@ -226,7 +251,7 @@ impl Sender {
     }
 
     /// Says where the input stopped, and how to go on.
-    fn undone(&self, error: crate::client::ClientError, lines: &[Line]) -> anyhow::Error {
+    fn undone(&self, error: ClientError, lines: &[Line]) -> anyhow::Error {
         let line = lines.first().map_or(0, |line| line.number);
         anyhow::Error::new(error).context(format!(
             "stopped at line {line}; to go on, run the same command again with --key-prefix {}",

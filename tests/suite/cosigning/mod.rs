@@ -2,6 +2,8 @@
 //! signature.
 
 mod alerts;
+mod follow;
 mod guard;
+mod publish;
 mod quorum;
 pub(crate) mod site;
