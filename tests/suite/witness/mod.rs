@@ -5,6 +5,7 @@ mod journal;
 mod kill;
 mod misbehaviour;
 mod poll;
+mod poll_lies;
 mod protocol;
 mod tls;
 
