@@ -60,8 +60,7 @@ pub(super) struct Shared {
     stopping: AtomicBool,
     short_of_space: AtomicBool,
     /// Told by whoever meets a write that failed.
-    pub(super) fatal_sender: watch::Sender<bool>,
-    fatal: watch::Receiver<bool>,
+    pub(super) fatal: watch::Sender<bool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped to stop the watermark thread.
     ticking: Mutex<Option<mpsc::Sender<()>>>,
@@ -102,7 +101,7 @@ impl Pipeline {
 
         let (events, event_queue) = inbox();
         let (orders, order_queue) = mpsc::channel();
-        let (fatal_sender, fatal) = watch::channel(false);
+        let fatal = watch::Sender::new(false);
         let sequencer = Sequencer::new(
             store.clone(),
             Arc::clone(&clock),
@@ -119,17 +118,17 @@ impl Pipeline {
             meter,
             orders: order_queue,
             events: events.clone(),
-            fatal: fatal_sender.clone(),
+            fatal: fatal.clone(),
             signers: BTreeMap::new(),
             answerer,
         };
         let (ticking, ticks) = mpsc::channel();
         let marks = Arc::clone(&watermark);
         let threads = vec![
-            spawn("sequencer", &fatal_sender, move || sequencer.run())?,
-            spawn("committer", &fatal_sender, move || committer.run())?,
-            spawn("watermark", &fatal_sender, {
-                let fatal = fatal_sender.clone();
+            spawn("sequencer", &fatal, move || sequencer.run())?,
+            spawn("committer", &fatal, move || committer.run())?,
+            spawn("watermark", &fatal, {
+                let fatal = fatal.clone();
                 let (clock, synced) = (Arc::clone(&clock), Arc::clone(&watermark_synced));
                 move || {
                     sync_watermark(&marks, &ticks, &fatal, || {
@@ -154,7 +153,6 @@ impl Pipeline {
             events,
             stopping: AtomicBool::new(false),
             short_of_space: AtomicBool::new(false),
-            fatal_sender,
             fatal,
             threads: Mutex::new(threads),
             ticking: Mutex::new(Some(ticking)),
@@ -286,7 +284,7 @@ impl Pipeline {
 
     /// Returns a receiver that turns true when the store is poisoned and the process has to end.
     pub fn fatal(&self) -> watch::Receiver<bool> {
-        self.shared.fatal.clone()
+        self.shared.fatal.subscribe()
     }
 
     /// Refuses every later submission.

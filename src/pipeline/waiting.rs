@@ -215,7 +215,7 @@ impl Pipeline {
         let signed = signed.and_then(|signed| Ok(shared.watermark.sync().map(|()| signed)?));
         let signed = signed.inspect_err(|error| {
             tracing::error!(origin = log.origin(), error = %error, "the log can't sign");
-            shared.fatal_sender.send_replace(true);
+            shared.fatal.send_replace(true);
         })?;
         // The order of this channel puts the log before any of its entries.
         let _stopping = shared.events.send(Event::Open(Box::new(signed.show())));

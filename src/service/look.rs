@@ -13,7 +13,7 @@ use crate::{
         number::{LeafIndex, TreeSize},
         tree::ProveError,
     },
-    pipeline::{Log, Publish, Published, Refusal},
+    pipeline::{Log, LogStatus, Publish, Published, Refusal},
     store::{IdentityKey, LogReader},
 };
 
@@ -93,7 +93,12 @@ pub(super) fn candidate(log: &Log) -> SignedCheckpoint {
 /// Returns the newest head with a quorum.
 pub(super) fn cosigned(log: &Log) -> Result<Arc<Published>, Denial> {
     let witnessed = log.witnessed().ok_or_else(Denial::no_witnesses)?;
-    witnessed.candidates().cosigned().cloned().ok_or_else(Denial::not_cosigned)
+    let cosigned = witnessed.candidates().cosigned().cloned();
+    cosigned.ok_or_else(|| match log.status() {
+        // Nobody will cosign it any more, so that waiting is of no use.
+        LogStatus::Halted => Denial::refused(&Refusal::Halted, Fields::Single),
+        LogStatus::Open | LogStatus::Closed | LogStatus::Waiting => Denial::not_cosigned(),
+    })
 }
 
 /// Returns the first checkpoint with a quorum that is kept and covers an index.

@@ -103,9 +103,18 @@ impl Served {
 
     /// Starts the server again over the same directory.
     pub fn resume(&mut self) {
-        let config = self.raw.clone().parse().unwrap();
-        let running = thread::spawn(|| server::start(config)).join().unwrap();
-        self.running = Some(running.unwrap());
+        let mut tries = 0;
+        self.running = Some(loop {
+            let config = self.raw.clone().parse().unwrap();
+            match thread::spawn(|| server::start(config)).join().unwrap() {
+                Ok(running) => break running,
+                // A process that another test starts holds every lock between its fork and its exec.
+                Err(error) if error.to_string().contains("in use by another") && tries < 1_000 => {
+                    tries += 1;
+                }
+                Err(error) => panic!("the server starts: {error:#}"),
+            }
+        });
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         number::{LogNumber, TreeSize},
         tree::TreeHead,
     },
-    pipeline::{Candidates, Log, LogStatus, Publish, Published},
+    pipeline::{Candidate, Candidates, Log, LogStatus, Publish, Published},
     proto::{self, CheckpointKind, Identity, LogKind, LogState},
     service::{Desk, look, receiving::Share},
     store::{self, LogRow},
@@ -120,11 +120,12 @@ enum Heads {
 }
 
 impl Heads {
+    /// Begins with what there is of a kind.
     fn of(log: &Log, kind: CheckpointKind) -> Result<Self, Denial> {
         let shown = || Ok(Self::Shown(WatchStream::new(log.watch())));
         let head: fn(&Candidates) -> Option<&Arc<Published>> = match kind {
             CheckpointKind::Newest | CheckpointKind::Unspecified => return shown(),
-            CheckpointKind::Candidate => |all| all.newest().map(|newest| newest.head()),
+            CheckpointKind::Candidate => |all| all.newest().map(Candidate::head),
             CheckpointKind::Cosigned => Candidates::cosigned,
         };
         let is_candidate = kind == CheckpointKind::Candidate;
@@ -140,6 +141,7 @@ impl Heads {
         }
     }
 
+    /// Returns the next head, as a stream does.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<Published>>> {
         let (changes, head, sent) = match self {
             Self::Shown(heads) => return Pin::new(heads).poll_next(context),

@@ -190,13 +190,18 @@ async fn a_second_history_under_the_logs_key_halts_it_and_leaves_evidence() {
         a.remember(&signed(entries, TreeHash::leaf(b"elsewhere")));
         site.append("another", Wait::Published, 0).await;
         halted(&site).await;
-        let directory = site.served.dir.path().join("data.evidence");
-        let mut files = fs::read_dir(&directory).unwrap();
-        let file = files.next().unwrap().unwrap();
-        let evidence = Evidence::parse(&fs::read(file.path()).unwrap()).unwrap();
-        let judgement = evidence.judge(&site.trust);
-        assert!(matches!(judgement, Judgement::Guilty { .. }), "{judgement:?}");
+        assert_convicts(&site);
     }
+}
+
+/// Asserts that the log has left evidence against itself.
+fn assert_convicts(site: &Site) {
+    let directory = site.served.dir.path().join("data.evidence");
+    let mut files = fs::read_dir(&directory).unwrap();
+    let file = files.next().unwrap().unwrap();
+    let evidence = Evidence::parse(&fs::read(file.path()).unwrap()).unwrap();
+    let judgement = evidence.judge(&site.trust);
+    assert!(matches!(judgement, Judgement::Guilty { .. }), "{judgement:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,6 +249,20 @@ async fn a_number_within_the_log_is_no_answer_unless_the_tree_was_compared() {
     assert_eq!(refused(&site).await, "WAITING");
     a.behave(Mode::Honest);
     assert!(site.append("third", Wait::Cosigned, 60_000).await.cosigned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_answers_to_another_tree_of_the_same_size_halt_the_log() {
+    // 422 as the specification has it, and 409 with the very size, as other witnesses answer.
+    for mode in [Mode::Honest, Mode::Naming] {
+        let a = Witness::start(&["a.example"], Mode::Honest).await;
+        let mut site = stopped_after_two(&a).await;
+        a.remember(&signed(2, TreeHash::leaf(b"elsewhere")));
+        a.behave(mode);
+        site.served.resume();
+        halted(&site).await;
+        assert_convicts(&site);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,4 +6,5 @@ mod follow;
 mod guard;
 mod publish;
 mod quorum;
+mod restored;
 pub(crate) mod site;

@@ -4,7 +4,7 @@ mod config;
 mod journal;
 mod kill;
 mod misbehaviour;
-mod poll;
+pub(crate) mod poll;
 mod poll_lies;
 mod protocol;
 mod tls;

@@ -67,7 +67,7 @@ impl Static {
 }
 
 /// Reads once a second: the shortest interval there is.
-pub(super) fn often() -> RawConfig {
+pub(crate) fn often() -> RawConfig {
     RawConfig { poll_seconds: Some(1), ..RawConfig::default() }
 }
 

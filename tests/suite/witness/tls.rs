@@ -1,6 +1,6 @@
 //! TLS with an authority of one's own, on every way between a log, its witnesses and its readers.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use attestree::{
     client::{Server, WitnessClient, server::Tls},
@@ -42,15 +42,15 @@ impl Files {
         Self { dir, authority }
     }
 
-    fn path(&self, name: &str) -> Option<std::path::PathBuf> {
-        Some(self.dir.path().join(name))
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// A witness with TLS on its own port.
     fn witness(&self) -> RawConfig {
         RawConfig {
-            tls_certificate: self.path("own.pem"),
-            tls_key: self.path("own.key"),
+            tls_certificate: Some(self.path("own.pem")),
+            tls_key: Some(self.path("own.key")),
             ..RawConfig::default()
         }
     }
@@ -58,8 +58,8 @@ impl Files {
     /// A log with TLS on its own port.
     fn log(&self) -> LogConfig {
         LogConfig {
-            tls_certificate: self.path("own.pem"),
-            tls_key: self.path("own.key"),
+            tls_certificate: Some(self.path("own.pem")),
+            tls_key: Some(self.path("own.key")),
             ..LogConfig::default()
         }
     }
@@ -107,7 +107,7 @@ async fn a_log_asks_witnesses_whose_authority_it_is_told() {
     assert_eq!(reason(&status), "WAITING", "the system's authorities do not know the witness");
     drop(site);
 
-    let raw = LogConfig { trust_ca: files.path("ca.pem"), ..LogConfig::default() };
+    let raw = LogConfig { trust_ca: Some(files.path("ca.pem")), ..LogConfig::default() };
     let site = Site::start(&trust, raw);
     assert!(site.append("entry", Wait::Cosigned, 60_000).await.cosigned);
 }
@@ -124,7 +124,8 @@ fn a_witness_reads_logs_whose_authority_it_is_told_and_brings_them_its_cosignatu
     assert_eq!(strange.status().logs[0].size, None);
     drop(strange);
 
-    let watching = Watching::with(&logs, RawConfig { logs_ca: files.path("ca.pem"), ..often() });
+    let watching =
+        Watching::with(&logs, RawConfig { logs_ca: Some(files.path("ca.pem")), ..often() });
     assert_eq!(watching.vkey, vkey);
     let delivered = || {
         let log = site.log();
@@ -168,7 +169,7 @@ fn an_authority_that_is_no_certificate_is_refused_by_its_name() {
     let raw = RawConfig {
         data: Some(dir.path().join("w")),
         listen: Some(format!("{HOST}:0")),
-        logs_ca: files.path("empty.pem"),
+        logs_ca: Some(files.path("empty.pem")),
         ..RawConfig::default()
     };
     let started = attestree::server::witness::start(raw.parse().unwrap());
