@@ -1,7 +1,8 @@
 //! A real server in this process: its own threads, a temporary directory, and a port that the system
 //! chooses.
 
-use std::{net::SocketAddr, path::PathBuf, thread};
+use core::time::Duration;
+use std::{net::SocketAddr, path::PathBuf, thread, time::Instant};
 
 use attestree::{
     core::{note::VerifierKey, origin::Origin},
@@ -10,6 +11,9 @@ use attestree::{
     store::LogIdentity,
 };
 use tonic::transport::{Channel, Endpoint};
+
+/// How long a directory that is still in use may stay so.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The origin of the default log.
 pub const ORIGIN: &str = "log.example/first";
@@ -102,19 +106,27 @@ impl Served {
     }
 
     /// Starts the server again over the same directory.
+    ///
+    /// A read of a client that is gone may hold the directory for a moment after the server has stopped, and
+    /// a process that another test starts holds every lock between its fork and its exec.
     pub fn resume(&mut self) {
-        let mut tries = 0;
-        self.running = Some(loop {
+        let begun = Instant::now();
+        loop {
             let config = self.raw.clone().parse().unwrap();
             match thread::spawn(|| server::start(config)).join().unwrap() {
-                Ok(running) => break running,
-                // A process that another test starts holds every lock between its fork and its exec.
-                Err(error) if error.to_string().contains("in use by another") && tries < 1_000 => {
-                    tries += 1;
+                Ok(running) => {
+                    self.running = Some(running);
+                    return;
                 }
-                Err(error) => panic!("the server starts: {error:#}"),
+                Err(error) => {
+                    let is_in_use = format!("{error:#}").contains("in use by another process");
+                    assert!(
+                        is_in_use && begun.elapsed() < PATIENCE,
+                        "the server starts: {error:#}"
+                    );
+                }
             }
-        });
+        }
     }
 }
 
