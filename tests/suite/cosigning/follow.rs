@@ -1,6 +1,6 @@
 //! Clients whose trust policy wants a quorum: they follow what it covers, and wait for the first.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use attestree::{
     client::{Client, Server},
@@ -93,21 +93,37 @@ async fn candidates_are_followed_and_logs_without_witnesses_say_so() {
     assert_status(&status, Code::InvalidArgument, "FIELD", Some("kind"));
 }
 
+/// Prepares to append two lines under the trust policy, and to write their receipts, in a directory.
+fn append(site: &Site, witness: &Witness, dir: &Path) -> Command {
+    let policy = format!("log {}\n{}quorum a.example\n", site.served.vkeys[0], witness.lines(true));
+    std::fs::write(dir.join("trust.policy"), policy).unwrap();
+    std::fs::write(dir.join("entries"), "first\nsecond\n").unwrap();
+    let mut command = Command::new(BINARY);
+    command.current_dir(dir).env_clear().args(["append", "entries", "--trust", "trust.policy"]);
+    command.args(["--receipts", ".", "--server", &site.served.url("")]);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn append_gives_up_after_half_a_minute_and_says_what_to_do() {
+    let (witness, site) = without_quorum().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = append(&site, &witness, dir.path());
+    let appending = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = within("the command ends", appending).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["nothing was appended", "quorum none", "attestree receipt upgrade"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(site.log().published().head().size.get(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn append_waits_for_the_first_quorum() {
     let (witness, site) = without_quorum().await;
     let dir = tempfile::tempdir().unwrap();
-    let policy = format!("log {}\n{}quorum a.example\n", site.served.vkeys[0], witness.lines(true));
-    std::fs::write(dir.path().join("trust.policy"), policy).unwrap();
-    std::fs::write(dir.path().join("entries"), "first\nsecond\n").unwrap();
-    let mut command = Command::new(BINARY);
-    command.current_dir(dir.path()).env_clear().args([
-        "append",
-        "entries",
-        "--trust",
-        "trust.policy",
-    ]);
-    command.args(["--receipts", ".", "--server", &site.served.url("")]);
+    let mut command = append(&site, &witness, dir.path());
     let appending = tokio::task::spawn_blocking(move || command.output().unwrap());
     // Once the command is there, the witness begins to answer.
     let metrics = async {

@@ -179,6 +179,22 @@ async fn a_larger_tree_under_the_logs_key_halts_it_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_stands_still_notices_within_a_minute_too() {
+    let a = Witness::start(&["a.example"], Mode::Honest).await;
+    let site = Site::start(&(a.lines(true) + "quorum a.example\n"), RawConfig::default());
+    site.append("entry", Wait::Cosigned, 60_000).await;
+    let asked = a.requests();
+    a.remember(&signed(1_000, TreeHash::leaf(b"elsewhere")));
+    // The guard has looked once, which may not have been taken note of yet.
+    a.looked().await;
+    if site.log().status() != LogStatus::Halted {
+        a.looked().await;
+    }
+    halted(&site).await;
+    assert_eq!(a.requests(), asked, "nobody asked it for a cosignature");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_history_under_the_logs_key_halts_it_and_leaves_evidence() {
     for entries in [1, 2] {
         let a = Witness::start(&["a.example"], Mode::Honest).await;

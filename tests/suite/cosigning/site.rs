@@ -95,6 +95,7 @@ struct Inner {
     requests: AtomicUsize,
     seconds: AtomicU64,
     asked: Notify,
+    looked: Notify,
 }
 
 /// A witness on a port of its own.
@@ -118,6 +119,7 @@ impl Witness {
             requests: AtomicUsize::new(0),
             seconds: AtomicU64::new(1_800_000_000),
             asked: Notify::new(),
+            looked: Notify::new(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -142,6 +144,11 @@ impl Witness {
     /// Waits until it is sent another checkpoint.
     pub async fn asked(&self) {
         within("the witness is asked", self.inner.asked.notified()).await;
+    }
+
+    /// Waits until its monitoring endpoint is read once more.
+    pub async fn looked(&self) {
+        within("the witness is looked at", self.inner.looked.notified()).await;
     }
 
     /// Returns the head that it remembers.
@@ -240,6 +247,7 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
 }
 
 async fn latest(State(inner): State<Arc<Inner>>, Path(hash): Path<String>) -> Response {
+    inner.looked.notify_one();
     let mode = *inner.mode.lock().unwrap();
     let known = hash == origin_hash_hex(&Origin::parse(ORIGIN).unwrap());
     let latest = inner.latest.lock().unwrap().clone();
