@@ -94,11 +94,10 @@ pub(super) fn candidate(log: &Log) -> SignedCheckpoint {
 pub(super) fn cosigned(log: &Log) -> Result<Arc<Published>, Denial> {
     let witnessed = log.witnessed().ok_or_else(Denial::no_witnesses)?;
     let cosigned = witnessed.candidates().cosigned().cloned();
-    cosigned.ok_or_else(|| match log.status() {
-        // Nobody will cosign it any more, so that waiting is of no use.
-        LogStatus::Halted => Denial::refused(&Refusal::Halted, Fields::Single),
-        LogStatus::Open | LogStatus::Closed | LogStatus::Waiting => Denial::not_cosigned(),
-    })
+    // Nobody will cosign a log that halted, so that waiting is of no use.
+    let is_halted = log.status() == LogStatus::Halted;
+    let refused = || Denial::refused(&Refusal::Halted, Fields::Single);
+    cosigned.ok_or_else(|| if is_halted { refused() } else { Denial::not_cosigned() })
 }
 
 /// Returns the first checkpoint with a quorum that is kept and covers an index.
