@@ -11,7 +11,7 @@ use crate::core::number::LogNumber;
 
 use super::{
     Damage, Fault, RowName, Store, StoreError,
-    encode::LogRows,
+    encode::{Extra, LogRows},
     engine::Engine,
     error::EngineError,
     key,
@@ -214,6 +214,13 @@ fn put_rows(engine: &Engine, batch: &mut WriteBatch, rows: &LogRows) {
     let identity = engine.family(Family::Identity);
     for (id, row) in &rows.identities {
         batch.put_cf(&identity, id.as_bytes(), row.encode());
+    }
+    for (extra, key, row) in &rows.extra {
+        let family = match extra {
+            Extra::Disclosure => Family::Disclosure,
+            Extra::Source => Family::Source,
+        };
+        batch.put_cf(&engine.family(family), key, row);
     }
     batch.put_cf(&engine.family(Family::Head), key::head(log), rows.head.encode());
 }
