@@ -31,6 +31,7 @@ mod engine;
 mod error;
 mod identity;
 mod key;
+pub mod keys;
 mod options;
 mod read;
 mod reader;
