@@ -114,8 +114,6 @@ pub enum RowName {
     Source(LogNumber),
     /// A row of the key store.
     Key,
-    /// What opens a commitment.
-    Disclosure(LogNumber, LeafIndex),
 }
 
 impl fmt::Display for RowName {
@@ -133,7 +131,6 @@ impl fmt::Display for RowName {
             Self::Identity(log) => write!(f, "an identity of log {log}"),
             Self::Source(log) => write!(f, "what is remembered of the sources of log {log}"),
             Self::Key => f.write_str("a row of the key store"),
-            Self::Disclosure(log, index) => write!(f, "a disclosure of entry {index} of log {log}"),
         }
     }
 }

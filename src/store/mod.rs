@@ -26,6 +26,7 @@
 mod bare;
 mod checkpoint;
 mod commit;
+mod disclosure;
 mod encode;
 mod engine;
 mod error;
@@ -46,6 +47,7 @@ mod watermark;
 pub use bare::Bare;
 pub use checkpoint::{KeptNote, NotePlace};
 pub use commit::Durable;
+pub use disclosure::Disclosures;
 pub use encode::{Extra, LogRows};
 pub use error::{
     Damage, EngineError, Fault, ForeignFormat, Inconsistency, OpenError, RecoverError, RowName,

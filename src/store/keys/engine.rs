@@ -26,11 +26,14 @@ pub(super) struct KeyEngine {
 }
 
 impl KeyEngine {
-    /// Makes a database with its first rows in a directory that must not exist.
-    pub(super) fn create(dir: &Path, first: WriteBatch) -> Result<(), OpenError> {
+    /// Makes a database in a directory that must not exist, with the rows that it is filled with.
+    pub(super) fn create(
+        dir: &Path,
+        fill: impl FnOnce(&Self) -> Result<(), KeyError>,
+    ) -> Result<(), KeyError> {
         let failed = |error| OpenError::Directory { dir: dir.to_owned(), error };
         if dir.exists() {
-            return Err(OpenError::Exists { dir: dir.to_owned() });
+            return Err(OpenError::Exists { dir: dir.to_owned() }.into());
         }
         let mut made = dir.as_os_str().to_owned();
         made.push(UNFINISHED_ENDING);
@@ -40,12 +43,12 @@ impl KeyEngine {
         }
         engine::create_private(made)?;
         let engine = Self::open(made, Access::Create)?;
-        engine.write(first).map_err(StoreError::Write)?;
+        fill(&engine)?;
         drop(engine);
         fs::rename(made, dir).map_err(failed)?;
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)
+        Ok(File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?)
     }
 
     /// Opens the database, and checks its format version unless it is made.
@@ -123,15 +126,5 @@ impl KeyEngine {
         self.db.enable_file_deletions().map_err(failed)?;
         let files = self.db.live_files().map_err(failed)?;
         Ok(files.iter().all(|file| file.num_deletions == 0 && file.level > 0))
-    }
-
-    /// Copies the database as it is at one moment.
-    pub(super) fn backup(&self, dest: &Path) -> Result<(), StoreError> {
-        if dest.exists() {
-            return Err(StoreError::DestinationExists { dest: dest.to_owned() });
-        }
-        rocksdb::checkpoint::Checkpoint::new(&self.db)
-            .and_then(|checkpoint| checkpoint.create_checkpoint(dest))
-            .map_err(|error| StoreError::Backup { dest: dest.to_owned(), error: error.into() })
     }
 }

@@ -106,7 +106,7 @@ impl KeyStore {
         let mut batch = WriteBatch::default();
         batch.put(row::FORMAT, row::FORMAT_VERSION.to_be_bytes());
         batch.put(row::STORE, row::encode_store(kek.id(), &wrapped));
-        KeyEngine::create(dir, batch)?;
+        KeyEngine::create(dir, |engine| Ok(engine.write(batch).map_err(StoreError::Write)?))?;
         Self::open(dir, kek, entropy)
     }
 
@@ -131,6 +131,7 @@ impl KeyStore {
         dir.join("CURRENT").is_file()
     }
 
+    /// Puts the store together around an open database.
     fn assemble(
         dir: &Path,
         kek: Box<dyn Kek>,

@@ -4,12 +4,19 @@ use std::{path::Path, sync::PoisonError};
 
 use rocksdb::WriteBatch;
 
-use crate::core::{number::LogNumber, origin::Origin, record::KeyPurpose};
+use crate::{
+    core::{number::LogNumber, origin::Origin, record::KeyPurpose},
+    store::{StoreError, engine::Access},
+};
 
 use super::{
     Kek, KeyError, KeyStore, draw_nonce,
+    engine::KeyEngine,
     row::{self, IDENTITY_KIND, Named, SUBJECT_KIND, TOKEN_KIND},
 };
+
+/// Bytes of rows that a copy writes at once.
+const COPIED_BYTES_MAX: usize = 1 << 20;
 
 /// A key that is kept, without the key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,9 +157,30 @@ impl KeyStore {
         Ok(u64::try_from(destroyed.len()).expect("a usize fits in 64 bits"))
     }
 
-    /// Copies the store, wrapped keys and all, to `dest`. The KEK lies elsewhere and is no part of it.
-    pub fn backup(&self, dest: &Path) -> Result<(), KeyError> {
-        Ok(self.shared.engine.backup(dest)?)
+    /// Copies the key store in `dir`, wrapped keys and all, to `dest`, which must not exist.
+    ///
+    /// Whoever has it open for writing does not mind; keys that it makes meanwhile may be left out. Nothing is
+    /// unwrapped: the KEK lies elsewhere and is no part of the copy. Returns how many rows there are.
+    pub fn copy(dir: &Path, dest: &Path) -> Result<u64, KeyError> {
+        if !Self::exists(dir) {
+            return Err(KeyError::Missing { dir: dir.to_owned() });
+        }
+        let source = KeyEngine::open(dir, Access::Read)?;
+        let mut count = 0;
+        KeyEngine::create(dest, |copy| {
+            let write = |batch| copy.write(batch).map_err(StoreError::Write);
+            let mut batch = WriteBatch::default();
+            source.each(&[], |stored, bytes| {
+                batch.put(stored, bytes);
+                count += 1;
+                if batch.size_in_bytes() >= COPIED_BYTES_MAX {
+                    write(core::mem::take(&mut batch))?;
+                }
+                Ok(())
+            })?;
+            Ok(write(batch)?)
+        })?;
+        Ok(count)
     }
 
     /// Removes what was deleted or replaced from every file.
