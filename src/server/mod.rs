@@ -40,6 +40,7 @@ mod running;
 mod tail_source;
 pub mod telemetry;
 mod tls;
+mod vault;
 mod watch;
 pub mod witness;
 

@@ -156,6 +156,12 @@ pub(super) fn parse_disclosure(log: LogNumber, key: &[u8]) -> Option<(LeafIndex,
     Some((index, u16::from_be_bytes(field.try_into().ok()?)))
 }
 
+/// Returns the least key of what is remembered of a log and can be learned again: all but kind 0.
+pub(super) fn source_learned(log: LogNumber) -> [u8; 5] {
+    let [a, b, c, d] = log.0.to_be_bytes();
+    [a, b, c, d, 1]
+}
+
 /// Returns the key of the segment whose first entry is `from`.
 pub(super) fn segment(log: LogNumber, from: LeafIndex) -> [u8; 12] {
     log_and_number(log, from.get())

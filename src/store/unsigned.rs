@@ -115,9 +115,10 @@ impl Store {
             batch.delete_cf(&disclosure, stored);
         }
         // What is remembered of sources counts events of the batch. It is learned again: a source
-        // begins with the next number that it sends.
+        // begins with the next number that it sends. What the log's creation wrote stays.
         let source = engine.family(Family::Source);
-        for (stored, _) in engine.scan(Family::Source, &key::head(log), &end, usize::MAX)? {
+        let from = key::source_learned(log);
+        for (stored, _) in engine.scan(Family::Source, &from, &end, usize::MAX)? {
             batch.delete_cf(&source, stored);
         }
         let identity = engine.family(Family::Identity);

@@ -36,6 +36,7 @@ pub use draft::{
 pub use event::{Event, FormFault, Submission, SubmissionError, commit_raw};
 pub use member::{
     ContentFault, NAME_BYTES_MAX, RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted,
+    UNPARSED,
 };
 pub use name::{
     PolicyDigest, RecordId, TOKEN_BYTES, TOKEN_NAME, Token, Verdict, is_class, is_rule,
@@ -48,7 +49,7 @@ pub use system::{
     System, Tally,
 };
 pub use time::{TIMESTAMP_BYTES, Timestamp};
-pub use token::{EPOCH_DAYS, epoch};
+pub use token::{EPOCH_DAYS, epoch, submission_tag};
 pub use wrap::{
     KeyPurpose, NAME_TAG_BYTES, Names, SecretTextError, WRAP_NONCE_BYTES, WRAPPED_BYTES, long_name,
 };
