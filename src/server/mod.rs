@@ -61,6 +61,7 @@ pub use self::{
     restore_tail::{Restored, Unfit, restore_tail},
     running::{Running, start},
     tail_source::TailSource,
+    vault::{Draws, Keys},
 };
 pub use crate::pipeline::Stopped;
 pub use crate::store::{LogIdentity, keys::KeptKey};

@@ -24,7 +24,7 @@ const GENERATORS: usize = 8;
 
 /// The key store of a server: opened at its start if there is an audit log, made before the first one.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub struct Keys {
     data: PathBuf,
     kek: PathBuf,
     /// Held while a key store is made.
@@ -34,7 +34,7 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Opens the key store, if there is one or has to be one.
-    pub(super) fn open(
+    pub fn open(
         store: &Store,
         data: &Path,
         kek: &Path,
@@ -55,7 +55,7 @@ impl Keys {
     }
 
     /// Makes the key store, unless it is open. Has to be called before an audit log is made.
-    pub(super) fn prepare(&self, store: &Store) -> anyhow::Result<()> {
+    pub fn prepare(&self, store: &Store) -> anyhow::Result<()> {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         if self.store.get().is_none() {
             let opened = keyring::ensure(store, &self.data, &self.kek, &mut random)?;
@@ -107,11 +107,11 @@ impl Vault for Keys {
 
 /// Randomness for many threads: some generators, each with a seed of its own.
 #[derive(Debug)]
-pub(super) struct Draws([Mutex<Random>; GENERATORS]);
+pub struct Draws([Mutex<Random>; GENERATORS]);
 
 impl Draws {
     /// Seeds the generators from another one.
-    pub(super) fn new(random: &mut Random) -> Self {
+    pub fn new(random: &mut Random) -> Self {
         Self(core::array::from_fn(|_| Mutex::new(random.fork())))
     }
 }
