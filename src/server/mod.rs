@@ -40,7 +40,6 @@ mod running;
 mod tail_source;
 pub mod telemetry;
 mod tls;
-mod vault;
 mod watch;
 pub mod witness;
 
@@ -61,7 +60,6 @@ pub use self::{
     restore_tail::{Restored, Unfit, restore_tail},
     running::{Running, start},
     tail_source::TailSource,
-    vault::{Draws, Keys},
 };
 pub use crate::pipeline::Stopped;
 pub use crate::store::{LogIdentity, keys::KeptKey};

@@ -19,8 +19,6 @@
     reason = "what is shared by tests is public among them, and a broken law is a failed test"
 )]
 
-#[cfg(feature = "server")]
-mod audit;
 mod checkpoint;
 mod cli_transcript;
 #[cfg(feature = "server")]
@@ -40,6 +38,8 @@ mod demo;
 mod descriptors;
 #[cfg(feature = "server")]
 mod dev;
+#[cfg(feature = "server")]
+mod disclosure;
 mod evidence;
 #[cfg(feature = "server")]
 mod evidence_cli;

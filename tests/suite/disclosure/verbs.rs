@@ -130,10 +130,10 @@ fn epochs_are_destroyed_once_they_are_over() {
     assert!(said.contains("is not over"), "{said}");
     let said = done(&dir, &["keys", "destroy-epoch", "600", "--data", "data", "--json"]);
     assert_eq!(said, "{\"epoch\":600,\"destroyed\":0}\n");
-    let keys = archive.keys(&archive.store(), 3);
+    let keys = archive.keys(3);
     let path = attestree::core::record::Path::parse("/ctx/token").unwrap();
-    let ask = |epoch| attestree::pipeline::Vault::token_key(&*keys, LOG, &path, epoch);
-    assert!(ask(600).unwrap_err().reason.contains("destroyed"));
+    let ask = |epoch| keys.token_key(LOG, &path, epoch);
+    assert!(ask(600).unwrap_err().to_string().contains("destroyed"));
     ask(601).unwrap();
 }
 

@@ -1,7 +1,6 @@
 //! A data directory whose audit log a test writes by itself, with the server's own keys.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use attestree::{
     core::{
@@ -16,10 +15,10 @@ use attestree::{
         record::{EPOCH_DAYS, Path, Place, PolicyDigest, RecordId, Salt, Secret, Timestamp, epoch},
         tree::Edge,
     },
-    pipeline::{Entropy as _, Vault as _},
-    server::{self, Draws, KeyPlace, Keys, random::Random},
+    server::{self, KeyPlace, random::Random},
     store::{
         Extra, LogIdentity, LogKind, LogRow, LogRows, LogState, Store, StoreConfig, Watermark,
+        keys::KeyStore,
     },
 };
 
@@ -38,14 +37,14 @@ pub struct Archive {
 
 /// What an admission draws.
 struct Drawn<'a> {
-    keys: &'a Keys,
-    draws: &'a Draws,
+    keys: &'a KeyStore,
+    random: &'a mut Random,
 }
 
 impl Materials for Drawn<'_> {
     fn salt(&mut self) -> Salt {
         let mut salt = [0; 32];
-        self.draws.fill(&mut salt);
+        self.random.fill(&mut salt);
         Salt::new(salt)
     }
 
@@ -137,24 +136,26 @@ impl Archive {
         Store::open(&self.data().join("db"), &StoreConfig::default()).unwrap()
     }
 
-    /// Opens the keys as a server does.
-    pub fn keys(&self, store: &Store, seed: u8) -> Arc<Keys> {
-        Keys::open(store, &self.data(), &self.kek(), Random::from_seed([seed; 32])).unwrap()
+    /// Opens the keys.
+    pub fn keys(&self, seed: u8) -> KeyStore {
+        let kek = std::fs::read_to_string(self.kek()).unwrap();
+        let kek = Box::new(Secret::parse(kek.trim_end()).unwrap());
+        let random = Box::new(Random::from_seed([seed; 32]));
+        KeyStore::open(&self.data().join("keys"), kek, random).unwrap()
     }
 
     /// Commits the records of some submissions in one batch; `change` may spoil what is written.
     pub fn append_changed(&mut self, submitted: &[&str], change: impl FnOnce(&mut LogRows)) {
         let store = self.store();
-        let keys = self.keys(&store, 2);
         let seed = u8::try_from(self.entries.len()).unwrap();
+        let keys = self.keys(2 + seed);
         let mut random = Random::from_seed([100 + seed; 32]);
-        let draws = Draws::new(&mut random);
         let (policy, origin) = (policy(), origin());
         let (mut entries, mut extra) = (Vec::new(), Vec::new());
         for (index, bytes) in (self.edge.size().get()..).zip(submitted) {
-            let mut drawn = Drawn { keys: &keys, draws: &draws };
             let mut ten = [0; 10];
-            draws.fill(&mut ten);
+            random.fill(&mut ten);
+            let mut drawn = Drawn { keys: &keys, random: &mut random };
             let id = RecordId::new(UnixMillis(NOW), ten);
             let arrival =
                 Arrival { bytes: bytes.as_bytes(), source: None, class: None, id, now: now() };

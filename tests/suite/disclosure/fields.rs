@@ -6,7 +6,6 @@ use attestree::{
         FieldFinding,
         fsck::{Directory, Keys},
     },
-    store::keys::KeyStore,
 };
 
 use super::archive::{Archive, LOG, origin};
@@ -101,11 +100,7 @@ fn spoiled_rows_do_not_open() {
 fn what_a_destroyed_key_sealed_is_a_finding() {
     let mut archive = Archive::new();
     archive.append(&[ADA, BOB]);
-    let kek = std::fs::read_to_string(archive.kek()).unwrap();
-    let kek = attestree::core::record::Secret::parse(kek.trim_end()).unwrap();
-    let random = attestree::server::random::Random::from_seed([9; 32]);
-    let keys = KeyStore::open(&archive.data().join("keys"), Box::new(kek), Box::new(random));
-    assert!(keys.unwrap().destroy_subject(LOG, &origin(), "subject/u_2").unwrap());
+    assert!(archive.keys(9).destroy_subject(LOG, &origin(), "subject/u_2").unwrap());
     let finding = check(&archive).unwrap_err();
     let FieldFinding::NoKey { index, path } = &finding else { panic!("{finding}") };
     assert_eq!((index.get(), path.as_str()), (1, "/actor/email"));
