@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, backup, files, init, listener::Connections, random::Random};
 use crate::{
-    core::origin::Origin,
+    core::{origin::Origin, record::ApprovalRule},
     pipeline::{Clock, Log, Pipeline, next_log},
     service::{
         Desk,
@@ -50,14 +50,21 @@ impl Host {
 }
 
 impl Operator for Host {
-    fn create_log(&self, origin: Origin, identity: LogIdentity) -> Result<Arc<Log>, OperatorError> {
+    fn create_log(
+        &self,
+        origin: Origin,
+        identity: LogIdentity,
+        rule: Option<ApprovalRule>,
+    ) -> Result<Arc<Log>, OperatorError> {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let number = next_log(self.pipeline.store(), &origin)?;
         let key = init::new_key(&origin, random.key_seed()).map_err(OperatorError::from_files)?;
         let key = files::keep_key(&self.data, number, key).map_err(OperatorError::from_files)?;
-        let row = init::row(number, origin, identity, &key, self.clock.now())
+        let kind = init::kind_of(rule.as_ref(), identity).map_err(OperatorError::from_files)?;
+        let row = init::row(number, origin, kind, identity, &key, self.clock.now())
             .map_err(OperatorError::from_files)?;
-        let log = self.pipeline.create_log(&row, key)?;
+        let rule = rule.unwrap_or(ApprovalRule::NOBODY);
+        let log = self.pipeline.create_log(&row, key, &rule)?;
         tracing::info!(origin = log.origin(), "a log was created");
         Ok(log)
     }

@@ -43,6 +43,7 @@ impl Served {
                 origin,
                 identity: *identity,
                 key: None,
+                rule: None,
             };
             server::init(init, &mut random).unwrap()
         });
