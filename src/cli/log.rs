@@ -83,7 +83,8 @@ impl Holds {
         }
         let threshold = self.threshold.unwrap_or(self.approvers.len());
         let rule = ApprovalRule::new(self.approvers.clone(), threshold);
-        let message = "--approver takes at most 64 keys, each once, and --threshold from 0 to their number";
+        let message =
+            "--approver takes at most 64 keys, each once, and --threshold from 0 to their number";
         rule.map(Some).ok_or_else(|| wrong_usage(message))
     }
 }
@@ -92,7 +93,9 @@ impl Holds {
 fn approver(text: &str) -> Result<ApproverKey, String> {
     let listed = || ApproverKey::new(*VerifierKey::parse(text).ok()?.public_bytes());
     let key = ApproverKey::parse(text).or_else(listed);
-    key.ok_or_else(|| "use an Ed25519 public key: 43 characters of base64url, or NAME+ID+KEY".to_owned())
+    key.ok_or_else(|| {
+        "use an Ed25519 public key: 43 characters of base64url, or NAME+ID+KEY".to_owned()
+    })
 }
 
 /// Writes a rule for the server.

@@ -130,13 +130,5 @@ pub(super) fn row(
         "the key is named {}, the log {origin}; a log's key has the log's origin as its name",
         vkey.name().as_str()
     );
-    Ok(LogRow {
-        number,
-        origin,
-        kind,
-        state: LogState::Open,
-        identity,
-        vkeys: vec![vkey],
-        created,
-    })
+    Ok(LogRow { number, origin, kind, state: LogState::Open, identity, vkeys: vec![vkey], created })
 }

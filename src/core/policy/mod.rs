@@ -11,16 +11,22 @@
 mod admit;
 mod bundle;
 mod compile;
+mod custom;
 mod detect;
 mod redact;
 mod statement;
+mod watch;
+mod watching;
 
 pub use admit::{Admission, Admitted, Arrival, admit};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
 pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
+pub use custom::{Custom, CustomError, NoCustom};
 pub use detect::Detector;
 pub use redact::{Kept, Materials};
 pub use statement::{
     Action, Class, Condition, Enforcement, FieldType, Glob, Requirement, Rule, Statements, Target,
     Test, Treatment,
 };
+pub use watch::{Alert, Seen, Selector, Suppression, Trigger, Watch, WatchedSource};
+pub use watching::{WatchRow, Watching};

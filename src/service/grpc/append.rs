@@ -25,7 +25,7 @@ use crate::{
 const COPY_BYTES_MAX: usize = 4_096;
 
 /// What an append of one entry or event asks for.
-pub(super) struct Single {
+pub struct Single {
     pub(super) log: String,
     pub(super) bytes: Bytes,
     pub(super) idempotency_key: Bytes,

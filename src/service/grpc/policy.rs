@@ -36,11 +36,10 @@ pub(super) async fn apply(
     let who = (!request.who.is_empty()).then_some(request.who);
     let applying = desk.pipeline.clone();
     // Compiling takes a while.
-    let ticket = look::blocking(move || {
-        applying.apply_policy(&log, &bundle, approvals, who.as_deref())
-    })
-    .await?
-    .map_err(|refusal| Denial::not_applied(&refusal))?;
+    let ticket =
+        look::blocking(move || applying.apply_policy(&log, &bundle, approvals, who.as_deref()))
+            .await?
+            .map_err(|refusal| Denial::not_applied(&refusal))?;
     let applied = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
     let index = match applied.outcomes.first() {
         Some(Outcome::Sequenced { index }) => *index,

@@ -17,7 +17,9 @@ use crate::{
         record::{PolicyDigest, SUBMISSION_LIMITS},
         tile::PathError,
     },
-    pipeline::{CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, NoCandidate, PolicyRefusal, Refusal},
+    pipeline::{
+        CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, NoCandidate, PolicyRefusal, Refusal,
+    },
     proto::AppendRefusal,
 };
 
@@ -322,6 +324,10 @@ impl Denial {
                 Self::new(Code::InvalidArgument, "NO_ENTRIES", message).with_field(fields.all())
             }
             Refusal::Entry { position, error } => Self::entry(*position, *error, fields),
+            Refusal::EventLength { position, .. } => {
+                Self::new(Code::InvalidArgument, "EVENT_TOO_LONG", message)
+                    .with_field(fields.entry(*position))
+            }
             Refusal::TooMany { .. } => {
                 Self::new(Code::InvalidArgument, "TOO_MANY_ENTRIES", message)
                     .with_field(fields.all())
@@ -345,6 +351,12 @@ impl Denial {
             }
             Refusal::Rejected { position, rules } => {
                 Self::rejected(message, *position, rules, fields)
+            }
+            Refusal::Vault(_) => {
+                Self::new(Code::Unavailable, "VAULT", message).with_retry(RESTART_RETRY)
+            }
+            Refusal::ClockDoubted => {
+                Self::new(Code::Unavailable, "CLOCK_DOUBTED", message).with_retry(RESTART_RETRY)
             }
             Refusal::PoolFull => {
                 Self::new(Code::ResourceExhausted, "POOL_FULL", message).with_retry(POOL_RETRY)
@@ -456,6 +468,19 @@ impl Denial {
             Failure::Conflict { position, first } => Self::conflict(*position, *first, fields),
             Failure::Rejected { position, rules } => {
                 Self::rejected(failure.to_string(), *position, rules, fields)
+            }
+            Failure::Unapproved { .. } => {
+                Self::new(Code::FailedPrecondition, "UNAPPROVED", failure.to_string())
+            }
+            Failure::PolicyActive { .. } => {
+                Self::new(Code::AlreadyExists, "POLICY_ACTIVE", failure.to_string())
+            }
+            Failure::ClockDoubted => {
+                Self::new(Code::Unavailable, "CLOCK_DOUBTED", failure.to_string())
+                    .with_retry(RESTART_RETRY)
+            }
+            Failure::Vault(_) => {
+                Self::new(Code::Unavailable, "VAULT", failure.to_string()).with_retry(RESTART_RETRY)
             }
             Failure::Halted => Self::new(Code::Unavailable, "HALTED", failure.to_string())
                 .with_retry(RESTART_RETRY),

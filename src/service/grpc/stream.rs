@@ -81,7 +81,7 @@ pub trait Kind: Unpin + Send + 'static {
 }
 
 /// What became of one entry, as far as only events need it.
-pub(super) struct Became {
+pub struct Became {
     pub(super) answer: Answer,
     pub(super) outcome: Outcome,
     pub(super) leaf_hash: Bytes,
