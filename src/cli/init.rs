@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Watermark file, outside of the directory [default: DIR.watermark]
     #[arg(long, env = "ATTESTREE_WATERMARK", value_name = "FILE")]
     watermark: Option<PathBuf>,
+    /// Key-encryption key of audit logs, outside of the directory [default: DIR.kek]
+    #[arg(long, env = "ATTESTREE_KEK", value_name = "FILE")]
+    kek: Option<PathBuf>,
     /// Use this signing key, of `attestree key generate`, instead of a new one
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -70,6 +73,7 @@ pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
             },
             key,
             rule: args.holds.rule()?,
+            kek: args.kek,
         },
         &mut random,
     )?;

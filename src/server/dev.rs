@@ -106,6 +106,7 @@ fn new_log(data: &Path, origin: &Origin) -> Init {
         identity: LogIdentity::None,
         key: None,
         rule: None,
+        kek: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use super::{clock::SystemClock, files, random::Random};
+use super::{clock::SystemClock, files, keyring, random::Random};
 use crate::{
     core::{
         note::{KeyName, SigningKey, VerifierKey},
@@ -31,13 +31,15 @@ pub struct Init {
     pub key: Option<SigningKey>,
     /// Of an audit log: who has to approve its first policy. Without it the log is an opaque one.
     pub rule: Option<ApprovalRule>,
+    /// Of an audit log: the file of the key-encryption key; beside the data directory if not named.
+    pub kek: Option<PathBuf>,
 }
 
 /// Makes a data directory with one log, or adds a log to an existing one whose server is stopped.
 ///
 /// Returns the new log's verifier key. Everything is durable when it returns.
 pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
-    let Init { data, watermark, origin, identity, key, rule } = init;
+    let Init { data, watermark, origin, identity, key, rule, kek } = init;
     let watermark_path = watermark.unwrap_or_else(|| files::watermark(&data));
     let database = files::database(&data);
     let config = StoreConfig::default();
@@ -74,6 +76,10 @@ pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
     };
     let key = files::keep_key(&data, number, key)?;
     let kind = kind_of(rule.as_ref(), identity)?;
+    if kind == LogKind::Audit {
+        let kek = kek.unwrap_or_else(|| files::kek(&data));
+        keyring::ensure(&store, &data, &kek, random)?;
+    }
     let row = row(number, origin, kind, identity, &key, now)?;
     create_log(&store, &row, &rule.unwrap_or(ApprovalRule::NOBODY))?;
     store.flush()?;

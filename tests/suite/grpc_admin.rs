@@ -173,6 +173,7 @@ fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
         identity: LogIdentity::None,
         key: None,
         rule: None,
+        kek: None,
     };
     server::init(init, &mut Random::from_seed([1; 32])).map_err(|error| format!("{error:#}"))
 }
@@ -249,6 +250,7 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
         identity: LogIdentity::None,
         key: None,
         rule: None,
+        kek: None,
     };
     server::init(another, &mut Random::from_seed([9; 32])).unwrap();
     fs::copy(other.join("signing/0.skey"), &key).unwrap();

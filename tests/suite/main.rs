@@ -62,6 +62,8 @@ mod http_tiles;
 mod interop;
 mod key;
 #[cfg(feature = "server")]
+mod keys;
+#[cfg(feature = "server")]
 mod liar;
 #[cfg(feature = "server")]
 mod lies;

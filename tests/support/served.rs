@@ -44,6 +44,7 @@ impl Served {
                 identity: *identity,
                 key: None,
                 rule: None,
+                kek: None,
             };
             server::init(init, &mut random).unwrap()
         });

@@ -68,6 +68,7 @@ impl Stage {
             identity: LogIdentity::None,
             key: None,
             rule: None,
+            kek: None,
         };
         let vkey = server::init(init, &mut random)?;
         let witnesses = Witnesses::begin(dir.path(), &vkey, &mut random)?;

@@ -11,6 +11,7 @@
 
 mod approval;
 mod commit;
+mod disclosed;
 mod draft;
 mod echo;
 mod event;
@@ -25,9 +26,11 @@ mod system;
 mod text;
 mod time;
 mod token;
+mod wrap;
 
 pub use approval::{Approval, ApprovalRule, ApproverKey, Statement};
 pub use commit::{COMMITMENT_NAME, Commitment, Opening, SALT_BYTES, Salt};
+pub use disclosed::{Disclosed, DisclosedError};
 pub use draft::{
     Decision, Draft, Head, REDACTIONS_MAX, RULES_MAX, Redaction, RedactionAction, TooLong,
 };
@@ -41,13 +44,16 @@ pub use name::{
 };
 pub use path::{PATH_BYTES_MAX, Path};
 pub use read::{Body, DisclosureError, Record, RecordError, RecordedEvent};
-pub use seal::{Place, SECRET_BYTES, SealError, Secret, WRAPPED_BYTES};
+pub use seal::{KEY_ID_BYTES, KeyId, Place, SECRET_BYTES, SealError, Secret};
 pub use system::{
     ActivePolicy, AlertCause, Engine, PART_BYTES, POLICY_BYTES_MAX, PolicyPart, SourceNumber,
     System, Tally,
 };
 pub use time::{TIMESTAMP_BYTES, Timestamp};
 pub use token::{EPOCH_DAYS, epoch, submission_tag};
+pub use wrap::{
+    KeyPurpose, NAME_TAG_BYTES, Names, SecretTextError, WRAP_NONCE_BYTES, WRAPPED_BYTES, long_name,
+};
 
 use json::{Number, Value};
 
