@@ -80,13 +80,12 @@ pub(in crate::pipeline) fn judge(
     let id = RecordId::new(now, draws.take());
     let Event { bytes, source, class } = event;
     let governed = &generation.governed;
-    let arrival = Arrival { bytes, source, id, now: time };
-    let admission = policy::admit(&governed.policy, &arrival, &mut draws);
+    let arrival = Arrival { bytes, source, class, id, now: time };
+    let admission = policy::admit(&governed.policy, &arrival, &mut draws, &*governed.custom);
     // What was made under a key that is not the vault's is thrown away.
     if let Some(error) = draws.failed {
         return Err(Unjudged::Vault(error));
     }
-    let _class = class;
     let admitted = match admission.map_err(Unjudged::Malformed)? {
         Admission::Recorded(admitted) => admitted,
         Admission::Refused(rules) => return Err(Unjudged::Rejected(rules)),

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Kind of the row that holds who approves the first policy, until `genesis` says it.
-pub const FIRST_RULE_KIND: u8 = 0;
+const FIRST_RULE_KIND: u8 = 0;
 
 /// Why an audit log can't be taken up.
 #[derive(Debug, thiserror::Error)]
