@@ -4,6 +4,12 @@
 //! Bundle -> Document -> Statements -> core::policy::Policy
 //! ```
 
+mod compiled;
 mod diagnostic;
+pub mod document;
+mod finding;
+pub mod node;
 
+pub use self::compiled::Compiled;
 pub use self::diagnostic::{Diagnostic, Severity};
+pub use self::document::Document;
