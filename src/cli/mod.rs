@@ -64,7 +64,7 @@ Examples:
   attestree fsck                               re-derive everything from the entries
 
 Exit codes:
-  0 done   1 failed   2 verification failed   64 wrong usage";
+  0 done   1 failed   2 verification failed   3 rejected by a policy   64 wrong usage";
 
 /// An audit log that proves itself.
 #[derive(Debug, Parser)]

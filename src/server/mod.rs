@@ -28,6 +28,7 @@ mod fields;
 mod files;
 pub mod fsck;
 mod gather;
+mod governor;
 mod init;
 mod keyring;
 mod keys;
@@ -40,6 +41,7 @@ mod running;
 mod tail_source;
 pub mod telemetry;
 mod tls;
+mod vault;
 mod watch;
 pub mod witness;
 

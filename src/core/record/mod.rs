@@ -13,6 +13,7 @@ mod approval;
 mod commit;
 mod disclosed;
 mod draft;
+mod echo;
 mod event;
 mod form;
 pub mod json;
@@ -33,6 +34,7 @@ pub use disclosed::{Disclosed, DisclosedError};
 pub use draft::{
     Decision, Draft, Head, REDACTIONS_MAX, RULES_MAX, Redaction, RedactionAction, TooLong,
 };
+pub use echo::{Echo, EchoError, Given, check_echo, holds_made};
 pub use event::{Event, FormFault, Submission, SubmissionError, commit_raw};
 pub use member::{
     ContentFault, NAME_BYTES_MAX, RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted,
