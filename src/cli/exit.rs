@@ -14,6 +14,8 @@ pub enum Exit {
     Failed,
     /// What was to be verified is false. Something is wrong with a log, a receipt or a server.
     Unverified,
+    /// A log's policy rejects something that was submitted; what it does not reject is in the log.
+    Rejected,
     /// The command line is wrong. The number is `EX_USAGE` of `sysexits.h`.
     Usage,
 }
@@ -25,6 +27,7 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Unverified => 2,
+            Self::Rejected => 3,
             Self::Usage => 64,
         }
     }
@@ -52,6 +55,15 @@ pub(super) fn wrong_usage(message: impl Into<String>) -> anyhow::Error {
 /// Makes the error for something that did not verify.
 pub(super) fn unverified(message: impl Into<String>) -> anyhow::Error {
     Fault { exit: Exit::Unverified, message: message.into() }.into()
+}
+
+/// Makes the error for events that are not in the log because of what they are.
+pub(super) fn rejected(events: u64) -> anyhow::Error {
+    let message = match events {
+        1 => "1 event is not in the log; correct it and send it again".to_owned(),
+        events => format!("{events} events are not in the log; correct them and send them again"),
+    };
+    Fault { exit: Exit::Rejected, message }.into()
 }
 
 /// Prints what clap has to say: help and versions are no errors.

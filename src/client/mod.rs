@@ -21,6 +21,7 @@ pub mod audit;
 mod compare;
 mod courier;
 mod error;
+mod event;
 mod log;
 #[cfg(unix)]
 pub mod operator;
@@ -38,6 +39,7 @@ mod witness;
 pub use compare::{Comparison, compare};
 pub use courier::{Courier, Hook};
 pub use error::{ClientError, Refused, Untrue};
+pub use event::{AppendedEvent, Became, PlacedEvents, Recorded, event_batch};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
 pub use range::BatchTree;
 pub use server::Server;

@@ -4,6 +4,24 @@
 //! Bundle -> Document -> Statements -> core::policy::Policy
 //! ```
 
+mod article;
+mod compiled;
 mod diagnostic;
+pub mod document;
+mod field;
+mod finding;
+mod flatten;
+mod kubernetes;
+mod load;
+pub mod node;
+mod period;
+mod read;
+mod state;
+mod watch;
 
+pub use self::compiled::{Compiled, compile};
 pub use self::diagnostic::{Diagnostic, Severity};
+pub use self::document::{Date, Document, Period};
+pub use self::field::{format_field, parse_field};
+pub use self::load::{environment, environments, read as read_document};
+pub use self::read::{API_VERSION, VOCABULARY};

@@ -8,13 +8,13 @@
 use core::{fmt, net::SocketAddr, time::Duration};
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
     thread,
 };
 
 use serde::Deserialize;
 
+pub use super::misconfigured::ConfigError;
 use super::{cosigning, files, listener, telemetry, tls};
 use crate::{
     pipeline::{Limits, Publish},
@@ -35,6 +35,9 @@ pub struct RawConfig {
     /// Watermark file, outside of the data directory [default: DIR.watermark]
     #[arg(long, env = "ATTESTREE_WATERMARK", value_name = "FILE")]
     pub watermark: Option<PathBuf>,
+    /// Key-encryption key of audit logs, outside of the data directory [default: DIR.kek]
+    #[arg(long, env = "ATTESTREE_KEK", value_name = "FILE")]
+    pub kek: Option<PathBuf>,
     /// PEM file with the server's certificate chain
     #[arg(long, env = "ATTESTREE_TLS_CERTIFICATE", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
@@ -128,74 +131,6 @@ pub struct Flags {
     pub raw: RawConfig,
 }
 
-/// Why a configuration is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("read the configuration {path}: {error}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("the configuration {path} is wrong: {error}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        error: Box<toml::de::Error>,
-    },
-    /// A number is outside its range.
-    #[error("{key} is {value}; use {min} to {max}")]
-    Range {
-        /// The key.
-        key: &'static str,
-        /// What was given.
-        value: u64,
-        /// The smallest that is allowed.
-        min: u64,
-        /// The largest that is allowed.
-        max: u64,
-    },
-    /// A word is none of those allowed.
-    #[error("{key} is {value:?}; use {allowed}")]
-    Word {
-        /// The key.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What is allowed.
-        allowed: &'static str,
-    },
-    /// A key needs another one.
-    #[error("{key} is given without {needs}; give both or neither")]
-    Needs {
-        /// The key that was given.
-        key: &'static str,
-        /// The key that is missing.
-        needs: &'static str,
-    },
-    /// Others could read and change what goes over the network.
-    #[error(
-        "{address} can be reached from other machines and TLS is off; give tls_certificate and tls_key, \
-         listen on 127.0.0.1, or say --insecure-plaintext if something in front of it encrypts"
-    )]
-    Plaintext {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The watermark would be restored together with what it guards.
-    #[error(
-        "the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out"
-    )]
-    WatermarkInside {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
 /// What a server runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -203,6 +138,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The watermark's file.
     pub watermark: PathBuf,
+    /// The file of the key-encryption key, which is there if there is an audit log.
+    pub kek: PathBuf,
     /// Who may connect, and how.
     pub listener: listener::Config,
     /// How much may wait.
@@ -259,7 +196,7 @@ impl RawConfig {
     pub fn over(self, other: Self) -> Self {
         // Every key is named, so that a new one can't be forgotten.
         first_of!(self, other:
-            data, listen, watermark, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
+            data, listen, watermark, kek, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
             connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
             pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
             block_cache_bytes, trust, checkpoint_interval_ms, witness_timeout_ms, publish, publish_of,
@@ -270,11 +207,7 @@ impl RawConfig {
     /// Checks every key and fills in the defaults.
     pub fn parse(mut self) -> Result<Config, ConfigError> {
         let witnesses = self.take_witnesses()?;
-        let data = self.data.unwrap_or_else(|| "attestree-data".into());
-        let watermark = self.watermark.unwrap_or_else(|| files::watermark(&data));
-        if watermark.starts_with(&data) {
-            return Err(ConfigError::WatermarkInside { path: watermark });
-        }
+        let (data, watermark, kek) = places(self.data, self.watermark, self.kek)?;
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
         let address = parse_address(self.listen, LISTEN_DEFAULT)?;
         if tls.is_none() && !address.ip().is_loopback() && self.insecure_plaintext != Some(true) {
@@ -295,6 +228,7 @@ impl RawConfig {
         };
         Ok(Config {
             watermark,
+            kek,
             data,
             listener: listener::Config {
                 address,
@@ -369,6 +303,24 @@ impl RawConfig {
             sign_unheard,
         })
     }
+}
+
+/// Returns the data directory, and the files of the watermark and the KEK, which lie outside of it.
+fn places(
+    data: Option<PathBuf>,
+    watermark: Option<PathBuf>,
+    kek: Option<PathBuf>,
+) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
+    let data = data.unwrap_or_else(|| "attestree-data".into());
+    let watermark = watermark.unwrap_or_else(|| files::watermark(&data));
+    if watermark.starts_with(&data) {
+        return Err(ConfigError::WatermarkInside { path: watermark });
+    }
+    let kek = kek.unwrap_or_else(|| files::kek(&data));
+    if kek.starts_with(&data) {
+        return Err(ConfigError::KekInside { path: kek });
+    }
+    Ok((data, watermark, kek))
 }
 
 /// Reads the address to listen on.
@@ -457,6 +409,7 @@ impl fmt::Display for Config {
         let Self {
             data,
             watermark,
+            kek,
             listener,
             limits,
             store,
@@ -467,6 +420,7 @@ impl fmt::Display for Config {
         } = self;
         writeln!(f, "data = {data:?}")?;
         writeln!(f, "watermark = {watermark:?}")?;
+        writeln!(f, "kek = {kek:?}")?;
         writeln!(f, "listen = \"{}\"", listener.address)?;
         if let Some(tls) = &listener.tls {
             writeln!(f, "tls_certificate = {:?}", tls.certificate)?;

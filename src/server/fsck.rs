@@ -11,6 +11,7 @@
 //!   over.
 //! - The head row: size, root, and the head before the last batch.
 //! - Identities: each leads to an entry with its tag; with entry-hash identity each entry has one.
+//! - Records of audit logs, and what opens their committed fields; see [`Log::check_fields`].
 //!
 //! # Out of scope
 //!
@@ -21,7 +22,11 @@ use std::{path::Path, sync::mpsc, thread};
 
 use anyhow::Context as _;
 
-use super::files;
+use super::{
+    fields::{self, FieldFinding, Fields},
+    files,
+    keys::KeyPlace,
+};
 use crate::{
     client::audit::Progress,
     core::{
@@ -32,8 +37,8 @@ use crate::{
         tree::{Edge, TILE_HEIGHT, TILE_WIDTH, Tile, TileId, TreeHead},
     },
     store::{
-        HeadRow, IdentityKey, LogIdentity, LogRow, Segments, Store, StoreConfig, StoreError,
-        TileReader, Tiles,
+        HeadRow, IdentityKey, LogIdentity, LogKind, LogRow, Segments, Store, StoreConfig,
+        StoreError, TileReader, Tiles, keys::KeyStore,
     },
 };
 
@@ -45,6 +50,20 @@ const PARTS_AHEAD: usize = 64;
 pub struct Directory {
     store: Store,
 }
+
+/// The keys of a data directory, or of a copy, that are only read.
+#[derive(Debug)]
+pub struct Keys(KeyStore);
+
+impl Keys {
+    /// Opens the keys: nothing if they, or the file of the key-encryption key beside them, are not there.
+    pub fn open(place: KeyPlace<'_>) -> anyhow::Result<Option<Self>> {
+        Ok(place.open_if_there()?.map(Self))
+    }
+}
+
+/// Either how many fields there are, or the first thing that is wrong with one.
+pub type FieldsChecked = Result<Fields, FieldFinding>;
 
 /// One log of a data directory.
 #[derive(Debug)]
@@ -230,6 +249,16 @@ impl Log {
         found!(self.check_rest(head.head.size)?);
         found!(self.check_identities(&edge)?);
         Ok(Ok(done))
+    }
+
+    /// Checks that what opens the committed fields of an audit log is there, opens each if the keys are, and
+    /// returns how many there are; nothing for an opaque log.
+    pub fn check_fields(&self, keys: Option<&Keys>) -> anyhow::Result<Option<FieldsChecked>> {
+        if self.row.kind != LogKind::Audit {
+            return Ok(None);
+        }
+        let size = self.head()?.size;
+        fields::check(&self.store, &self.row, size, keys.map(|keys| &keys.0)).map(Some)
     }
 
     /// Integrates the leaf hashes and compares tiles and heads.

@@ -24,11 +24,16 @@ pub mod dev;
 mod directory;
 mod drop_unsigned;
 pub mod echo;
+mod fields;
 mod files;
 pub mod fsck;
 mod gather;
+mod governor;
 mod init;
+mod keyring;
+mod keys;
 mod listener;
+mod misconfigured;
 mod patience;
 pub mod random;
 mod restore_tail;
@@ -36,6 +41,7 @@ mod running;
 mod tail_source;
 pub mod telemetry;
 mod tls;
+mod vault;
 mod watch;
 pub mod witness;
 
@@ -44,17 +50,21 @@ use std::io::Write as _;
 use anyhow::{Context as _, bail};
 
 pub use self::{
-    backup::backup,
+    backup::{backup, backup_keys},
     close::close,
     config::{Config, Flags},
     drop_unsigned::drop_unsigned,
+    fields::{FieldFinding, Fields},
     init::{Init, init},
+    keys::{
+        KeyPlace, ListedKey, Rotated, create_keys, destroy_epoch, disclose, list_keys, rotate_kek,
+    },
     restore_tail::{Restored, Unfit, restore_tail},
     running::{Running, start},
     tail_source::TailSource,
 };
 pub use crate::pipeline::Stopped;
-pub use crate::store::LogIdentity;
+pub use crate::store::{LogIdentity, keys::KeptKey};
 
 /// Runs a server until it is told to stop. The first line on standard output is its address.
 pub fn run(flags: Flags) -> anyhow::Result<()> {

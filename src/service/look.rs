@@ -13,7 +13,7 @@ use crate::{
         number::{LeafIndex, TreeSize},
         tree::ProveError,
     },
-    pipeline::{Log, Publish, Published, Refusal},
+    pipeline::{Log, Publish, Published, Refusal, Submission, Ticket},
     store::{IdentityKey, LogReader},
 };
 
@@ -23,6 +23,23 @@ impl Desk {
         self.pipeline.log(origin).map_err(|refusal| match refusal {
             Refusal::UnknownLog => Denial::unknown_log(origin),
             other => Denial::refused(&other, Fields::Single),
+        })
+    }
+
+    /// Submits entries to a log; a refusal by its policy names the policy.
+    pub(super) fn submit(
+        &self,
+        log: &Arc<Log>,
+        submission: Submission,
+        fields: Fields,
+    ) -> Result<Ticket, Denial> {
+        self.pipeline.submit(log, submission).map_err(|refusal| {
+            let denial = Denial::refused(&refusal, fields);
+            let is_verdict = matches!(refusal, Refusal::Rejected { .. });
+            match self.pipeline.active_policy(log).filter(|_| is_verdict) {
+                Some((policy, _)) => denial.with_policy(&policy),
+                None => denial,
+            }
         })
     }
 }

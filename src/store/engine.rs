@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
@@ -68,20 +68,8 @@ impl Engine {
             }
             Access::Read => check_families(dir)?,
         };
-        let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
-        if access == Access::Write {
-            drop_torn(dir, tail::drop_torn(dir, false))?;
-        }
-        let db = match open_db(dir, config, &families, access) {
-            // What RocksDB takes for damage may be pages that a power loss left unwritten.
-            Err(error) if access == Access::Write && error.kind() == ErrorKind::Corruption => {
-                let wal = drop_torn(dir, tail::drop_torn(dir, true))?;
-                let list = drop_torn(dir, tail::drop_torn_manifest(dir))?;
-                if wal || list { open_db(dir, config, &families, access) } else { Err(error) }
-            }
-            opened => opened,
-        };
-        let db = db.map_err(|error| open_error(dir, error))?;
+        let open = || open_db(dir, config, &families, access);
+        let (db, lock) = open_locked(dir, access, open)?;
         Ok(Self { db, families, _lock: lock, write_options: options::write(), access })
     }
 
@@ -181,6 +169,33 @@ impl Engine {
     pub(super) fn db(&self) -> &DB {
         &self.db
     }
+}
+
+/// Opens a database of this process alone, without what a crash left of a write that was never synced.
+pub(super) fn open_locked(
+    dir: &Path,
+    access: Access,
+    open: impl Fn() -> Result<DB, rocksdb::Error>,
+) -> Result<(DB, Option<File>), OpenError> {
+    let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
+    if access == Access::Write {
+        drop_torn(dir, tail::drop_torn(dir, false))?;
+    }
+    let db = match open() {
+        // What RocksDB takes for damage may be pages that a power loss left unwritten.
+        Err(error) if access == Access::Write && error.kind() == ErrorKind::Corruption => {
+            let wal = drop_torn(dir, tail::drop_torn(dir, true))?;
+            let list = drop_torn(dir, tail::drop_torn_manifest(dir))?;
+            if wal || list { open() } else { Err(error) }
+        }
+        opened => opened,
+    };
+    Ok((db.map_err(|error| open_error(dir, error))?, lock))
+}
+
+/// Makes a directory that only its owner can look into.
+pub(super) fn create_private(dir: &Path) -> Result<(), OpenError> {
+    fs::DirBuilder::new().mode(0o700).create(dir).map_err(|error| directory_error(dir, error))
 }
 
 /// Locks the store against every other opening for writing, in this process too.

@@ -112,6 +112,8 @@ pub enum RowName {
     Identity(LogNumber),
     /// Something that is remembered of a log's sources.
     Source(LogNumber),
+    /// A row of the key store.
+    Key,
 }
 
 impl fmt::Display for RowName {
@@ -128,6 +130,7 @@ impl fmt::Display for RowName {
             }
             Self::Identity(log) => write!(f, "an identity of log {log}"),
             Self::Source(log) => write!(f, "what is remembered of the sources of log {log}"),
+            Self::Key => f.write_str("a row of the key store"),
         }
     }
 }

@@ -155,6 +155,13 @@ pub(super) fn source_learned(log: LogNumber) -> [u8; 5] {
     [a, b, c, d, 1]
 }
 
+/// Returns the index and the field of a disclosure's key.
+pub(super) fn parse_disclosure(log: LogNumber, key: &[u8]) -> Option<(LeafIndex, u16)> {
+    let (index, field) = key.strip_prefix(&head(log))?.split_first_chunk()?;
+    let index = LeafIndex::new(u64::from_be_bytes(*index))?;
+    Some((index, u16::from_be_bytes(field.try_into().ok()?)))
+}
+
 /// Returns the key of the segment whose first entry is `from`.
 pub(super) fn segment(log: LogNumber, from: LeafIndex) -> [u8; 12] {
     log_and_number(log, from.get())

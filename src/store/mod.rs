@@ -26,11 +26,13 @@
 mod bare;
 mod checkpoint;
 mod commit;
+mod disclosure;
 mod encode;
 mod engine;
 mod error;
 mod identity;
 mod key;
+pub mod keys;
 mod options;
 mod read;
 mod reader;
@@ -45,6 +47,7 @@ mod watermark;
 pub use bare::Bare;
 pub use checkpoint::{KeptNote, NotePlace};
 pub use commit::Durable;
+pub use disclosure::Disclosures;
 pub use encode::{Extra, LogRows};
 pub use error::{
     Damage, EngineError, Fault, ForeignFormat, Inconsistency, OpenError, RecoverError, RowName,

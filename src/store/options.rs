@@ -102,6 +102,22 @@ pub(super) fn open(
     (database_options(config, direct_io), families)
 }
 
+/// Returns the options of the key store: one family of small rows that are looked up by random keys.
+pub(super) fn keys() -> Options {
+    // Keys in use are cached above; what is left are the filters, which say of a new subject that it is new.
+    let config = StoreConfig { block_cache_bytes: 8 << 20, memtable_bytes: 8 << 20 };
+    let mut table = table_options(&Cache::new_lru_cache(config.block_cache_bytes));
+    table.set_ribbon_filter(10.0);
+    let mut options = database_options(&config, false);
+    options.set_write_buffer_size(2 << 20);
+    // What is wrapped does not compress.
+    options.set_compression_type(DBCompressionType::None);
+    options.set_bottommost_compression_type(DBCompressionType::None);
+    options.set_block_based_table_factory(&table);
+    options.set_max_open_files(64);
+    options
+}
+
 /// Returns how every row is written: synced. There is no way to switch that off.
 pub(super) fn write() -> WriteOptions {
     let mut options = WriteOptions::default();

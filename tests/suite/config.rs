@@ -55,6 +55,7 @@ fn unknown_keys_and_values_out_of_range_are_refused_with_the_way_out() {
     refused("tls_key = \"a.key\"", "without tls_certificate");
     refused("tls_client_ca = \"ca.pem\"", "without tls_certificate");
     refused("data = \"d\"\nwatermark = \"d/mark\"", "move it out");
+    refused("data = \"d\"\nkek = \"d/kek\"", "move it out");
 }
 
 #[test]

@@ -172,6 +172,8 @@ fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
         origin,
         identity: LogIdentity::None,
         key: None,
+        rule: None,
+        kek: None,
     };
     server::init(init, &mut Random::from_seed([1; 32])).map_err(|error| format!("{error:#}"))
 }
@@ -247,6 +249,8 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
         origin,
         identity: LogIdentity::None,
         key: None,
+        rule: None,
+        kek: None,
     };
     server::init(another, &mut Random::from_seed([9; 32])).unwrap();
     fs::copy(other.join("signing/0.skey"), &key).unwrap();

@@ -40,6 +40,8 @@ mod demo;
 mod descriptors;
 #[cfg(feature = "server")]
 mod dev;
+#[cfg(feature = "server")]
+mod disclosure;
 mod evidence;
 #[cfg(feature = "server")]
 mod evidence_cli;
@@ -63,6 +65,8 @@ mod http_tiles;
 #[cfg(feature = "server")]
 mod interop;
 mod key;
+#[cfg(feature = "server")]
+mod keys;
 #[cfg(feature = "server")]
 mod liar;
 #[cfg(feature = "server")]

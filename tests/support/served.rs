@@ -43,6 +43,8 @@ impl Served {
                 origin,
                 identity: *identity,
                 key: None,
+                rule: None,
+                kek: None,
             };
             server::init(init, &mut random).unwrap()
         });

@@ -41,7 +41,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ed25519_dalek", &["src/core/note/", "src/core/record/approval.rs"]),
     // rustls has a module of that name.
     ("aws_lc_rs", &["src/core/record/", "src/server/tls.rs"]),
-    ("zeroize", &["src/core/note/", "src/core/record/", "src/server/", "src/cli/"]),
+    (
+        "zeroize",
+        &["src/core/note/", "src/core/record/", "src/store/keys/", "src/server/", "src/cli/"],
+    ),
     ("sha2", &["src/core/hash.rs", "src/core/note/", "benches/"]),
     ("base64", &["src/core/"]),
     // The protocol's edge.

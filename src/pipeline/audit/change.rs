@@ -10,7 +10,10 @@ use crate::{
     core::{
         number::{LeafIndex, UnixMillis},
         policy::{Bundle, BundleError},
-        record::{ActivePolicy, Approval, Engine, PolicyDigest, PolicyPart, System, Timestamp},
+        record::{
+            ActivePolicy, Approval, ApprovalRule, Engine, PolicyDigest, PolicyPart, System,
+            Timestamp,
+        },
     },
     pipeline::{
         Pipeline, Refusal, Ticket,
@@ -185,6 +188,11 @@ impl Pipeline {
             .into_iter()
             .flatten()
             .find(|(_, index)| size.contains(*index))
+    }
+
+    /// Returns who has to approve the next policy of an audit log.
+    pub fn approval_rule(&self, log: &Log) -> Option<ApprovalRule> {
+        Some(log.audited()?.generation().governed.rule.clone())
     }
 
     /// Takes the clock as right, because an operator says so: a log that doubted it takes events again.

@@ -11,8 +11,15 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::OperatorError;
 use crate::{
-    core::{entry::EntryError, number::LeafIndex, tile::PathError},
-    pipeline::{CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, NoCandidate, Refusal},
+    core::{
+        entry::EntryError,
+        number::LeafIndex,
+        record::{PolicyDigest, SUBMISSION_LIMITS},
+        tile::PathError,
+    },
+    pipeline::{
+        CreateError, Failure, IDEMPOTENCY_KEY_BYTES_MAX, NoCandidate, PolicyRefusal, Refusal,
+    },
     proto::AppendRefusal,
 };
 
@@ -38,6 +45,12 @@ pub enum Fields {
     Entries,
     /// `keyed_entries[i].entry` and `keyed_entries[i].idempotency_key`.
     Keyed,
+    /// `event` and `idempotency_key`.
+    Event,
+    /// `events[i]`.
+    Events,
+    /// `keyed_events[i].event` and `keyed_events[i].idempotency_key`.
+    KeyedEvents,
 }
 
 impl Fields {
@@ -46,14 +59,25 @@ impl Fields {
             Self::Single => "entry".to_owned(),
             Self::Entries => format!("entries[{position}]"),
             Self::Keyed => format!("keyed_entries[{position}].entry"),
+            Self::Event => "event".to_owned(),
+            Self::Events => format!("events[{position}]"),
+            Self::KeyedEvents => format!("keyed_events[{position}].event"),
         }
     }
 
     fn key(self, position: usize) -> String {
         match self {
-            Self::Single => "idempotency_key".to_owned(),
+            Self::Single | Self::Event => "idempotency_key".to_owned(),
             Self::Entries | Self::Keyed => format!("keyed_entries[{position}].idempotency_key"),
+            Self::Events | Self::KeyedEvents => {
+                format!("keyed_events[{position}].idempotency_key")
+            }
         }
+    }
+
+    /// Returns whether there is one entry in the request, which needs no position.
+    const fn is_one(self) -> bool {
+        matches!(self, Self::Single | Self::Event)
     }
 
     fn all(self) -> &'static str {
@@ -61,6 +85,9 @@ impl Fields {
             Self::Single => "entry",
             Self::Entries => "entries",
             Self::Keyed => "keyed_entries",
+            Self::Event => "event",
+            Self::Events => "events",
+            Self::KeyedEvents => "keyed_events",
         }
     }
 }
@@ -78,11 +105,26 @@ pub struct Denial {
     /// The entry that has the idempotency key.
     first: Option<LeafIndex>,
     retry_after: Option<Duration>,
+    /// What else there is to say to programs, by name.
+    details: Vec<(&'static str, String)>,
 }
 
 impl Denial {
     fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), field: None, first: None, retry_after: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            field: None,
+            first: None,
+            retry_after: None,
+            details: Vec::new(),
+        }
+    }
+
+    fn with_detail(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.details.push((name, value.to_string()));
+        self
     }
 
     fn with_field(self, field: impl Into<String>) -> Self {
@@ -188,6 +230,24 @@ impl Denial {
         }
     }
 
+    /// A log has no policies.
+    pub fn no_policies() -> Self {
+        let message = "an opaque log has no policy; name a log of kind audit";
+        Self::new(Code::FailedPrecondition, "OPAQUE_LOG", message).with_field("log")
+    }
+
+    /// A policy is not applied. The operator is told everything.
+    pub fn not_applied(refusal: &PolicyRefusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            PolicyRefusal::Refused(refusal) => Self::refused(refusal, Fields::Single),
+            PolicyRefusal::Uncompiled { .. } | PolicyRefusal::Bundle(_) => {
+                Self::new(Code::InvalidArgument, "POLICY_INVALID", message).with_field("bundle")
+            }
+            PolicyRefusal::Digest => Self::new(Code::Internal, "NOT_DONE", message),
+        }
+    }
+
     /// Nothing is served under a path.
     pub fn nothing_here() -> Self {
         let message = "nothing is served here; a log has checkpoint, tile/<L>/<N>, tile/entries/<N> and add \
@@ -282,11 +342,16 @@ impl Denial {
             }
             Refusal::AuditLog => Self::new(Code::FailedPrecondition, "AUDIT_LOG", message),
             Refusal::OpaqueLog => Self::new(Code::FailedPrecondition, "OPAQUE_LOG", message),
-            Refusal::Malformed { position, .. } => {
+            Refusal::Malformed { position, offset, line, column, .. } => {
                 Self::new(Code::InvalidArgument, "MALFORMED", message)
-                    .with_field(fields.entry(*position))
+                    .at(*position, fields)
+                    .with_detail("line", line)
+                    .with_detail("column", column)
+                    .with_detail("offset", offset)
             }
-            Refusal::Rejected { position, .. } => Self::rejected(message, *position, fields),
+            Refusal::Rejected { position, rules } => {
+                Self::rejected(message, *position, rules, fields)
+            }
             Refusal::Vault(_) => {
                 Self::new(Code::Unavailable, "VAULT", message).with_retry(RESTART_RETRY)
             }
@@ -313,6 +378,61 @@ impl Denial {
                 Self::new(Code::Unavailable, "SHUTTING_DOWN", message).with_retry(RESTART_RETRY)
             }
         }
+    }
+
+    /// The policy rejects an event.
+    fn rejected(message: String, position: usize, rules: &[String], fields: Fields) -> Self {
+        Self::new(Code::FailedPrecondition, "POLICY", message)
+            .at(position, fields)
+            .with_detail("rules", rules.join(" "))
+    }
+
+    /// Names the entry that is at fault.
+    fn at(self, position: usize, fields: Fields) -> Self {
+        let denial = self.with_field(fields.entry(position));
+        if fields.is_one() { denial } else { denial.with_detail("position", position) }
+    }
+
+    /// Names the policy that rejects what was submitted.
+    pub(in crate::service) fn with_policy(self, policy: &PolicyDigest) -> Self {
+        self.with_detail("policy", policy)
+    }
+
+    /// Returns whether one of the entries that were submitted together is at fault, and not the others.
+    pub(in crate::service) fn is_about_one(&self) -> bool {
+        matches!(self.reason, "MALFORMED" | "POLICY")
+    }
+
+    /// An event is longer than any.
+    pub fn long_event(position: usize, bytes: usize, fields: Fields) -> Self {
+        let max = SUBMISSION_LIMITS.bytes;
+        let message = format!("the event has {bytes} bytes; send at most {max}");
+        Self::new(Code::InvalidArgument, "EVENT_TOO_LONG", message).at(position, fields)
+    }
+
+    /// There are no bytes where an event should be.
+    pub fn no_event(position: usize, fields: Fields) -> Self {
+        let message = "there is no event; send one JSON object";
+        Self::new(Code::InvalidArgument, "NO_EVENT", message).at(position, fields)
+    }
+
+    /// The body of a request is not of a type that is read.
+    pub fn media_type() -> Self {
+        let message = "send one event as application/json, or one a line as application/x-ndjson, in \
+            UTF-8 and without a content encoding";
+        Self::new(Code::InvalidArgument, "MEDIA_TYPE", message)
+    }
+
+    /// A body is larger than what is read of it.
+    pub fn large_body(max: usize) -> Self {
+        let message = format!("the body has more than {max} bytes; send fewer events at once");
+        Self::new(Code::InvalidArgument, "BODY_TOO_LARGE", message)
+    }
+
+    /// A body has more lines than one request may.
+    pub fn many_lines(max: usize) -> Self {
+        let message = format!("the body has more than {max} lines; send fewer events at once");
+        Self::new(Code::InvalidArgument, "TOO_MANY_LINES", message)
     }
 
     /// One entry can't be a leaf.
@@ -342,17 +462,12 @@ impl Denial {
         Self { first: Some(first), ..denial }
     }
 
-    /// The policy refuses an event.
-    fn rejected(message: String, position: usize, fields: Fields) -> Self {
-        Self::new(Code::FailedPrecondition, "REJECTED", message).with_field(fields.entry(position))
-    }
-
     /// A submission that was admitted was not answered with indices.
     pub fn failed(failure: &Failure, fields: Fields) -> Self {
         match failure {
             Failure::Conflict { position, first } => Self::conflict(*position, *first, fields),
-            Failure::Rejected { position, .. } => {
-                Self::rejected(failure.to_string(), *position, fields)
+            Failure::Rejected { position, rules } => {
+                Self::rejected(failure.to_string(), *position, rules, fields)
             }
             Failure::Unapproved { .. } => {
                 Self::new(Code::FailedPrecondition, "UNAPPROVED", failure.to_string())
@@ -371,6 +486,18 @@ impl Denial {
                 .with_retry(RESTART_RETRY),
             Failure::Uncertain => Self::new(Code::Unavailable, "UNCERTAIN", failure.to_string())
                 .with_retry(RESTART_RETRY),
+        }
+    }
+
+    /// What [`Denial::failed`] is to one of several entries that were submitted together, each for itself.
+    pub fn failed_at(failure: &Failure, position: usize, fields: Fields) -> Self {
+        match failure {
+            // It was admitted, and then a stricter policy came into force: the others were not at fault.
+            Failure::Rejected { position: at, .. } if *at != position => {
+                let message = "the policy changed while the event was on its way; send it again";
+                Self::new(Code::Unavailable, "POLICY_CHANGED", message).with_retry(POOL_RETRY)
+            }
+            failure => Self::failed(failure, fields),
         }
     }
 
@@ -394,6 +521,16 @@ impl Denial {
         self.retry_after
     }
 
+    /// Returns what else there is to say to programs, by name.
+    pub fn details(&self) -> &[(&'static str, String)] {
+        &self.details
+    }
+
+    /// Returns the entry that has the idempotency key.
+    pub fn first(&self) -> Option<LeafIndex> {
+        self.first
+    }
+
     /// Returns the form that a stream answers one entry with.
     pub fn into_refusal(self) -> AppendRefusal {
         let retry_after_ms = self.retry_after.map_or(0, |after| {
@@ -404,17 +541,16 @@ impl Denial {
             message: self.message,
             first_index: self.first.map(LeafIndex::get),
             retry_after_ms,
+            reason: self.reason.to_owned(),
+            details: named(self.details),
         }
     }
 }
 
 impl From<Denial> for Status {
     fn from(denial: Denial) -> Self {
-        let metadata: HashMap<String, String> = denial
-            .first
-            .iter()
-            .map(|first| ("first_index".to_owned(), first.to_string()))
-            .collect();
+        let first = denial.first.map(|first| ("first_index", first.to_string()));
+        let metadata = named(denial.details.into_iter().chain(first));
         let mut details = ErrorDetails::with_error_info(denial.reason, ERROR_DOMAIN, metadata);
         if let Some(field) = denial.field {
             details.add_bad_request_violation(field, denial.message.clone());
@@ -424,4 +560,9 @@ impl From<Denial> for Status {
         }
         Self::with_error_details(denial.code, denial.message, details)
     }
+}
+
+/// Returns details as messages hold them.
+fn named(details: impl IntoIterator<Item = (&'static str, String)>) -> HashMap<String, String> {
+    details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -1,4 +1,6 @@
-//! `attestree append`: entries in, receipts out.
+//! `attestree append`: entries or audit events in, receipts out.
+
+mod verdict;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -11,14 +13,16 @@ use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::entries::{self, Line};
-use super::exit::wrong_usage;
-use super::output::{self, Output, base64};
-use super::remote::{Remote, block_on};
+use self::verdict::Verdicts;
+use crate::cli::entries::{self, Content, Line};
+use crate::cli::exit::{rejected, wrong_usage};
+use crate::cli::output::{self, Output, base64};
+use crate::cli::remote::{Remote, block_on};
 use crate::client::retry::Backoff;
-use crate::client::{Client, NewEntry, Placed};
+use crate::client::{Became, Client, ClientError, NewEntry, Placed, PlacedEvents, Recorded};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::number::LeafIndex;
+use crate::core::record::Opening;
 
 /// Most entries of one batch that a server takes.
 const BATCH_ENTRIES_MAX: usize = 4_096;
@@ -37,11 +41,19 @@ and answered when they are durable and covered by a signed checkpoint, with one 
 verified here. Should a connection break, a batch is sent again under the same idempotency keys, so
 no line is ever appended twice.
 
+With --event, for a log of kind audit, the file is one JSON object and each line of standard input is
+one. The record that comes back is compared with what was sent: whatever was changed, and is not named
+as redacted, fails the verification. Beside a receipt stand the record and the salts that open what it
+hides. An event that the log's policy quarantines is in the log and warned of; one that it rejects is
+not, and the exit code is 3 when all others are.
+
 Examples:
   attestree append /var/log/dpkg.log
   attestree append --whole release.tar.gz.sha256 --receipts receipts
   journalctl -f -o json | attestree append -
-  attestree append today.log --key-prefix today-2026-11-21    (may be run again after a failure)")]
+  attestree append today.log --key-prefix today-2026-11-21    (may be run again after a failure)
+  attestree append --event login.json
+  attestree append --event - --receipts receipts < events.ndjson")]
 pub(super) struct Args {
     /// File with the entries; `-` is standard input
     #[arg(default_value = "-")]
@@ -49,6 +61,9 @@ pub(super) struct Args {
     /// Take the file as one entry
     #[arg(long)]
     whole: bool,
+    /// Append audit events: the file is one JSON object, and so is each line of standard input
+    #[arg(long, conflicts_with = "whole")]
+    event: bool,
     /// Directory to write one receipt an entry to, as INDEX.tlog-proof
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
@@ -85,6 +100,9 @@ struct Appended {
     /// Entries that the policy's quorum had not covered when they were answered.
     #[serde(skip_serializing_if = "is_zero")]
     not_cosigned: u64,
+    /// What the policy of an audit log said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdicts: Option<Verdicts>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -106,6 +124,8 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
         fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
     }
     let (input, length) = entries::open(&args.file)?;
+    let content = if args.event { Content::Event } else { Content::Raw };
+    let whole = args.whole || args.event && args.file != Path::new("-");
     block_on(async {
         let client = remote.connect().await?;
         // Entries are given only to a log that signs with a key that is believed.
@@ -113,24 +133,30 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
         let mut sender = Sender {
             client,
             prefix,
+            content,
             receipts: args.receipts,
             bar: progress_bar(length),
-            done: Appended::default(),
+            done: Appended { verdicts: args.event.then(Verdicts::default), ..Appended::default() },
             newest: None,
         };
-        let sent = if args.whole {
-            let bytes = entries::whole(input, &args.file)?;
-            let offset = u64::try_from(bytes.len()).expect("an entry has 65,535 bytes at most");
+        let sent = if whole {
+            let bytes = entries::whole(input, &args.file, content)?;
+            let offset = u64::try_from(bytes.len()).expect("an entry has 1 MiB at most");
             sender.send(vec![Line { number: 1, bytes, offset }]).await
         } else {
             sender.send_lines(input, &args.file, args.batch).await
         };
         sender.bar.finish_and_clear();
         // What was appended before a failure is reported too.
+        let lost = sender.done.verdicts.as_ref().map_or(0, Verdicts::lost);
         if sent.is_ok() || sender.newest.is_some() {
             sender.summary(output)?;
         }
-        sent
+        sent?;
+        match lost {
+            0 => Ok(()),
+            lost => Err(rejected(lost)),
+        }
     })
 }
 
@@ -163,6 +189,7 @@ fn progress_bar(length: Option<u64>) -> ProgressBar {
 struct Sender {
     client: Client,
     prefix: String,
+    content: Content,
     receipts: Option<PathBuf>,
     bar: ProgressBar,
     done: Appended,
@@ -177,7 +204,7 @@ impl Sender {
         path: &Path,
         batch: usize,
     ) -> anyhow::Result<()> {
-        let mut lines = entries::lines(input, path);
+        let mut lines = entries::lines(input, path, self.content);
         let mut found = Vec::with_capacity(batch);
         let mut waiting: VecDeque<Line> = VecDeque::new();
         let mut end = Ok(());
@@ -197,26 +224,54 @@ impl Sender {
     }
 
     /// Sends one batch until it is answered, and keeps what the answer proves.
-    async fn send(&mut self, lines: Vec<Line>) -> anyhow::Result<()> {
-        let entries: Vec<NewEntry> = lines
-            .iter()
-            .map(|line| NewEntry {
-                bytes: line.bytes.clone(),
-                key: Bytes::from(format!("{}-{}", self.prefix, line.number)),
-            })
-            .collect();
+    async fn send(&mut self, mut lines: Vec<Line>) -> anyhow::Result<()> {
         let mut backoff = Backoff::default();
-        let placed = loop {
-            match self.client.append_batch(entries.clone()).await {
-                Ok(placed) => break placed,
+        while !lines.is_empty() {
+            let entries: Vec<NewEntry> = lines
+                .iter()
+                .map(|line| NewEntry {
+                    bytes: line.bytes.clone(),
+                    key: Bytes::from(format!("{}-{}", self.prefix, line.number)),
+                })
+                .collect();
+            match self.submit(entries).await {
+                Ok((placed, became)) => return self.keep(&lines, &placed, &became).await,
+                // What is no event, or is rejected, is left out; the others are sent again.
+                Err(error) if self.left_out(&error, &mut lines) => {}
                 // The same keys again: what was appended before the answer was lost is found.
                 Err(error) => match backoff.next(&error) {
                     Some(wait) => self.wait(wait).await,
                     None => return Err(self.undone(error, &lines)),
                 },
             }
-        };
-        self.keep(&lines, &placed).await
+        }
+        Ok(())
+    }
+
+    /// Appends entries, or events and says what became of each.
+    async fn submit(&self, entries: Vec<NewEntry>) -> Result<(Placed, Vec<Became>), ClientError> {
+        match self.content {
+            Content::Raw => Ok((self.client.append_batch(entries).await?, Vec::new())),
+            Content::Event => {
+                let PlacedEvents { placed, became } =
+                    self.client.append_event_batch(entries).await?;
+                Ok((placed, became))
+            }
+        }
+    }
+
+    /// Takes the line out that a batch was refused for; returns whether there is one.
+    fn left_out(&mut self, error: &ClientError, lines: &mut Vec<Line>) -> bool {
+        let ClientError::Refused(refused) = error else { return false };
+        let Some(verdicts) = &mut self.done.verdicts else { return false };
+        let position = refused.details.get("position").and_then(|text| text.parse().ok());
+        let position = position.unwrap_or(usize::MAX);
+        let Some(line) = lines.get(position) else { return false };
+        let left_out = verdicts.refused(line.number, refused);
+        if left_out {
+            lines.remove(position);
+        }
+        left_out
     }
 
     async fn wait(&self, wait: Duration) {
@@ -226,7 +281,7 @@ impl Sender {
     }
 
     /// Says where the input stopped, and how to go on.
-    fn undone(&self, error: crate::client::ClientError, lines: &[Line]) -> anyhow::Error {
+    fn undone(&self, error: ClientError, lines: &[Line]) -> anyhow::Error {
         let line = lines.first().map_or(0, |line| line.number);
         anyhow::Error::new(error).context(format!(
             "stopped at line {line}; to go on, run the same command again with --key-prefix {}",
@@ -235,8 +290,20 @@ impl Sender {
     }
 
     /// Counts a batch and writes its receipts.
-    async fn keep(&mut self, lines: &[Line], placed: &Placed) -> anyhow::Result<()> {
-        for (line, place) in lines.iter().zip(&placed.places) {
+    async fn keep(
+        &mut self,
+        lines: &[Line],
+        placed: &Placed,
+        became: &[Became],
+    ) -> anyhow::Result<()> {
+        let mut places = placed.places.iter();
+        let became = became.iter().map(Some).chain(core::iter::repeat(None));
+        for (line, became) in lines.iter().zip(became) {
+            if let (Some(Became::Suppressed), Some(verdicts)) = (became, &mut self.done.verdicts) {
+                verdicts.suppressed += 1;
+                continue;
+            }
+            let place = places.next().expect("what is in the log has a place");
             self.done.entries += 1;
             self.done.not_cosigned += u64::from(!placed.cosigned);
             self.done.duplicates += u64::from(place.duplicate);
@@ -245,6 +312,14 @@ impl Sender {
             self.done.last_index = Some(place.index.get());
             if let Some(dir) = &self.receipts {
                 self.write_receipt(dir, placed, place.index).await?;
+            }
+            if let (Some(Became::Recorded(recorded)), Some(verdicts)) =
+                (became, &mut self.done.verdicts)
+            {
+                verdicts.recorded(line.number, place.index.get(), recorded);
+                if let Some(dir) = &self.receipts {
+                    write_record(dir, place.index, recorded)?;
+                }
             }
             self.bar.set_position(line.offset);
         }
@@ -269,7 +344,8 @@ impl Sender {
     /// Says what was appended, also where not everything was.
     fn summary(&mut self, output: Output) -> anyhow::Result<()> {
         let Some(newest) = &self.newest else {
-            return output.print(&self.done, "nothing to append");
+            let verdicts = self.done.verdicts.as_ref().map_or_else(String::new, Verdicts::summary);
+            return output.print(&self.done, format!("nothing to append{verdicts}"));
         };
         let done = Appended {
             origin: newest.origin().to_string(),
@@ -295,7 +371,8 @@ impl Sender {
             ),
         };
         let tree = output::entries(done.tree_size);
-        let mut text = format!("{appended}; proved in the signed tree of {tree}");
+        let verdicts = done.verdicts.as_ref().map_or_else(String::new, Verdicts::summary);
+        let mut text = format!("{appended}{verdicts}; proved in the signed tree of {tree}");
         if done.not_cosigned > 0 {
             let entries = output::entries(done.not_cosigned);
             text = format!(
@@ -306,11 +383,30 @@ impl Sender {
     }
 }
 
+/// Writes a record, and what opens what it hides: the values are the producer's own.
+fn write_record(dir: &Path, index: LeafIndex, recorded: &Recorded) -> anyhow::Result<()> {
+    output::write(&dir.join(format!("{index}.json")), &recorded.entry)?;
+    let openings: Vec<serde_json::Value> = recorded.echo.openings.iter().map(opening).collect();
+    if openings.is_empty() {
+        return Ok(());
+    }
+    let text = serde_json::to_string(&openings).context("write JSON")?;
+    output::write(&dir.join(format!("{index}.openings.json")), format!("{text}\n").as_bytes())
+}
+
+/// Returns path and salt of an opening, as JSON.
+fn opening(opening: &Opening) -> serde_json::Value {
+    serde_json::json!({
+        "path": opening.path.as_str(),
+        "salt": opening.salt.format(),
+    })
+}
+
 /// Takes the next batch off the front: as many lines as fit.
 fn cut(waiting: &mut VecDeque<Line>) -> Vec<Line> {
     let mut bytes = 0;
     let mut batch = Vec::with_capacity(waiting.len());
-    // One entry has at most 65,535 bytes, so at least 128 fit.
+    // One event has at most 1 MiB, so at least 8 fit.
     while let Some(line) = waiting.pop_front_if(|line| bytes + line.bytes.len() <= BATCH_BYTES) {
         bytes += line.bytes.len();
         batch.push(line);
