@@ -192,7 +192,7 @@ impl Draft {
         let mut members: Vec<_> = content.members().iter().chain(server.members()).collect();
         // Members of a record have names in ASCII, which need no escapes and sort by their bytes.
         members.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let mut text = String::with_capacity(1_024);
+        let mut text = String::with_capacity(2_048);
         let mut at = 0;
         let mut separator = '{';
         for (name, value) in members {

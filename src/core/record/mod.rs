@@ -45,7 +45,7 @@ pub use name::{
 };
 pub use path::{PATH_BYTES_MAX, Path};
 pub use read::{Body, DisclosureError, Record, RecordError, RecordedEvent};
-pub use seal::{KEY_ID_BYTES, KeyId, Place, SECRET_BYTES, SealError, Secret};
+pub use seal::{KEY_ID_BYTES, KeyId, Place, SECRET_BYTES, SealError, Sealer, Secret};
 pub use system::{
     ActivePolicy, AlertCause, Engine, PART_BYTES, POLICY_BYTES_MAX, PolicyPart, SourceNumber,
     System, Tally,

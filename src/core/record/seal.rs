@@ -44,6 +44,9 @@ const DISCLOSURE_DOMAIN: &[u8] = b"attestree/disclosure/v1";
 /// What the ids of keys are derived for.
 const KEY_ID_DOMAIN: &[u8] = b"attestree/key-id/v1";
 
+/// Bytes of an origin as it mostly is, and of an id, with their lengths.
+const PLACE_BYTES: usize = 128;
+
 /// 32 secret bytes: the key of a subject, of tokens, or one that wraps others.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; SECRET_BYTES]);
@@ -138,22 +141,7 @@ impl Place<'_> {
 
     /// Seals what opens a commitment, under the key of its subject; returns the row.
     pub fn seal(&self, subject: &Secret, opening: &Opening) -> Vec<u8> {
-        let mut sealed = Zeroizing::new(Vec::with_capacity(SALT_BYTES + opening.value.len()));
-        sealed.extend_from_slice(opening.salt.as_bytes());
-        sealed.extend_from_slice(&opening.value);
-        let associated = Aad::from(self.associated(&opening.path));
-        let tag = self.key(subject).cipher().seal_in_place_separate_tag(
-            self.nonce(),
-            associated,
-            &mut sealed,
-        );
-        let tag = tag.expect("a submission is not too long for AES-GCM");
-        let mut row = vec![VERSION];
-        row.extend_from_slice(subject.id().as_bytes());
-        push_short(&mut row, opening.path.as_str().as_bytes());
-        row.extend_from_slice(&sealed);
-        row.extend_from_slice(tag.as_ref());
-        row
+        Sealer::new(self.origin, self.id, subject).seal(self.field, opening)
     }
 
     /// Opens a row with the key of its subject.
@@ -165,38 +153,71 @@ impl Place<'_> {
             rest.split_at_checked(u16::from_be_bytes(*length).into()).ok_or(SealError)?;
         let path = str::from_utf8(path).ok().and_then(Path::parse).ok_or(SealError)?;
         let mut bytes = Zeroizing::new(sealed.to_vec());
-        let associated = Aad::from(self.associated(&path));
-        let opened = self.key(subject).cipher().open_in_place(self.nonce(), associated, &mut bytes);
+        let sealer = Sealer::new(self.origin, self.id, subject);
+        let associated = Aad::from(sealer.associated(&path));
+        let opened = sealer.key.open_in_place(nonce(self.field), associated, &mut bytes);
         let opened: &[u8] = opened.map_err(|_opaque| SealError)?;
         let (salt, value) = opened.split_first_chunk().ok_or(SealError)?;
         Ok(Opening { path, salt: Salt::new(*salt), value: Zeroizing::new(value.to_vec()) })
     }
+}
 
-    /// Derives the key of this record's disclosures about a subject.
-    fn key(&self, subject: &Secret) -> Secret {
-        let mut place = Vec::new();
-        self.push(&mut place);
-        subject.derive(&[DISCLOSURE_DOMAIN, &place])
+/// Seals the fields of one record that are about one subject: what they have in common is derived once.
+pub struct Sealer {
+    subject: KeyId,
+    key: LessSafeKey,
+    /// Origin and id, as they are derived from and authenticated.
+    place: Vec<u8>,
+}
+
+impl Sealer {
+    /// Derives the key of a record's disclosures about a subject.
+    pub fn new(origin: &Origin, id: RecordId, subject: &Secret) -> Self {
+        let mut place = Vec::with_capacity(PLACE_BYTES);
+        push_short(&mut place, origin.as_str().as_bytes());
+        push_short(&mut place, id.to_string().as_bytes());
+        let key = subject.derive(&[DISCLOSURE_DOMAIN, &place]).cipher();
+        Self { subject: subject.id(), key, place }
+    }
+
+    /// Seals what opens a commitment; returns the row.
+    pub fn seal(&self, field: u16, opening: &Opening) -> Vec<u8> {
+        let path = opening.path.as_str().as_bytes();
+        let mut sealed = Zeroizing::new(Vec::with_capacity(SALT_BYTES + opening.value.len()));
+        sealed.extend_from_slice(opening.salt.as_bytes());
+        sealed.extend_from_slice(&opening.value);
+        let associated = Aad::from(self.associated(&opening.path));
+        let tag = self.key.seal_in_place_separate_tag(nonce(field), associated, &mut sealed);
+        let tag = tag.expect("a submission is not too long for AES-GCM");
+        let subject = self.subject.as_bytes();
+        let mut row = Vec::with_capacity(3 + subject.len() + path.len() + sealed.len() + 16);
+        row.push(VERSION);
+        row.extend_from_slice(subject);
+        push_short(&mut row, path);
+        row.extend_from_slice(&sealed);
+        row.extend_from_slice(tag.as_ref());
+        row
     }
 
     /// Returns what is authenticated with a field.
     fn associated(&self, path: &Path) -> Vec<u8> {
-        let mut data = Vec::new();
-        self.push(&mut data);
+        let mut data = Vec::with_capacity(self.place.len() + 2 + path.as_str().len());
+        data.extend_from_slice(&self.place);
         push_short(&mut data, path.as_str().as_bytes());
         data
     }
+}
 
-    fn push(&self, out: &mut Vec<u8>) {
-        push_short(out, self.origin.as_str().as_bytes());
-        push_short(out, self.id.to_string().as_bytes());
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(***)")
     }
+}
 
-    /// Returns the field number as the nonce.
-    fn nonce(&self) -> Nonce {
-        let [high, low] = self.field.to_be_bytes();
-        Nonce::assume_unique_for_key([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low])
-    }
+/// Returns the field number as the nonce.
+fn nonce(field: u16) -> Nonce {
+    let [high, low] = field.to_be_bytes();
+    Nonce::assume_unique_for_key([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low])
 }
 
 impl Drop for Secret {

@@ -8,15 +8,17 @@ use super::{
 use crate::{
     core::{
         number::{LogNumber, UnixMillis},
-        policy::{self, Admission, Arrival, Materials, Seen, Watch},
+        policy::{self, Admission, Arrival, Kept, Materials, Seen, Watch},
         record::{
-            Body, Draft, EPOCH_DAYS, Opening, Path, Place, Record, RecordId, SALT_BYTES,
-            SECRET_BYTES, SUBMISSION_LIMITS, Salt, Secret, SubmissionError, Timestamp, Verdict,
-            epoch,
+            Body, Draft, EPOCH_DAYS, Opening, Path, Record, RecordId, SALT_BYTES, SECRET_BYTES,
+            SUBMISSION_LIMITS, Salt, Sealer, Secret, SubmissionError, Timestamp, Verdict, epoch,
             json::{self, Value},
         },
     },
-    pipeline::{log::Log, vault::VaultError},
+    pipeline::{
+        log::Log,
+        vault::{Vault, VaultError},
+    },
 };
 
 /// Random bytes that are drawn at once: an id and seven salts.
@@ -93,13 +95,8 @@ pub(in crate::pipeline) fn judge(
     let watch = &governed.watch;
     let seen = (!watch.is_empty()).then(|| see(&admitted.draft, bytes, source, admitted.verdict));
     let suppressed = suppressed(watch, seen.as_ref());
-    let origin = &log.row().origin;
-    let fields = (0..).zip(admitted.kept).map(|(field, kept)| {
-        let (opening, subject) = (kept.opening, kept.subject);
-        let key = audited.parts.vault.known_subject_key(log.number(), origin, &subject);
-        let sealed = key.map(|key| Place { origin, id, field }.seal(&key, &opening));
-        Field { opening, subject, sealed }
-    });
+    let mut seals = Seals { log, vault: &*audited.parts.vault, id, last: None };
+    let fields = (0..).zip(admitted.kept).map(|(field, kept)| seals.field(field, kept));
     Ok(Judged {
         generation: generation.number,
         id,
@@ -114,6 +111,33 @@ pub(in crate::pipeline) fn judge(
 /// Returns the suppression that counts an event.
 fn suppressed(watch: &Watch, seen: Option<&Seen>) -> Option<usize> {
     watch.suppresses(seen?)
+}
+
+/// Seals the fields of one record, as far as keys are at hand.
+struct Seals<'a> {
+    log: &'a Log,
+    vault: &'a dyn Vault,
+    id: RecordId,
+    /// The last subject: most fields of a record are about the same one.
+    last: Option<(String, Option<Sealer>)>,
+}
+
+impl Seals<'_> {
+    /// Takes a committed field, and seals it if the key of its subject is at hand.
+    fn field(&mut self, field: u16, kept: Kept) -> Field {
+        let Kept { opening, subject } = kept;
+        let (_, sealer) = match self.last.take().filter(|(last, _)| *last == subject) {
+            Some(last) => self.last.insert(last),
+            None => {
+                let row = self.log.row();
+                let key = self.vault.known_subject_key(row.number, &row.origin, &subject);
+                let sealer = key.map(|key| Sealer::new(&row.origin, self.id, &key));
+                self.last.insert((subject.clone(), sealer))
+            }
+        };
+        let sealed = sealer.as_ref().map(|sealer| sealer.seal(field, &opening));
+        Field { opening, subject, sealed }
+    }
 }
 
 /// Looks at a record as whoever watches sees it.
