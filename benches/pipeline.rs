@@ -127,23 +127,21 @@ fn statements() -> Statements {
     let like = |area: &str| vec![Condition::field(path("/act"), Test::Prefix(format!("{area}.")))];
     let class = |area: &&str| Class { name: format!("{area}-class"), when: like(area) };
     let places = ["/actor/id", "/out", "/resource/id", "/ctx/trace", "/ctx/reason"];
-    let rule = |number: usize| Rule {
+    let rule = |(number, (area, place)): (usize, (&&str, &&str))| Rule {
         name: format!("rule/{number}"),
-        classes: vec![format!("{}-class", areas[number % areas.len()])],
+        classes: vec![format!("{area}-class")],
         when: Vec::new(),
-        require: vec![Requirement {
-            path: path(places[number % places.len()]),
-            field: FieldType::Text,
-        }],
+        require: vec![Requirement { path: path(place), field: FieldType::Text }],
         otherwise: Enforcement::Quarantine,
     };
+    let pairs = areas.iter().cycle().zip(places.iter().cycle());
     let commit = |place: &str| Treatment {
         target: Target::Path(path(place)),
         action: Action::Commit { subject: None },
     };
     Statements {
         classes: areas.iter().map(class).collect(),
-        rules: (0..100).map(rule).collect(),
+        rules: pairs.take(100).enumerate().map(rule).collect(),
         treatments: ["/actor/name", "/actor/mail", "/ctx/note"].map(commit).into(),
         ..Statements::default()
     }
