@@ -19,6 +19,8 @@
     reason = "what is shared by tests is public among them, and a broken law is a failed test"
 )]
 
+#[cfg(feature = "server")]
+mod audit;
 mod checkpoint;
 mod cli_transcript;
 #[cfg(feature = "server")]
