@@ -305,7 +305,7 @@ fn a_commitment_to_another_value_is_noticed_though_it_opens() {
     ] {
         let opening = Opening { path: path(place), salt: salt(50), value: value.to_vec().into() };
         let mut lie = Value::Object(made.members());
-        let steps: Vec<String> = opening.path.steps().collect();
+        let steps: Vec<String> = opening.path.steps().map(String::from).collect();
         change(&mut lie, &steps, Some(opening.commitment().to_value()));
         let mut given = made.given();
         given.retain(|given| given.path != opening.path);
