@@ -167,10 +167,12 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
     }
 }
 
+/// What is counted together: log, kind, epoch, and the name where each is shown.
+type Kind = (String, &'static str, Option<u32>, Option<String>);
+
 /// Counts the keys, or shows each.
 fn list(place: &Place, subjects: bool, output: Output) -> anyhow::Result<()> {
-    let mut counted: BTreeMap<(String, &'static str, Option<u32>, Option<String>), u64> =
-        BTreeMap::new();
+    let mut counted: BTreeMap<Kind, u64> = BTreeMap::new();
     let kek = server::list_keys(place.get(), |ListedKey { origin, key }| {
         let (kind, epoch, name) = match key {
             KeptKey::Identity { .. } => ("identity", None, None),

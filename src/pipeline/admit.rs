@@ -3,6 +3,7 @@
 //! It runs on the submitter's thread, so that hashing and checks spread over all cores. What comes
 //! out, [`Admitted`], is a permit: nothing else reaches the sequencer.
 
+use core::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -289,7 +290,11 @@ pub(super) fn admit(
 /// Returns the name under which records know a principal: the fingerprint of its certificate.
 fn source(principal: &[u8]) -> Option<String> {
     let fingerprint = TreeHash::from_slice(principal)?;
-    Some(format!("sha256:{fingerprint}"))
+    let mut source = "sha256:".to_owned();
+    for byte in fingerprint.as_bytes() {
+        write!(source, "{byte:02x}").expect("writing to a string can't fail");
+    }
+    Some(source)
 }
 
 /// Says why an event becomes no record.
@@ -334,6 +339,14 @@ impl Admitted {
     /// Answers the submitter with a failure.
     pub(super) fn fail(self, failure: Failure) {
         let _gone = self.ticket.send(Err(failure));
+    }
+
+    /// Returns whether each entry becomes the next leaf, as no identity or count says otherwise.
+    pub(super) fn is_plain(&self) -> bool {
+        let counted = |entry: &AdmittedEntry| {
+            entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some())
+        };
+        !self.has_identity() && !self.entries.iter().any(counted)
     }
 
     /// Returns whether any entry needs an identity lookup.

@@ -95,7 +95,7 @@ impl Identities {
         next: u64,
         oldest: LeafIndex,
     ) -> Result<Vec<Outcome>, Failure> {
-        if !group.has_identity() {
+        if group.is_plain() {
             let count = group.entries.len() as u64;
             return Ok((next..next + count)
                 .map(|next| Outcome::Sequenced { index: index(next) })

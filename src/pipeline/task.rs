@@ -130,17 +130,10 @@ impl Pipeline {
             spawn("sequencer", &fatal_sender, move || sequencer.run())?,
             spawn("committer", &fatal_sender, move || committer.run())?,
             spawn("watermark", &fatal_sender, {
-                let fatal = fatal_sender.clone();
-                let (clock, synced) = (Arc::clone(&clock), Arc::clone(&watermark_synced));
-                let events = audit.is_some().then(|| events.clone());
-                move || {
-                    sync_watermark(&marks, &ticks, &fatal, || {
-                        synced.store(millis(clock.monotonic()), Ordering::Release);
-                        // Silence is noticed by the same beat.
-                        let _sequencer_gone =
-                            events.as_ref().map(|events| events.send(Event::Tick));
-                    });
-                }
+                let (fatal, clock) = (fatal_sender.clone(), Arc::clone(&clock));
+                let beat =
+                    Beat { clock, synced: Arc::clone(&watermark_synced), events: events.clone() };
+                move || sync_watermark(&marks, &ticks, &fatal, || beat.strike())
             })?,
         ];
         opened.into_iter().for_each(|opened| hand_over(opened, &events));
@@ -459,6 +452,22 @@ impl Drop for PanicGuard {
         if self.armed {
             self.fatal.send_replace(true);
         }
+    }
+}
+
+/// What is done twice a second besides.
+struct Beat {
+    clock: Arc<dyn Clock>,
+    /// When the watermark was last made durable.
+    synced: Arc<AtomicU64>,
+    events: Inlet,
+}
+
+impl Beat {
+    fn strike(&self) {
+        self.synced.store(millis(self.clock.monotonic()), Ordering::Release);
+        // Silence is noticed by the same beat.
+        let _sequencer_gone = self.events.send(Event::Tick);
     }
 }
 

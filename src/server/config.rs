@@ -207,15 +207,7 @@ impl RawConfig {
     /// Checks every key and fills in the defaults.
     pub fn parse(mut self) -> Result<Config, ConfigError> {
         let witnesses = self.take_witnesses()?;
-        let data = self.data.unwrap_or_else(|| "attestree-data".into());
-        let watermark = self.watermark.unwrap_or_else(|| files::watermark(&data));
-        if watermark.starts_with(&data) {
-            return Err(ConfigError::WatermarkInside { path: watermark });
-        }
-        let kek = self.kek.unwrap_or_else(|| files::kek(&data));
-        if kek.starts_with(&data) {
-            return Err(ConfigError::KekInside { path: kek });
-        }
+        let (data, watermark, kek) = places(self.data, self.watermark, self.kek)?;
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
         let address = parse_address(self.listen, LISTEN_DEFAULT)?;
         if tls.is_none() && !address.ip().is_loopback() && self.insecure_plaintext != Some(true) {
@@ -311,6 +303,24 @@ impl RawConfig {
             sign_unheard,
         })
     }
+}
+
+/// Returns the data directory, and the files of the watermark and the KEK, which lie outside of it.
+fn places(
+    data: Option<PathBuf>,
+    watermark: Option<PathBuf>,
+    kek: Option<PathBuf>,
+) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
+    let data = data.unwrap_or_else(|| "attestree-data".into());
+    let watermark = watermark.unwrap_or_else(|| files::watermark(&data));
+    if watermark.starts_with(&data) {
+        return Err(ConfigError::WatermarkInside { path: watermark });
+    }
+    let kek = kek.unwrap_or_else(|| files::kek(&data));
+    if kek.starts_with(&data) {
+        return Err(ConfigError::KekInside { path: kek });
+    }
+    Ok((data, watermark, kek))
 }
 
 /// Reads the address to listen on.

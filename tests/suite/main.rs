@@ -19,6 +19,8 @@
     reason = "what is shared by tests is public among them, and a broken law is a failed test"
 )]
 
+#[cfg(feature = "server")]
+mod audit;
 mod checkpoint;
 mod cli_transcript;
 #[cfg(feature = "server")]
@@ -40,6 +42,7 @@ mod descriptors;
 mod dev;
 #[cfg(feature = "server")]
 mod events;
+mod disclosure;
 mod evidence;
 #[cfg(feature = "server")]
 mod evidence_cli;

@@ -10,6 +10,7 @@
 
 mod admit;
 mod bundle;
+mod chain;
 mod compile;
 mod condition;
 mod custom;
@@ -22,6 +23,7 @@ mod watching;
 
 pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, judge};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
+pub use chain::{Chain, ChainFault};
 pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
 pub use condition::{Condition, Glob, Pattern, PatternError, Test};
 pub use custom::{Custom, CustomError, NoCustom};

@@ -48,7 +48,7 @@ struct Numbers {
 /// Events that were counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
-    count: u64,
+    events: u64,
     from: Timestamp,
     to: Timestamp,
 }
@@ -105,15 +105,15 @@ impl Numbers {
 
 impl Count {
     fn add(&mut self, at: Timestamp) {
-        if self.count == 0 {
+        if self.events == 0 {
             self.from = at;
         }
-        self.count += 1;
+        self.events += 1;
         self.to = at;
     }
 
     fn tally(self, rule: &str) -> Tally {
-        let Self { count, from, to } = self;
+        let Self { events: count, from, to } = self;
         Tally { rule: rule.to_owned(), count, from, to, source: None, class: None }
     }
 
@@ -183,7 +183,7 @@ impl Watching {
             match alert.trigger {
                 Trigger::Match => {
                     let (source, class) = (seen.source.clone(), seen.class.clone());
-                    let once = Count { count: 1, from: at, to: at };
+                    let once = Count { events: 1, from: at, to: at };
                     let tally = Tally { source, class, ..once.tally(rule) };
                     said.push(System::Alert(AlertCause::Match, tally));
                 }
@@ -263,7 +263,7 @@ impl Watching {
 
     /// Takes the count of a suppression, if it has counted anything.
     fn tell_suppressed(&mut self, rule: &str) -> Option<System> {
-        let count = self.suppressed.remove(rule).filter(|count| count.count > 0)?;
+        let count = self.suppressed.remove(rule).filter(|count| count.events > 0)?;
         self.changed.insert((SUPPRESSED, rule.to_owned()));
         Some(System::Suppressed(count.tally(rule)))
     }
@@ -274,11 +274,11 @@ impl Watching {
     /// the border of two windows may be twice as large as the threshold before it is noticed.
     fn count(&mut self, rule: &str, wanted: u64, seconds: u64, at: Timestamp) -> Option<System> {
         let count = self.thresholds.entry(rule.to_owned()).or_default();
-        if count.count > 0 && count.is_over(seconds, at) {
+        if count.events > 0 && count.is_over(seconds, at) {
             *count = Count::default();
         }
         count.add(at);
-        let reached = (count.count >= wanted).then(|| core::mem::take(count));
+        let reached = (count.events >= wanted).then(|| core::mem::take(count));
         self.changed.insert((THRESHOLD, rule.to_owned()));
         reached.map(|count| System::Alert(AlertCause::Threshold, count.tally(rule)))
     }
@@ -295,10 +295,11 @@ impl Watching {
         changed.into_iter().map(|(kind, name)| self.row(kind, name)).collect()
     }
 
+    /// Returns a row as it is now.
     fn row(&self, kind: u8, name: String) -> WatchRow {
         let count = |count: Option<&Count>| {
-            let Count { count, from, to } = count.copied().unwrap_or_default();
-            numbers([count, from.micros(), to.micros()])
+            let Count { events, from, to } = count.copied().unwrap_or_default();
+            numbers([events, from.micros(), to.micros()])
         };
         let content = match kind {
             NUMBERS => {
@@ -333,12 +334,12 @@ impl Watching {
                 self.numbers.insert(name, Numbers { next: due, missing });
             }
             SUPPRESSED | THRESHOLD => {
-                let (count, from, to) = (next()?, next()?, next()?);
+                let (events, from, to) = (next()?, next()?, next()?);
                 let (from, to) = (Timestamp::from_micros(from)?, Timestamp::from_micros(to)?);
                 let counts =
                     if kind == SUPPRESSED { &mut self.suppressed } else { &mut self.thresholds };
-                if count > 0 {
-                    counts.insert(name, Count { count, from, to });
+                if events > 0 {
+                    counts.insert(name, Count { events, from, to });
                 }
             }
             SILENCE => {

@@ -91,18 +91,16 @@ impl AuditLane {
         {
             return change.fail(Failure::PolicyActive { index });
         }
-        // Counts of the old policy's rules are told before it ends.
-        let told = self.watching.end();
-        let before = told.len() as u64 + change.parts.len() as u64;
-        let at = self.stamper.after(before);
+        // The record's time is no later: what is counted is told first, and then come the parts.
+        let counted = self.generation.governed.watch.suppressions.len();
+        let at = self.stamper.after(counted as u64 + change.parts.len() as u64);
         let threshold = rule.threshold();
         let approvals = approvals(change.approvals.clone(), rule.keys(), at);
-        let met = rule.is_met(&log.row().origin, old, change.digest, &approvals, at);
-        for system in told {
-            self.say(&system, wall, written);
-        }
-        if !met {
+        if !rule.is_met(&log.row().origin, old, change.digest, &approvals, at) {
             return change.fail(Failure::Unapproved { threshold });
+        }
+        for system in self.watching.end() {
+            self.say(&system, wall, written);
         }
         let Change { digest, parts, bytes, governed, source, ticket, permit, .. } = change;
         for part in parts {
@@ -135,7 +133,7 @@ fn approvals(
     at: Timestamp,
 ) -> Vec<Approval> {
     given.retain(|approval| keys.contains(&approval.key) && approval.expires > at);
-    given.sort_by(|one, other| one.key.cmp(&other.key));
+    given.sort_by_key(|approval| approval.key);
     given.dedup_by(|one, other| one.key == other.key);
     given
 }

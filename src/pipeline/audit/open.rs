@@ -89,6 +89,7 @@ struct Remembered {
 }
 
 impl Remembered {
+    /// Reads the rows of a log.
     fn read(store: &Store, log: LogNumber) -> Result<Self, AuditError> {
         let mut remembered = Self::default();
         for (SourceKey { kind, rest, .. }, content) in store.sources(log)? {
@@ -207,6 +208,7 @@ pub(in crate::pipeline) fn take_up(
     read_back(row, store, size, parts).map_err(failed)
 }
 
+/// Reads back what the next record has to follow.
 fn read_back(
     row: &LogRow,
     store: &Store,

@@ -1,0 +1,7 @@
+//! What stands beside the records of an audit log: keys, disclosures, and nothing else.
+
+mod archive;
+mod disk;
+mod fields;
+mod search;
+mod verbs;
