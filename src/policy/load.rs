@@ -66,11 +66,7 @@ pub fn environment(bundle: &Bundle, name: &str) -> Result<Bundle, BundleError> {
 /// Returns the names of the environments that a bundle has overlays for.
 pub fn environments(bundle: &Bundle) -> Vec<&str> {
     let overlays = bundle.files().keys().filter(|path| is_overlay(path));
-    let name = |path: &'_ String| path.strip_prefix("env/")?.rsplit_once('.').map(|_| ());
-    overlays
-        .filter(|path| name(path).is_some())
-        .filter_map(|path| Some(path.strip_prefix("env/")?.rsplit_once('.')?.0))
-        .collect()
+    overlays.filter_map(|path| Some(path.strip_prefix("env/")?.rsplit_once('.')?.0)).collect()
 }
 
 fn has_form(path: &str) -> bool {

@@ -24,3 +24,6 @@ pub use self::document::{Date, Document, Period};
 pub use self::field::{format_field, parse_field};
 pub use self::load::{environment, environments, read as read_document};
 pub use self::read::{API_VERSION, VOCABULARY};
+
+/// The JSON Schema of documents of the native form, for editors and other tools.
+pub const SCHEMA: &str = include_str!("schema.json");
