@@ -17,6 +17,7 @@ pub mod node;
 mod period;
 mod read;
 mod state;
+mod watch;
 
 pub use self::compiled::{Compiled, compile};
 pub use self::diagnostic::{Diagnostic, Severity};

@@ -25,8 +25,7 @@ fn bombs_of_depth_aliases_and_numbers_are_refused() {
     assert_eq!(code(&laughs), "policy/syntax");
     assert_eq!(code(&native("classes: &c {a: *c}\n")), "policy/syntax");
     assert_eq!(code(&native("classes: {a: {<<: {}}}\n")), "policy/syntax");
-    for number in ["1e999", "99999999999999999999999999", ".inf", ".nan"]
-    {
+    for number in ["1e999", "99999999999999999999999999", ".inf", ".nan"] {
         let text = native(&format!("classes: {{a: {{match: {{x: {number}}}}}}}\n"));
         assert!(matches!(code(&text), "policy/syntax" | "policy/number"), "{number}");
     }

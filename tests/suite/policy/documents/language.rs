@@ -1,5 +1,6 @@
 //! The native form: what each part of it does to an event.
 
+use attestree::core::policy::Trigger as Watched;
 use attestree::core::record::Verdict;
 use attestree::policy::{Date, Period};
 
@@ -191,7 +192,7 @@ classes:
     index: [actor.id, action, [actor.id, action]]
 retention: 6_years
 suppress:
-  - {name: health, match: {action: health.check}, every: 5m, keep: 1}
+  - {name: health, match: {action: health.check}, every: 5m}
 alerts:
   - {name: brute-force, classes: [authentication], match: {outcome: failure}, group_by: [actor.id], count: 5, within: 60s, to: [soc]}
   - {name: silence, absent_for: P1D}
@@ -240,4 +241,37 @@ fn lengths_of_time_are_written_in_many_ways() {
         let period = Period { seconds };
         assert_eq!(Period::parse(&period.to_string()), Some(period));
     }
+}
+
+#[test]
+fn what_is_watched_is_handed_to_who_counts() {
+    let compiled = policy(
+        "classes:
+  a: {match: {action: a}, log: {success: false}}
+  b: {match: {action: b}, level: none}
+  c: {match: {action: c}}
+suppress: [{name: health, match: {action: [x, y], source: p}, every: 5m}]
+alerts:
+  - {name: brute-force, match: {class: c, outcome: failure}, count: 5, within: 60s}
+  - {name: silence, classes: [c], absent_for: 1d}
+sources: [{match: {service: payments-7}, seq: required, expect: {every: 1h}}, {match: {service: 'x-*'}}]
+",
+    );
+    let watch = &compiled.watch;
+    assert_eq!(watch.required, ["c"]);
+    let rules: Vec<&str> = watch.suppressions.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(rules, ["a/success", "b/unlogged", "health"]);
+    assert_eq!(watch.suppressions[0].select.outcomes, ["success"]);
+    assert_eq!(watch.suppressions[2].select.actions, ["x", "y"]);
+    assert_eq!(watch.suppressions[2].every_seconds, 300);
+    let rules: Vec<&str> = watch.alerts.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(rules, ["policy/violation", "brute-force", "silence"]);
+    assert_eq!(watch.alerts[1].select.classes, ["c"]);
+    assert_eq!(watch.alerts[2].trigger, Watched::Absence { seconds: 86_400 });
+    let [source] = watch.sources.as_slice() else { panic!("{:?}", watch.sources) };
+    assert!(source.numbered && source.heartbeat_seconds == Some(3_600));
+    let codes: Vec<_> = compiled.warnings.iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["policy/source-pattern"]);
+    let text = super::native("suppress: [{name: s, match: {ctx.noise: true}}]\n");
+    assert_eq!(super::findings(&text)[0].code, "policy/unwatchable");
 }
