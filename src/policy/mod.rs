@@ -11,12 +11,14 @@ pub mod document;
 mod field;
 mod finding;
 mod flatten;
+mod imply;
 mod kubernetes;
 mod load;
 pub mod node;
 mod period;
 mod read;
 mod state;
+mod tighten;
 mod watch;
 
 pub use self::compiled::{Compiled, compile};

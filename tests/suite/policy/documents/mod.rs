@@ -1,5 +1,6 @@
 //! Policies as documents.
 
+mod extend;
 mod form;
 mod hostile;
 mod language;
