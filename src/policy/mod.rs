@@ -11,12 +11,14 @@ pub mod document;
 mod field;
 mod finding;
 mod flatten;
+mod imply;
 mod kubernetes;
 mod load;
 pub mod node;
 mod period;
 mod read;
 mod state;
+mod tighten;
 mod watch;
 
 pub use self::compiled::{Compiled, compile};
@@ -25,3 +27,6 @@ pub use self::document::{Date, Document, Period};
 pub use self::field::{format_field, parse_field};
 pub use self::load::{environment, environments, read as read_document};
 pub use self::read::{API_VERSION, VOCABULARY};
+
+/// The JSON Schema of documents of the native form, for editors and other tools.
+pub const SCHEMA: &str = include_str!("schema.json");

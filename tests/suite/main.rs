@@ -40,9 +40,9 @@ mod demo;
 mod descriptors;
 #[cfg(feature = "server")]
 mod dev;
+mod disclosure;
 #[cfg(feature = "server")]
 mod events;
-mod disclosure;
 mod evidence;
 #[cfg(feature = "server")]
 mod evidence_cli;

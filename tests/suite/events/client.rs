@@ -81,7 +81,7 @@ async fn a_refusal_names_rules_and_policy() {
     let error = client.append_event(new(r#"{"act":"deploy.x"}"#)).await.unwrap_err();
     let ClientError::Refused(refused) = error else { panic!("{error}") };
     assert!(refused.is_verdict());
-    assert_eq!(refused.details["rules"], "deployment/ctx.approval");
+    assert_eq!(refused.details["rules"], "deployment/approval");
 }
 
 /// Returns why the answer of a server that lies is not taken.

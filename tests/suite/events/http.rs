@@ -41,7 +41,7 @@ async fn one_event_is_answered_with_its_index_and_verdict() {
 
     let (status, answer) = told(post(&served, JSON, r#"{"act":"deploy.x"}"#).await).await;
     assert_eq!((status, &answer[0]["error"]["reason"]), (422, &json!("POLICY")));
-    assert_eq!(answer[0]["error"]["rules"], json!(["deployment/ctx.approval"]));
+    assert_eq!(answer[0]["error"]["rules"], json!(["deployment/approval"]));
     assert!(answer[0]["error"]["policy"].as_str().unwrap().len() == 43);
 }
 

@@ -7,6 +7,8 @@ mod policy;
 mod stream;
 mod unary;
 
+use std::path::PathBuf;
+
 use attestree::{
     core::{
         policy::Bundle,
@@ -74,7 +76,10 @@ pub async fn events(served: &Served) -> EventServiceClient<Channel> {
 
 /// Connects to the administrator's socket.
 pub async fn admin(served: &Served) -> AdminServiceClient<Channel> {
-    let path = served.data().join("admin.sock");
+    admin_at(served.data().join("admin.sock")).await
+}
+
+async fn admin_at(path: PathBuf) -> AdminServiceClient<Channel> {
     let connect = tower::service_fn(move |_: Uri| {
         let path = path.clone();
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
@@ -90,9 +95,14 @@ pub fn bundle(document: &str) -> Bundle {
 
 /// Puts a policy into force.
 pub async fn apply(served: &Served, document: &str) -> Result<ApplyPolicyResponse, Status> {
+    apply_at(served.data().join("admin.sock"), document).await
+}
+
+/// Puts a policy into force on the server of a socket.
+pub async fn apply_at(socket: PathBuf, document: &str) -> Result<ApplyPolicyResponse, Status> {
     let bundle = bundle(document).encode().into();
     let request = ApplyPolicyRequest { bundle, ..Default::default() };
-    admin(served).await.apply_policy(request).await.map(tonic::Response::into_inner)
+    admin_at(socket).await.apply_policy(request).await.map(tonic::Response::into_inner)
 }
 
 /// Asks for a receipt of one event.

@@ -82,5 +82,5 @@ async fn a_refusal_says_what_errorinfo_would() {
         (refusals[0].details["line"].as_str(), refusals[0].details["column"].as_str()),
         ("2", "2")
     );
-    assert_eq!(refusals[1].details["rules"], "deployment/ctx.approval");
+    assert_eq!(refusals[1].details["rules"], "deployment/approval");
 }

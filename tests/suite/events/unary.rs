@@ -4,7 +4,7 @@ use attestree::{
     core::{hash::TreeHash, record::Verdict as Said, tree},
     proto::{
         Answer, AppendBatchRequest, AppendEventBatchRequest, AppendEventRequest, AppendRequest,
-        BatchEvent, Verdict,
+        BatchEvent, GetEntryRequest, Verdict,
     },
 };
 use tonic::Code;
@@ -77,7 +77,7 @@ async fn each_verdict_is_told_with_its_rules() {
     assert_status(&status, Code::FailedPrecondition, "POLICY", Some("event"));
     let details = status.get_error_details();
     let metadata = &details.error_info().unwrap().metadata;
-    assert_eq!(metadata["rules"], "deployment/ctx.approval");
+    assert_eq!(metadata["rules"], "deployment/approval");
     assert_eq!(metadata["policy"], super::bundle(super::POLICY).digest().to_string());
     assert_eq!(served.running().pipeline().logs()[0].published().head().size, size);
 }
@@ -157,7 +157,10 @@ async fn a_batch_is_taken_whole_or_not_at_all() {
     };
     let answer = client.append_event_batch(request).await.unwrap().into_inner();
     let place = answer.appended.unwrap();
-    assert_eq!(place.from, appended.to, "nothing of the refused batches was appended");
+    let request = GetEntryRequest { leaf_index: appended.to, ..Default::default() };
+    let entry = served.client().await.get_entry(request).await.unwrap().into_inner().entry;
+    let entry = String::from_utf8_lossy(&entry).into_owned();
+    assert_eq!(place.from, appended.to, "nothing of the refused batches was appended: {entry}");
     assert_eq!((place.to, place.duplicates[0].leaf_index), (place.from + 2, place.from));
     assert_eq!(answer.records[2].leaf_hash, answer.records[0].leaf_hash);
 }
