@@ -1,7 +1,11 @@
 //! `AppendEvent` and `AppendEventBatch`.
 
 use attestree::{
-    core::{hash::TreeHash, record::Verdict as Said, tree},
+    core::{
+        hash::TreeHash,
+        record::{Body, Record, System, Verdict as Said},
+        tree,
+    },
     proto::{
         Answer, AppendBatchRequest, AppendEventBatchRequest, AppendEventRequest, AppendRequest,
         BatchEvent, GetEntryRequest, Verdict,
@@ -159,8 +163,10 @@ async fn a_batch_is_taken_whole_or_not_at_all() {
     let place = answer.appended.unwrap();
     let request = GetEntryRequest { leaf_index: appended.to, ..Default::default() };
     let entry = served.client().await.get_entry(request).await.unwrap().into_inner().entry;
-    let entry = String::from_utf8_lossy(&entry).into_owned();
-    assert_eq!(place.from, appended.to, "nothing of the refused batches was appended: {entry}");
+    // The alert about the quarantine follows it at once; nothing of the refused batches was appended.
+    let alert = Record::parse(&entry).unwrap();
+    assert!(matches!(alert.body(), Body::System(System::Alert(..))), "{alert:?}");
+    assert_eq!(place.from, appended.to + 1);
     assert_eq!((place.to, place.duplicates[0].leaf_index), (place.from + 2, place.from));
     assert_eq!(answer.records[2].leaf_hash, answer.records[0].leaf_hash);
 }
