@@ -18,7 +18,8 @@
 //!
 //! # Out of scope
 //!
-//! - Idempotency keys of the tail: no copy of the tiles has them.
+//! - Idempotency keys of the tail, and what opens the committed fields of its records: no copy of the tiles
+//!   has them.
 
 use std::path::Path;
 

@@ -118,6 +118,9 @@ impl KeyStore {
     ) -> Result<Self, KeyError> {
         let store = Self::assemble(dir, kek, Some(entropy))?;
         store.shared.engine.flush()?;
+        if store.shared.engine.get(&row::PENDING)?.is_some() {
+            store.purge(&mut *store.turn()?)?;
+        }
         Ok(store)
     }
 

@@ -9,6 +9,7 @@
 //! | `04`, u32 log, u32 epoch, 32 bytes tag of the path | key row of tokens; its name is the path |
 //! | `05`, u32 log, u32 epoch | u8 version (1): the keys of this epoch were destroyed |
 //! | `06`, u32 log, 16 bytes id of a subject's key | u8 version (1), 32 bytes tag of the subject |
+//! | `07` | u8 version (1): files may hold what was deleted or replaced, and are to be written anew |
 //!
 //! A key row is u8 version (1), the wrapped key, and the sealed name where there is one; its place, for
 //! the tag, is its key before the tag, and for the sealed name the whole of it. See [`crate::core::record::Names`].
@@ -37,6 +38,9 @@ pub(super) const FORMAT: [u8; 1] = [0x00];
 
 /// Key of the row that says which KEK wraps, and holds what hides names.
 pub(super) const STORE: [u8; 1] = [0x01];
+
+/// Key of the row that says that the files are to be written anew.
+pub(super) const PENDING: [u8; 1] = [0x07];
 
 /// First byte of the keys of identity secrets.
 pub(super) const IDENTITY_KIND: u8 = 0x02;
@@ -218,8 +222,8 @@ pub(super) fn destroyed(log: LogNumber, epoch: u32) -> Vec<u8> {
     epoch_place(DESTROYED_KIND, log, epoch)
 }
 
-/// Returns the marker of a destroyed epoch.
-pub(super) const fn destroyed_row() -> [u8; 1] {
+/// Returns the row of a marker: of a destroyed epoch, or of files that are to be written anew.
+pub(super) const fn marker() -> [u8; 1] {
     [ROW_VERSION]
 }
 

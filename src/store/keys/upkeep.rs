@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Kek, KeyError, KeyStore, draw_nonce,
+    Kek, KeyError, KeyStore, Maker, draw_nonce,
     engine::KeyEngine,
     row::{self, IDENTITY_KIND, Named, SUBJECT_KIND, TOKEN_KIND},
 };
@@ -90,6 +90,7 @@ impl KeyStore {
         let wrapped = new.wrap(&KeyPurpose::Names, &secret, draw_nonce(maker.entropy()?))?;
         let mut batch = WriteBatch::default();
         batch.put(row::STORE, row::encode_store(new.id(), &wrapped));
+        batch.put(row::PENDING, row::marker());
         let mut count = 0;
         self.each_row(|stored, bytes| {
             let (named, key) = row::open(&shared.names, &*shared.kek, stored, bytes)?;
@@ -103,7 +104,7 @@ impl KeyStore {
         // What is made from here on by another handle would be wrapped under the old KEK.
         maker.poisoned = true;
         reached(Step::Written);
-        self.purge()?;
+        self.purge(&mut maker)?;
         reached(Step::Purged);
         Ok(count)
     }
@@ -125,12 +126,13 @@ impl KeyStore {
         let Some(bytes) = shared.engine.get(&stored)? else { return Ok(false) };
         let (_, key) = row::open(&shared.names, &*shared.kek, &stored, &bytes)?;
         let mut batch = WriteBatch::default();
+        batch.put(row::PENDING, row::marker());
         batch.delete(&stored);
         batch.delete(row::found(log, key.id()));
         maker.write(&shared.engine, batch)?;
         shared.cache.remove(&*stored);
         drop(settled);
-        self.purge()?;
+        self.purge(&mut maker)?;
         Ok(true)
     }
 
@@ -143,7 +145,8 @@ impl KeyStore {
         let mut maker = self.turn()?;
         let settled = shared.settled.write().unwrap_or_else(PoisonError::into_inner);
         let mut batch = WriteBatch::default();
-        batch.put(row::destroyed(log, epoch), row::destroyed_row());
+        batch.put(row::PENDING, row::marker());
+        batch.put(row::destroyed(log, epoch), row::marker());
         let mut destroyed: Vec<Box<[u8]>> = Vec::new();
         shared.engine.each(&row::epoch(log, epoch), |stored, _| {
             batch.delete(stored);
@@ -153,7 +156,7 @@ impl KeyStore {
         maker.write(&shared.engine, batch)?;
         destroyed.iter().for_each(|stored| drop(shared.cache.remove(&**stored)));
         drop(settled);
-        self.purge()?;
+        self.purge(&mut maker)?;
         Ok(u64::try_from(destroyed.len()).expect("a usize fits in 64 bits"))
     }
 
@@ -183,11 +186,15 @@ impl KeyStore {
         Ok(count)
     }
 
-    /// Removes what was deleted or replaced from every file.
-    fn purge(&self) -> Result<(), KeyError> {
-        match self.shared.engine.purge()? {
-            true => Ok(()),
-            false => Err(KeyError::NotPurged { dir: self.shared.dir.clone() }),
+    /// Removes what was deleted or replaced from every file, and then the row that demands it: what a crash
+    /// interrupts here, the next open does again.
+    pub(super) fn purge(&self, maker: &mut Maker) -> Result<(), KeyError> {
+        let shared = &*self.shared;
+        if !shared.engine.purge()? {
+            return Err(KeyError::NotPurged { dir: shared.dir.clone() });
         }
+        let mut batch = WriteBatch::default();
+        batch.delete(row::PENDING);
+        maker.write(&shared.engine, batch)
     }
 }

@@ -184,6 +184,14 @@ impl Server {
         self.process.wait()
     }
 
+    /// Makes the server abort, as a failed assertion of a library does, and waits until it is gone.
+    pub(crate) fn abort(&mut self) -> ExitStatus {
+        if let Some(pid) = self.pid() {
+            self.process.signal(pid, Signal::ABORT);
+        }
+        self.process.wait()
+    }
+
     /// Asks the server to end and waits until it has.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         if let Some(pid) = self.pid() {

@@ -45,7 +45,7 @@ pub fn search() -> Search {
 }
 
 /// Checks that what is kept was found in a form, and nothing else in any.
-fn only_kept(found: &Found, form: &str, place: &str) {
+pub fn only_kept(found: &Found, form: &str, place: &str) {
     assert!(found.contains(&("kept".to_owned(), form.to_owned())), "{place}: {found:?}");
     let hidden: Vec<_> = found.iter().filter(|(canary, _)| canary != "kept").collect();
     assert!(hidden.is_empty(), "{place}: {hidden:?}");

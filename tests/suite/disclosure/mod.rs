@@ -3,5 +3,6 @@
 mod archive;
 mod disk;
 mod fields;
+mod live;
 mod search;
 mod verbs;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use attestree::core::number::LogNumber;
 use attestree::core::origin::Origin;
 use attestree::core::record::Secret;
-use attestree::store::keys::{Entropy, KeyError, KeyStore};
+use attestree::store::keys::{Entropy, Kek, KeyError, KeyStore};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng as _, SeedableRng as _},
@@ -40,7 +40,7 @@ pub fn origin() -> Origin {
 }
 
 /// Returns a KEK.
-pub fn kek(seed: u8) -> Box<Secret> {
+pub fn kek(seed: u8) -> Box<dyn Kek> {
     Box::new(Secret::new([seed; 32]))
 }
 

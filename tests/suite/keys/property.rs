@@ -178,3 +178,22 @@ fn what_is_no_disclosed_field_is_refused() {
     opening.path = Path::parse("/ctx/raw").unwrap();
     assert!(Disclosed::new(opening).is_some());
 }
+
+#[test]
+fn salts_never_repeat_whichever_generator_draws_them() {
+    use attestree::server::random::Random;
+    let mut first = Random::from_seed([1; 32]);
+    let mut generators: Vec<Random> = (0..8).map(|_| first.fork()).collect();
+    // A fork of a fork, and another process.
+    let second = generators[0].fork();
+    generators.extend([second, Random::from_seed([2; 32]), first]);
+    let mut salts = HashSet::new();
+    for _ in 0..2_000 {
+        for generator in &mut generators {
+            let mut salt = [0; 32];
+            generator.fill(&mut salt);
+            assert!(salts.insert(salt));
+        }
+    }
+    assert_eq!(salts.len(), 22_000);
+}
