@@ -107,6 +107,9 @@ fn directory(
         let progress =
             progress.map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
         meter.passed(log.origin().as_str(), &head, &progress, output)?;
+        if let Some(records) = log.check_records()? {
+            records.map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
+        }
         check_fields(&log, keys.as_ref(), output)?;
     }
     anyhow::ensure!(found, "{} holds no such log", data.display());

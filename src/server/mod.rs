@@ -14,6 +14,7 @@
 mod admin;
 mod backup;
 pub mod baseline;
+mod chain;
 pub mod cheat;
 pub mod clock;
 mod close;
@@ -51,6 +52,7 @@ use anyhow::{Context as _, bail};
 
 pub use self::{
     backup::{backup, backup_keys},
+    chain::ChainFinding,
     close::close,
     config::{Config, Flags},
     drop_unsigned::drop_unsigned,

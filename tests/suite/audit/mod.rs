@@ -3,6 +3,7 @@
 
 mod append;
 mod crash;
+mod fsck;
 mod policy;
 mod property;
 mod site;

@@ -12,7 +12,10 @@ use attestree::{
             Action, Admission, Arrival, Detector, Materials, NoCustom, Policy, Statements, Target,
             Treatment, admit,
         },
-        record::{EPOCH_DAYS, Path, Place, PolicyDigest, RecordId, Salt, Secret, Timestamp, epoch},
+        record::{
+            ApprovalRule, Draft, EPOCH_DAYS, Head, Path, Place, PolicyDigest, RecordId, Salt,
+            Secret, System, Timestamp, epoch,
+        },
         tree::Edge,
     },
     server::{self, KeyPlace, random::Random},
@@ -33,6 +36,8 @@ pub struct Archive {
     root: tempfile::TempDir,
     pub edge: Edge,
     pub entries: Vec<Vec<u8>>,
+    /// The policy that its records name.
+    digest: PolicyDigest,
 }
 
 /// What an admission draws.
@@ -66,8 +71,13 @@ fn signer() -> SigningKey {
     SigningKey::from_seed(KeyName::parse("log.example/audit").unwrap(), &[7; 32])
 }
 
-/// Returns a policy that drops, masks, makes tokens of and commits to what is named so.
+/// Returns the policy of an archive.
 pub fn policy() -> Policy {
+    policy_of(PolicyDigest::from_bytes([3; 32]))
+}
+
+/// Returns a policy that drops, masks, makes tokens of and commits to what is named so.
+fn policy_of(digest: PolicyDigest) -> Policy {
     let treat = |path: &str, action| {
         let target = Target::Path(Path::parse(path).unwrap());
         Treatment { target, action }
@@ -83,14 +93,15 @@ pub fn policy() -> Policy {
         Treatment { target: Target::Detected(Detector::Card), action: Action::Drop },
     ];
     let statements = Statements { treatments, ..Statements::default() };
-    Policy::compile(PolicyDigest::from_bytes([3; 32]), &statements).unwrap()
+    Policy::compile(digest, &statements).unwrap()
 }
 
 impl Archive {
     /// Makes a directory with an empty audit log and its keys.
     pub fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let archive = Self { root, edge: Edge::empty(), entries: Vec::new() };
+        let digest = policy().digest();
+        let archive = Self { root, edge: Edge::empty(), entries: Vec::new(), digest };
         std::fs::create_dir(archive.data()).unwrap();
         let store = Store::init(&archive.data().join("db"), &StoreConfig::default()).unwrap();
         Watermark::create(&archive.root.path().join("data.watermark")).unwrap();
@@ -146,11 +157,10 @@ impl Archive {
 
     /// Commits the records of some submissions in one batch; `change` may spoil what is written.
     pub fn append_changed(&mut self, submitted: &[&str], change: impl FnOnce(&mut LogRows)) {
-        let store = self.store();
         let seed = u8::try_from(self.entries.len()).unwrap();
         let keys = self.keys(2 + seed);
         let mut random = Random::from_seed([100 + seed; 32]);
-        let (policy, origin) = (policy(), origin());
+        let (policy, origin) = (policy_of(self.digest), origin());
         let (mut entries, mut extra) = (Vec::new(), Vec::new());
         for (index, bytes) in (self.edge.size().get()..).zip(submitted) {
             let mut ten = [0; 10];
@@ -172,6 +182,27 @@ impl Archive {
             let at = Timestamp::from_micros(NOW * 1_000 + index).unwrap();
             entries.push(admitted.draft.stamp(at));
         }
+        self.commit(entries, extra, change);
+    }
+
+    /// Makes a directory whose log begins with its genesis, so that its records stand in order.
+    pub fn founded() -> Self {
+        let mut archive = Self { digest: PolicyDigest::NONE, ..Self::new() };
+        let genesis = System::Genesis { origin: origin(), rule: ApprovalRule::NOBODY };
+        let head = Head { id: RecordId::new(UnixMillis(NOW), [9; 10]), policy: None };
+        let genesis = Draft::system(&head, &genesis).unwrap().stamp(now());
+        archive.commit(vec![genesis], Vec::new(), |_| ());
+        archive
+    }
+
+    /// Commits a batch of entries with what opens their commitments.
+    fn commit(
+        &mut self,
+        entries: Vec<Vec<u8>>,
+        extra: Vec<(Extra, Vec<u8>, Vec<u8>)>,
+        change: impl FnOnce(&mut LogRows),
+    ) {
+        let store = self.store();
         let leaves: Vec<TreeHash> = entries.iter().map(|entry| TreeHash::leaf(entry)).collect();
         let previous = self.edge.head();
         let integration = self.edge.append(&leaves);
