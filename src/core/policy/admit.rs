@@ -145,7 +145,7 @@ pub fn admit(
         }
     };
     let shown = event.members().get("class").and_then(|class| class.as_str());
-    let month = month_subject(shown.unwrap_or("-"), arrival.now);
+    let class = shown.unwrap_or("-").to_owned();
     let rules = rules.iter().map(AsRef::as_ref).collect();
     let decision =
         Decision { source: arrival.source, verdict, rules, redactions: redacted.redactions };
@@ -158,7 +158,7 @@ pub fn admit(
     let mut kept: Vec<Kept> = named
         .map(|(opening, subject)| Kept {
             opening,
-            subject: subject.unwrap_or_else(|| month.clone()),
+            subject: subject.unwrap_or_else(|| month_subject(&class, arrival.now)),
         })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
@@ -192,10 +192,7 @@ pub fn judge<'p>(
         let concerns =
             |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
         let is_about = rule.classes.is_empty() || rule.classes.iter().any(concerns);
-        if is_about
-            && slots.hold(&rule.when)
-            && !rule.require.iter().all(|(slot, field)| slots.has(*slot, *field))
-        {
+        if is_about && slots.hold(&rule.when) && !rule.require.iter().all(|need| slots.has(*need)) {
             broken.push((rule.otherwise, rule.name.as_str().into()));
         }
     }

@@ -157,12 +157,38 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Returns where the first byte is that does not stand for itself in a string: a quote, a backslash or a
+/// control character.
+fn special_at(bytes: &[u8]) -> Option<usize> {
+    const fn is_special(byte: u8) -> bool {
+        byte < 0x20 || byte == b'"' || byte == b'\\'
+    }
+    // Whole chunks are looked at without a branch for each byte.
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let hit = |chunk: &[u8; 8]| chunk.iter().fold(false, |hit, byte| hit | is_special(*byte));
+    match chunks.iter().position(hit) {
+        Some(chunk) => {
+            let at = chunk * 8;
+            let rest = bytes.get(at..)?;
+            rest.iter().position(|byte| is_special(*byte)).map(|position| at + position)
+        }
+        None => {
+            let at = bytes.len() - rest.len();
+            rest.iter().position(|byte| is_special(*byte)).map(|position| at + position)
+        }
+    }
+}
+
 /// Compares two names by their UTF-16 code units (RFC 8785, section 3.2.3).
 ///
 /// UTF-8 sorts by code points. The two orders differ only where a code point beyond U+FFFF, in UTF-16 a
 /// pair that begins with D800 to DBFF, meets one of U+E000 to U+FFFF: in UTF-8 bytes, a lead byte from F0
 /// meets EE or EF.
 pub fn compare(one: &str, other: &str) -> Ordering {
+    if one.is_ascii() || other.is_ascii() {
+        // Where one of the bytes that differ is ASCII, both orders are the same.
+        return one.cmp(other);
+    }
     let differing = one.bytes().zip(other.bytes()).find(|(a, b)| a != b);
     match differing {
         Some((a, b)) if a >= 0xEE && b >= 0xEE && (a >= 0xF0) != (b >= 0xF0) => b.cmp(&a),
