@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! Bundle -> Document -> Statements -> core::policy::Policy
+//! Bundle -> rego::Rules                                       what documents can't say
 //! ```
 
 mod diagnostic;
+pub mod rego;
 
 pub use self::diagnostic::{Diagnostic, Severity};

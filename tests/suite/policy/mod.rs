@@ -3,3 +3,5 @@
 mod admit;
 mod compile;
 mod detect;
+mod rego;
+mod rego_hostile;
