@@ -205,8 +205,8 @@ impl Policy {
 /// What a policy looks at and asks, each once however many rules have it in common.
 #[derive(Clone, Debug, Default)]
 struct Places {
-    /// The places.
-    slots: Vec<Path>,
+    /// The places, as the steps that lead there.
+    slots: Vec<Vec<String>>,
     /// The conditions.
     checks: Vec<Check>,
     /// The requirements, each of a slot.
@@ -227,7 +227,7 @@ impl Numbers {
     fn slot(&mut self, path: &Path) -> usize {
         let slots = &mut self.places.slots;
         *self.slots.entry(path.clone()).or_insert_with(|| {
-            slots.push(path.clone());
+            slots.push(path.steps().map(Cow::into_owned).collect());
             slots.len() - 1
         })
     }
@@ -324,8 +324,11 @@ impl<'e, 'a> Slots<'_, 'e, 'a> {
     /// Returns what stands in a slot.
     fn value(&self, slot: usize) -> Option<&'e Value<'a>> {
         once(&self.values, slot, || {
-            let path = self.places.slots.get(slot)?;
-            if path.as_str() == "/source" { self.source } else { path.find(self.members) }
+            let (first, rest) = self.places.slots.get(slot)?.split_first()?;
+            if first == "source" && rest.is_empty() {
+                return self.source;
+            }
+            rest.iter().try_fold(self.members.get(first)?, |value, step| Path::step(value, step))
         })
     }
 }

@@ -56,6 +56,9 @@ pub struct Object<'a> {
     members: Vec<Member<'a>>,
 }
 
+/// So many members are searched one by one: sixteen comparisons of lengths cost what two of names do.
+const FEW_MEMBERS: usize = 16;
+
 impl<'a> Value<'a> {
     /// Returns the text of a string.
     pub fn as_str(&self) -> Option<&str> {
@@ -78,6 +81,22 @@ impl<'a> Value<'a> {
         match self {
             Self::Number(number) => u64::try_from(number.integer()?).ok(),
             _ => None,
+        }
+    }
+
+    /// Returns the value without the text that it was read from.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(is) => Value::Bool(is),
+            Self::Number(number) => Value::Number(number),
+            Self::String(text) => Value::String(text.into_owned().into()),
+            Self::Array(values) => Value::Array(values.into_iter().map(Self::into_owned).collect()),
+            Self::Object(Object { members }) => {
+                let member =
+                    |(name, value): Member<'_>| (name.into_owned().into(), value.into_owned());
+                Value::Object(Object { members: members.into_iter().map(member).collect() })
+            }
         }
     }
 
@@ -120,13 +139,13 @@ impl<'a> Object<'a> {
 
     /// Returns the member of this name.
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
-        let position = self.position(name).ok()?;
+        let position = self.find(name)?;
         self.members.get(position).map(|(_, value)| value)
     }
 
     /// Returns the member of this name, to be changed.
     pub fn member_mut(&mut self, name: &str) -> Option<&mut Value<'a>> {
-        let position = self.position(name).ok()?;
+        let position = self.find(name)?;
         self.members.get_mut(position).map(|(_, value)| value)
     }
 
@@ -149,6 +168,16 @@ impl<'a> Object<'a> {
     pub fn remove(&mut self, name: &str) -> Option<Value<'a>> {
         let position = self.position(name).ok()?;
         Some(self.members.remove(position).1)
+    }
+
+    /// Returns where the member of this name is.
+    fn find(&self, name: &str) -> Option<usize> {
+        // Of few names most have another length, so that none of them is compared.
+        if self.members.len() <= FEW_MEMBERS {
+            self.members.iter().position(|(other, _)| other == name)
+        } else {
+            self.position(name).ok()
+        }
     }
 
     /// Returns where the member of this name is, or where it would have to stand.
@@ -185,6 +214,13 @@ fn special_at(bytes: &[u8]) -> Option<usize> {
 /// pair that begins with D800 to DBFF, meets one of U+E000 to U+FFFF: in UTF-8 bytes, a lead byte from F0
 /// meets EE or EF.
 pub fn compare(one: &str, other: &str) -> Ordering {
+    // Most names differ in their first letter.
+    if let (Some(a), Some(b)) = (one.as_bytes().first(), other.as_bytes().first())
+        && a != b
+        && a.is_ascii()
+    {
+        return a.cmp(b);
+    }
     if one.is_ascii() || other.is_ascii() {
         // Where one of the bytes that differ is ASCII, both orders are the same.
         return one.cmp(other);
