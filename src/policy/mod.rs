@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Bundle -> Document -> Statements -> core::policy::Policy
+//! Bundle -> rego::Rules                                       what documents can't say
 //! ```
 
 mod article;
@@ -17,6 +18,7 @@ mod load;
 pub mod node;
 mod period;
 mod read;
+pub mod rego;
 mod state;
 mod tighten;
 mod watch;

@@ -4,3 +4,5 @@ mod admit;
 mod compile;
 mod detect;
 mod documents;
+mod rego;
+mod rego_hostile;

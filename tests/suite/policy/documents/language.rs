@@ -244,6 +244,27 @@ fn lengths_of_time_are_written_in_many_ways() {
 }
 
 #[test]
+fn custom_rules_stand_behind_what_the_document_says_of_them() {
+    let files = |rego: &str| {
+        let module = "package team.night\n\nimport rego.v1\n\ndeny contains msg if {\n  input.ctx.night\n  msg := \"no\"\n}\n";
+        let document = super::native(&format!("classes: {{a: {{}}, b: {{}}}}\n{rego}"));
+        let bundle = super::bundle(&[("policy.yaml", &document), ("rego/night.rego", module)]);
+        attestree::policy::compile(&bundle)
+    };
+    let guarded = "rego: [{file: night.rego, classes: [a], when: {ctx.zone: eu}, enforce: warn}]\n";
+    let compiled = files(guarded).unwrap_or_else(|found| panic!("{found:#?}"));
+    let verdict = |event: &str| admitted(&compiled, event).1;
+    let asked = r#"{"class":"a","ctx":{"night":true,"zone":"eu"}}"#;
+    assert_eq!(verdict(asked), Some(Verdict::Warn));
+    assert_eq!(verdict(&asked.replace("\"a\"", "\"b\"")), Some(Verdict::Accept));
+    assert_eq!(verdict(&asked.replace("eu", "us")), Some(Verdict::Accept));
+    for wrong in ["rego: [other.rego]\n", "rego: [night.rego, {package: team.night}]\n"] {
+        let Err(found) = files(wrong) else { panic!("{wrong}") };
+        assert_eq!((found[0].code, found[0].line), ("policy/rego", 4));
+    }
+}
+
+#[test]
 fn what_is_watched_is_handed_to_who_counts() {
     let compiled = policy(
         "classes:

@@ -4,7 +4,9 @@ mod extend;
 mod form;
 mod hostile;
 mod language;
+mod manual;
 mod other;
+mod property;
 
 use attestree::core::number::UnixMillis;
 use attestree::core::policy::{Admission, Arrival, Bundle, Materials, admit};
