@@ -1,137 +1,198 @@
-//! What documents want watched over time, in the form in which the write path watches.
-//!
-//! That form looks at source, class, action, outcome and verdict by their exact texts: it is asked of every event,
-//! and what it counts is kept beside the log.
+//! What of a document is watched over time: noise, alerts and sources, as the core keeps count of them.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::document::{Alert, Document, Place, Source, Suppression, Trigger};
+use super::document::{Document, Level, Logging, Period, Place, Trigger};
 use super::finding::diagnostic;
 use crate::core::policy::{
-    Alert as WatchedAlert, Condition, Glob, Selector, Suppression as WatchedSuppression, Test,
-    Trigger as WatchedTrigger, Watch, WatchedSource,
+    Alert, Condition, Selector, Suppression, Test, Trigger as Watched, Watch, WatchedSource,
 };
+use crate::core::record::Verdict;
+
+/// How often a count is recorded of what a class does not record.
+const WINDOW: Period = Period { seconds: 3_600 };
+
+/// The alert about every event that a policy quarantines, or could not decide about.
+const VIOLATION: &str = "policy/violation";
 
 impl Document {
-    /// Returns what is watched over time, or what of it can't be.
-    pub fn watch(&self) -> Result<Watch, Vec<Diagnostic>> {
+    /// Returns what is watched, and what is not quite; fails where a condition can't be watched at all.
+    pub fn watch(&self) -> Result<(Watch, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut found = Vec::new();
-        let mut watch = Watch::default();
-        for source in &self.sources {
-            take(&mut found, &mut watch.sources, sources(source));
-        }
-        for suppression in &self.suppressions {
-            take(&mut found, &mut watch.suppressions, suppressed(suppression).map(|one| vec![one]));
-        }
-        for alert in &self.alerts {
-            take(&mut found, &mut watch.alerts, alerted(alert).map(|one| vec![one]));
-        }
         let required = self.classes.iter().filter(|class| class.required);
-        watch.required = required.map(|class| class.name.clone()).collect();
-        if found.is_empty() { Ok(watch) } else { Err(found) }
-    }
-}
-
-/// Takes what was understood, and notes what was not.
-fn take<T>(found: &mut Vec<Diagnostic>, to: &mut Vec<T>, read: Result<Vec<T>, Diagnostic>) {
-    match read {
-        Ok(more) => to.extend(more),
-        Err(error) => found.push(error),
-    }
-}
-
-/// Says why something can't be watched.
-fn unwatched(place: &Place, message: String) -> Diagnostic {
-    let help =
-        "what is watched over time looks at /source, /act and /out, by exact texts".to_owned();
-    diagnostic(Severity::Error, place, "policy/watch", message, Some(help))
-}
-
-/// Returns the sources that are named one by one.
-fn sources(stated: &Source) -> Result<Vec<WatchedSource>, Diagnostic> {
-    let watched = |glob: &Glob| {
-        let source = glob.to_string();
-        if source.contains('*') {
-            let message = format!("'{source}' is a pattern; name each source that is watched");
-            return Err(unwatched(&stated.place, message));
+        let mut watch = Watch {
+            required: required.map(|class| class.name.clone()).collect(),
+            suppressions: self.unlogged(),
+            ..Watch::default()
+        };
+        for one in &self.suppressions {
+            match self.select(&one.name, &one.classes, &one.when, &one.place) {
+                Err(diagnostic) => found.push(diagnostic),
+                Ok(select) => watch.suppressions.push(Suppression {
+                    rule: one.name.clone(),
+                    select,
+                    every_seconds: one.window.seconds,
+                }),
+            }
         }
-        Ok(WatchedSource {
-            source,
-            rule: "source/silent".to_owned(),
-            numbered: stated.numbered,
-            heartbeat_seconds: stated.expect.map(|period| period.seconds),
-        })
-    };
-    stated.sources.iter().map(watched).collect()
-}
-
-fn suppressed(stated: &Suppression) -> Result<WatchedSuppression, Diagnostic> {
-    if stated.keep > 0 {
-        let message = format!("'{}' can't keep some events of each window yet", stated.name);
-        return Err(unwatched(&stated.place, message));
-    }
-    let select = selector(&stated.name, &stated.classes, &stated.when, &stated.place)?;
-    Ok(WatchedSuppression {
-        rule: stated.name.clone(),
-        select,
-        every_seconds: stated.window.seconds,
-    })
-}
-
-fn alerted(stated: &Alert) -> Result<WatchedAlert, Diagnostic> {
-    let select = selector(&stated.name, &stated.classes, &stated.when, &stated.place)?;
-    let trigger = match &stated.trigger {
-        Trigger::Match => WatchedTrigger::Match,
-        // Events are counted together whatever they have in common: it fires earlier, and never later.
-        Trigger::Threshold { count, within, by: _ } => {
-            WatchedTrigger::Threshold { count: *count, seconds: within.seconds }
+        let verdicts = vec![Verdict::Quarantine, Verdict::Error];
+        let select = Selector { verdicts, ..Selector::default() };
+        watch.alerts.push(Alert { rule: VIOLATION.to_owned(), select, trigger: Watched::Match });
+        for one in &self.alerts {
+            match self.select(&one.name, &one.classes, &one.when, &one.place) {
+                Err(diagnostic) => found.push(diagnostic),
+                Ok(select) => {
+                    let trigger = watched(&one.trigger);
+                    watch.alerts.push(Alert { rule: one.name.clone(), select, trigger });
+                }
+            }
+            if let Trigger::Threshold { by, .. } = &one.trigger
+                && !by.is_empty()
+            {
+                let message = format!(
+                    "'{}' counts all of its events together, so that it fires earlier",
+                    one.name
+                );
+                let help = Some("'group_by' is kept, and not counted by yet".to_owned());
+                found.push(diagnostic(
+                    Severity::Warning,
+                    &one.place,
+                    "policy/group-by",
+                    message,
+                    help,
+                ));
+            }
         }
-        Trigger::Absence { within } => WatchedTrigger::Absence { seconds: within.seconds },
-    };
-    Ok(WatchedAlert { rule: stated.name.clone(), select, trigger })
-}
-
-/// Returns which events something is about.
-fn selector(
-    name: &str,
-    classes: &[String],
-    when: &[Condition],
-    place: &Place,
-) -> Result<Selector, Diagnostic> {
-    let mut selector = Selector { classes: classes.to_vec(), ..Selector::default() };
-    for condition in when {
-        let message = || format!("'{name}' looks at what is not watched over time");
-        select(&mut selector, condition).ok_or_else(|| unwatched(place, message()))?;
-    }
-    Ok(selector)
-}
-
-/// Adds a condition to a selector; `None` if it can't say that.
-fn select(selector: &mut Selector, condition: &Condition) -> Option<()> {
-    let (path, test) = match condition {
-        Condition::All(all) => return all.iter().try_for_each(|one| select(selector, one)),
-        Condition::Field { path, test } => (path, test),
-        Condition::Any(_) | Condition::Not(_) => return None,
-    };
-    let texts = match test {
-        Test::Exact(text) => vec![text.clone()],
-        Test::OneOf(texts) => texts.clone(),
-        _ => return None,
-    };
-    let wanted = match path.as_str() {
-        "/act" => &mut selector.actions,
-        "/out" => &mut selector.outcomes,
-        "/source" => &mut selector.sources,
-        "/class" => &mut selector.classes,
-        _ => return None,
-    };
-    if wanted.is_empty() {
-        *wanted = texts;
-    } else {
-        wanted.retain(|text| texts.contains(text));
-        // No event passes both, and an empty list would let all pass.
-        if wanted.is_empty() {
-            return None;
+        self.watch_sources(&mut watch, &mut found);
+        if found.iter().any(|one| one.severity == Severity::Error) {
+            Err(found)
+        } else {
+            Ok((watch, found))
         }
     }
-    Some(())
+
+    /// Returns what classes leave out of the log.
+    fn unlogged(&self) -> Vec<Suppression> {
+        let mut suppressions = Vec::new();
+        for class in &self.classes {
+            let mut suppress = |what: &str, outcomes: Vec<String>| {
+                let classes = vec![class.name.clone()];
+                suppressions.push(Suppression {
+                    rule: rule_name(&class.name, what),
+                    select: Selector { classes, outcomes, ..Selector::default() },
+                    every_seconds: WINDOW.seconds,
+                });
+            };
+            let Logging { success, failure } = class.log;
+            if class.level == Level::None || (!success && !failure) {
+                suppress("unlogged", Vec::new());
+                continue;
+            }
+            if !success {
+                suppress("success", vec!["success".to_owned()]);
+            }
+            if !failure {
+                suppress("failure", vec!["failure".to_owned()]);
+            }
+        }
+        suppressions
+    }
+
+    /// Returns what selects the events of some classes for which conditions hold.
+    fn select(
+        &self,
+        name: &str,
+        classes: &[String],
+        when: &[Condition],
+        place: &Place,
+    ) -> Result<Selector, Diagnostic> {
+        let mut select = Selector { classes: classes.to_vec(), ..Selector::default() };
+        let all = when.iter().all(|condition| self.narrow(&mut select, condition));
+        if all {
+            return Ok(select);
+        }
+        let message = format!("'{name}' looks at more than class, source, action and outcome");
+        let help =
+            "state a class that has these conditions as its 'match', and name it in 'classes'";
+        let help = Some(help.to_owned());
+        Err(diagnostic(Severity::Error, place, "policy/unwatchable", message, help))
+    }
+
+    /// Narrows a selection by a condition; returns whether that could be done.
+    fn narrow(&self, select: &mut Selector, condition: &Condition) -> bool {
+        let (path, test) = match condition {
+            Condition::Field { path, test } => (path, test),
+            Condition::All(conditions) => {
+                return conditions.iter().all(|condition| self.narrow(select, condition));
+            }
+            Condition::Any(_) | Condition::Not(_) => return false,
+        };
+        let values = match test {
+            Test::Exact(value) => vec![value.clone()],
+            Test::OneOf(values) => values.clone(),
+            Test::Glob(glob) if path.as_str() == "/class" => {
+                let names = self.classes.iter().map(|class| &class.name);
+                names.filter(|name| glob.matches(name)).cloned().collect()
+            }
+            _ => return false,
+        };
+        let place = match path.as_str() {
+            "/class" => &mut select.classes,
+            "/source" => &mut select.sources,
+            "/act" => &mut select.actions,
+            "/out" => &mut select.outcomes,
+            _ => return false,
+        };
+        if place.is_empty() {
+            *place = values;
+        } else {
+            place.retain(|value| values.contains(value));
+        }
+        // Nothing left would select everything.
+        !place.is_empty()
+    }
+
+    /// Adds the sources whose numbers or silence matter.
+    fn watch_sources(&self, watch: &mut Watch, found: &mut Vec<Diagnostic>) {
+        for (number, source) in (1..).zip(&self.sources) {
+            for glob in &source.sources {
+                let name = glob.to_string();
+                if name.contains('*') {
+                    let message = format!(
+                        "'{name}' is a pattern: its numbers and its silence are not watched"
+                    );
+                    let help = Some("name each source that has to be heard of".to_owned());
+                    found.push(diagnostic(
+                        Severity::Warning,
+                        &source.place,
+                        "policy/source-pattern",
+                        message,
+                        help,
+                    ));
+                    continue;
+                }
+                watch.sources.push(WatchedSource {
+                    source: name,
+                    rule: format!("source-{number}"),
+                    numbered: source.numbered,
+                    heartbeat_seconds: source.expect.map(|period| period.seconds),
+                });
+            }
+        }
+    }
+}
+
+/// Returns the name under which events of a class are counted.
+fn rule_name(class: &str, what: &str) -> String {
+    let kept = 128 - what.len() - 1;
+    format!("{}/{what}", class.get(..kept).unwrap_or(class))
+}
+
+fn watched(trigger: &Trigger) -> Watched {
+    match trigger {
+        Trigger::Match => Watched::Match,
+        Trigger::Threshold { count, within, .. } => {
+            Watched::Threshold { count: *count, seconds: within.seconds }
+        }
+        Trigger::Absence { within } => Watched::Absence { seconds: within.seconds },
+    }
 }

@@ -14,8 +14,7 @@ pub(super) struct Documents;
 impl Governor for Documents {
     fn compile(&self, bundle: &Bundle) -> Result<Governed, Vec<String>> {
         let compiled = policy::compile(bundle).map_err(sentences)?;
-        let Compiled { policy, document, approvals: rule, custom, .. } = compiled;
-        let watch = document.watch().map_err(sentences)?;
+        let Compiled { policy, approvals: rule, custom, watch, .. } = compiled;
         Ok(Governed { policy: Arc::new(policy), custom: Arc::from(custom), rule, watch })
     }
 }

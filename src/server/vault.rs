@@ -47,7 +47,8 @@ impl Ring {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         if self.keys.get().is_none() {
             let keys = keyring::ensure(&self.store, &self.data, &self.kek, &mut random)?;
-            self.keys.set(keys).ok().expect("the lock is held from the look to the making");
+            // Nobody else sets it: the lock is held from the look to the making.
+            self.keys.get_or_init(|| keys);
         }
         Ok(())
     }

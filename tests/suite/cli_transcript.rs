@@ -234,6 +234,8 @@ scripts! {
     append,
     #[cfg(feature = "server")]
     directory,
+    #[cfg(feature = "server")]
+    events,
     evidence,
     #[cfg(feature = "server")]
     fsck,

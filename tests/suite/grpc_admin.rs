@@ -100,11 +100,20 @@ async fn logs_that_can_not_be_are_refused_by_field() {
         let status = operator.create_log(create(wrong)).await.unwrap_err();
         assert_status(&status, Code::InvalidArgument, "FIELD", Some("origin"));
     }
-    for kind in [LogKind::Unspecified, LogKind::Audit] {
-        let request = CreateLogRequest { kind: kind.into(), ..create("log.example/x") };
-        let status = operator.create_log(request).await.unwrap_err();
-        assert_status(&status, Code::InvalidArgument, "FIELD", Some("kind"));
-    }
+    let kind = LogKind::Unspecified.into();
+    let request = CreateLogRequest { kind, ..create("log.example/x") };
+    let status = operator.create_log(request).await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "FIELD", Some("kind"));
+    // What only audit logs have, and what they can't have.
+    let rule = Some(Default::default());
+    let request = CreateLogRequest { rule, ..create("log.example/x") };
+    let status = operator.create_log(request).await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "FIELD", Some("rule"));
+    let identity = Identity::EntryHash.into();
+    let kind = LogKind::Audit.into();
+    let request = CreateLogRequest { kind, identity, ..create("log.example/x") };
+    let status = operator.create_log(request).await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "FIELD", Some("identity"));
     let request = CreateLogRequest { identity: 9, ..create("log.example/x") };
     let status = operator.create_log(request).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "FIELD", Some("identity"));

@@ -40,8 +40,9 @@ mod demo;
 mod descriptors;
 #[cfg(feature = "server")]
 mod dev;
-#[cfg(feature = "server")]
 mod disclosure;
+#[cfg(feature = "server")]
+mod events;
 mod evidence;
 #[cfg(feature = "server")]
 mod evidence_cli;

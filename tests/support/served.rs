@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, thread};
 
 use attestree::{
-    core::{note::VerifierKey, origin::Origin},
+    core::{note::VerifierKey, origin::Origin, record::ApprovalRule},
     proto::log_service_client::LogServiceClient,
     server::{self, Init, Running, config::RawConfig, random::Random},
     store::LogIdentity,
@@ -30,8 +30,18 @@ impl Served {
         Self::with(&[(ORIGIN, LogIdentity::None)], RawConfig::default())
     }
 
+    /// Starts a server with one audit log, [`ORIGIN`], whose first policy anyone may apply.
+    pub fn audit(raw: RawConfig) -> Self {
+        Self::made(&[(ORIGIN, LogIdentity::None)], Some(ApprovalRule::NOBODY), raw)
+    }
+
     /// Starts a server with some logs and what `raw` says; directory and port are the test's own.
     pub fn with(logs: &[(&str, LogIdentity)], raw: RawConfig) -> Self {
+        Self::made(logs, None, raw)
+    }
+
+    /// Makes the logs and starts their server.
+    fn made(logs: &[(&str, LogIdentity)], rule: Option<ApprovalRule>, raw: RawConfig) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let mut random = Random::from_seed([42; 32]);
@@ -43,7 +53,7 @@ impl Served {
                 origin,
                 identity: *identity,
                 key: None,
-                rule: None,
+                rule: rule.clone(),
                 kek: None,
             };
             server::init(init, &mut random).unwrap()

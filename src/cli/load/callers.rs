@@ -68,7 +68,7 @@ impl Caller {
     }
 
     /// Says what a status of the server means.
-    fn failed(&self, status: tonic::Status) -> ClientError {
+    pub(super) fn failed(&self, status: tonic::Status) -> ClientError {
         ClientError::from_status(self.target.client.server().url(), status)
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::compile::Policy;
-use super::custom::{Custom, CustomError};
+use super::custom::{Custom, CustomError, Disclosed};
 use super::detect::Detector;
 use super::enrich::enrich;
 use super::redact::{Kept, Materials, Redacted};
@@ -126,14 +126,22 @@ pub fn admit(
         }
     };
     enrich(&mut event, &policy.enrichments);
-    let mut redacted = Redacted::apply(&mut event, &policy.treatments, materials);
+    let Ok(masks) = custom.treat(event.members()) else {
+        return hide(Verdict::Error, &[ERROR_RULE.into()], materials);
+    };
+    let treatments = match masks.as_slice() {
+        [] => Cow::Borrowed(policy.treatments.as_slice()),
+        masks => Cow::Owned([masks, &policy.treatments].concat()),
+    };
+    let mut redacted = Redacted::apply(&mut event, &treatments, materials);
     if !redacted.exposed.is_empty() {
         let rule = |detector: &Detector| format!("detected/{}", detector.name()).into();
         let rules: Vec<_> = redacted.exposed.iter().map(rule).collect();
         return hide(Verdict::Quarantine, &rules, materials);
     }
     redacted.trim(&mut event, arrival.source, policy);
-    let judgement = judge(policy, event.members(), arrival.source, custom);
+    let seen = Disclosed::new(custom, redacted.values(custom.needs()));
+    let judgement = judge(policy, event.members(), arrival.source, &seen);
     if let Some(class) = judgement.class {
         event.classify(class);
     }
@@ -145,7 +153,7 @@ pub fn admit(
         }
     };
     let shown = event.members().get("class").and_then(|class| class.as_str());
-    let month = month_subject(shown.unwrap_or("-"), arrival.now);
+    let class = shown.unwrap_or("-").to_owned();
     let rules = rules.iter().map(AsRef::as_ref).collect();
     let decision =
         Decision { source: arrival.source, verdict, rules, redactions: redacted.redactions };
@@ -158,7 +166,7 @@ pub fn admit(
     let mut kept: Vec<Kept> = named
         .map(|(opening, subject)| Kept {
             opening,
-            subject: subject.unwrap_or_else(|| month.clone()),
+            subject: subject.unwrap_or_else(|| month_subject(&class, arrival.now)),
         })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
@@ -192,10 +200,7 @@ pub fn judge<'p>(
         let concerns =
             |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
         let is_about = rule.classes.is_empty() || rule.classes.iter().any(concerns);
-        if is_about
-            && slots.hold(&rule.when)
-            && !rule.require.iter().all(|(slot, field)| slots.has(*slot, *field))
-        {
+        if is_about && slots.hold(&rule.when) && !rule.require.iter().all(|need| slots.has(*need)) {
             broken.push((rule.otherwise, rule.name.as_str().into()));
         }
     }

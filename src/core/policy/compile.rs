@@ -1,7 +1,8 @@
 //! A policy made ready to decide: names checked, and each place that it looks at looked up once an event.
 
+use core::cell::Cell;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::condition::{Condition, Test};
 use super::statement::{
@@ -25,34 +26,40 @@ pub struct Policy {
     pub(super) treatments: Vec<Treatment>,
     /// What events of a class don't show, by the number of the class.
     pub(super) trims: Vec<(usize, Vec<Path>)>,
-    pub(super) classes: Vec<(String, Vec<Check>)>,
+    pub(super) classes: Vec<(String, Vec<usize>)>,
     pub(super) unknown_class: Option<Enforcement>,
     pub(super) rules: Vec<ReadyRule>,
-    /// Every place that a condition or requirement looks at.
-    slots: Vec<Path>,
+    places: Places,
 }
 
-/// A rule whose classes and places are numbers.
+/// A rule whose classes, conditions and requirements are numbers.
 #[derive(Clone, Debug)]
 pub(super) struct ReadyRule {
     pub(super) name: String,
     pub(super) classes: Vec<usize>,
-    pub(super) when: Vec<Check>,
-    pub(super) require: Vec<(usize, FieldType)>,
+    pub(super) when: Vec<usize>,
+    pub(super) require: Vec<usize>,
     pub(super) otherwise: Enforcement,
 }
 
 /// A condition on the values of slots.
 #[derive(Clone, Debug)]
-pub(super) enum Check {
+enum Check {
     Slot(usize, Test),
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
 }
 
-/// What an event has in each slot.
-pub(super) struct Slots<'e, 'a>(Vec<Option<&'e Value<'a>>>);
+/// What an event has in each slot, and what holds of it: each is found out when it is first asked for.
+pub(super) struct Slots<'p, 'e, 'a> {
+    places: &'p Places,
+    members: &'e Object<'a>,
+    source: Option<&'e Value<'a>>,
+    values: Vec<Cell<Option<Option<&'e Value<'a>>>>>,
+    checks: Vec<Cell<Option<bool>>>,
+    needs: Vec<Cell<Option<bool>>>,
+}
 
 /// Why statements make no policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,7 +141,7 @@ impl Policy {
         classes.iter().try_for_each(|class| hidden.check_conditions(&class.name, &class.when))?;
         rules.iter().try_for_each(|rule| hidden.check_rule(rule))?;
 
-        let mut places = Places::default();
+        let mut places = Numbers::default();
         let numbers: BTreeMap<&str, usize> =
             (0..).zip(classes).map(|(number, class)| (class.name.as_str(), number)).collect();
         let ready =
@@ -150,11 +157,11 @@ impl Policy {
             trims: trims.iter().map(trim).collect::<Result<_, _>>()?,
             classes: classes
                 .iter()
-                .map(|class| (class.name.clone(), places.checks(&class.when)))
+                .map(|class| (class.name.clone(), places.conditions(&class.when)))
                 .collect(),
             unknown_class: *unknown_class,
             rules: ready,
-            slots: places.slots,
+            places: places.places,
         })
     }
 
@@ -163,17 +170,21 @@ impl Policy {
         self.digest
     }
 
-    /// Looks every place up in what a record shows of an event and of its source.
+    /// Makes ready to look at what a record shows of an event and of its source.
     pub(super) fn look<'e, 'a>(
         &self,
         members: &'e Object<'a>,
         source: Option<&'e Value<'a>>,
-    ) -> Slots<'e, 'a> {
-        let find = |path: &Path| match path.as_str() {
-            "/source" => source,
-            _ => path.find(members),
-        };
-        Slots(self.slots.iter().map(find).collect())
+    ) -> Slots<'_, 'e, 'a> {
+        let places = &self.places;
+        Slots {
+            places,
+            members,
+            source,
+            values: vec![Cell::new(None); places.slots.len()],
+            checks: vec![Cell::new(None); places.checks.len()],
+            needs: vec![Cell::new(None); places.needs.len()],
+        }
     }
 
     /// Returns of each class whether the event names it, and whether its conditions hold.
@@ -181,7 +192,7 @@ impl Policy {
     /// An event is of each class that it names or fits, so that naming one evades no other's rules.
     pub(super) fn classes_of(
         &self,
-        slots: &Slots<'_, '_>,
+        slots: &Slots<'_, '_, '_>,
         claimed: Option<&str>,
     ) -> Vec<(bool, bool)> {
         self.classes
@@ -191,20 +202,60 @@ impl Policy {
     }
 }
 
-/// The places that a policy looks at, each once.
-#[derive(Default)]
+/// What a policy looks at and asks, each once however many rules have it in common.
+#[derive(Clone, Debug, Default)]
 struct Places {
-    slots: Vec<Path>,
-    numbers: BTreeMap<Path, usize>,
+    /// The places, as the steps that lead there.
+    slots: Vec<Vec<String>>,
+    /// The conditions.
+    checks: Vec<Check>,
+    /// The requirements, each of a slot.
+    needs: Vec<(usize, FieldType)>,
 }
 
-impl Places {
+/// The numbers of what was taken in.
+#[derive(Default)]
+struct Numbers {
+    places: Places,
+    slots: BTreeMap<Path, usize>,
+    /// By the text of the condition, which tells every two apart that differ.
+    checks: BTreeMap<String, usize>,
+    needs: HashMap<(usize, FieldType), usize>,
+}
+
+impl Numbers {
     fn slot(&mut self, path: &Path) -> usize {
-        let slots = &mut self.slots;
-        *self.numbers.entry(path.clone()).or_insert_with(|| {
-            slots.push(path.clone());
+        let slots = &mut self.places.slots;
+        *self.slots.entry(path.clone()).or_insert_with(|| {
+            slots.push(path.steps().map(Cow::into_owned).collect());
             slots.len() - 1
         })
+    }
+
+    fn need(&mut self, requirement: &Requirement) -> usize {
+        let need = (self.slot(&requirement.path), requirement.field);
+        let needs = &mut self.places.needs;
+        *self.needs.entry(need).or_insert_with(|| {
+            needs.push(need);
+            needs.len() - 1
+        })
+    }
+
+    /// Takes conditions, all of which have to hold.
+    fn conditions(&mut self, when: &[Condition]) -> Vec<usize> {
+        when.iter().map(|condition| self.condition(condition)).collect()
+    }
+
+    fn condition(&mut self, condition: &Condition) -> usize {
+        let text = format!("{condition:?}");
+        if let Some(known) = self.checks.get(&text) {
+            return *known;
+        }
+        let check = self.check(condition);
+        let number = self.places.checks.len();
+        self.places.checks.push(check);
+        self.checks.insert(text, number);
+        number
     }
 
     fn checks(&mut self, when: &[Condition]) -> Vec<Check> {
@@ -234,50 +285,81 @@ impl Places {
         Ok(ReadyRule {
             name: rule.name.clone(),
             classes: rule.classes.iter().map(number).collect::<Result<_, _>>()?,
-            when: self.checks(&rule.when),
-            require: rule
-                .require
-                .iter()
-                .map(|Requirement { path, field }| (self.slot(path), *field))
-                .collect(),
+            when: self.conditions(&rule.when),
+            require: rule.require.iter().map(|requirement| self.need(requirement)).collect(),
             otherwise: rule.otherwise,
         })
     }
 }
 
-impl Slots<'_, '_> {
+impl<'e, 'a> Slots<'_, 'e, 'a> {
     /// Returns whether conditions hold, all of them.
-    pub(super) fn hold(&self, checks: &[Check]) -> bool {
-        checks.iter().all(|check| self.holds(check))
+    pub(super) fn hold(&self, checks: &[usize]) -> bool {
+        checks.iter().all(|check| {
+            once(&self.checks, *check, || {
+                self.places.checks.get(*check).is_some_and(|check| self.holds(check))
+            })
+        })
     }
 
     fn holds(&self, check: &Check) -> bool {
         match check {
-            Check::Slot(slot, test) => {
-                self.0.get(*slot).copied().flatten().is_some_and(|value| test.passes(value))
-            }
-            Check::All(checks) => self.hold(checks),
+            Check::Slot(slot, test) => self.value(*slot).is_some_and(|value| test.passes(value)),
+            Check::All(checks) => checks.iter().all(|check| self.holds(check)),
             Check::Any(checks) => checks.iter().any(|check| self.holds(check)),
             Check::Not(check) => !self.holds(check),
         }
     }
 
-    /// Returns whether a slot has what a field must be.
-    pub(super) fn has(&self, slot: usize, field: FieldType) -> bool {
-        let Some(Some(value)) = self.0.get(slot) else { return false };
-        match (field, value) {
-            (_, Value::Null) => false,
-            (FieldType::Any, _)
-            | (FieldType::Number, Value::Number(_))
-            | (FieldType::Boolean, Value::Bool(_)) => true,
-            (FieldType::Integer, Value::Number(number)) => number.integer().is_some(),
-            (FieldType::Text, Value::String(text)) => !text.is_empty(),
-            (FieldType::Time, Value::String(text)) => Timestamp::parse_occurred(text).is_some(),
-            (FieldType::Address, Value::String(text)) => text.parse::<core::net::IpAddr>().is_ok(),
-            (FieldType::Array, Value::Array(values)) => !values.is_empty(),
-            (FieldType::Object, Value::Object(object)) => !object.members().is_empty(),
-            _ => false,
-        }
+    /// Returns whether a requirement is met.
+    pub(super) fn has(&self, need: usize) -> bool {
+        once(&self.needs, need, || {
+            let need = self.places.needs.get(need);
+            need.is_some_and(|(slot, field)| {
+                self.value(*slot).is_some_and(|value| is_field(value, *field))
+            })
+        })
+    }
+
+    /// Returns what stands in a slot.
+    fn value(&self, slot: usize) -> Option<&'e Value<'a>> {
+        once(&self.values, slot, || {
+            let (first, rest) = self.places.slots.get(slot)?.split_first()?;
+            if first == "source" && rest.is_empty() {
+                return self.source;
+            }
+            rest.iter().try_fold(self.members.get(first)?, |value, step| Path::step(value, step))
+        })
+    }
+}
+
+/// Returns the answer that a cell has, or finds it out and keeps it.
+fn once<T: Copy>(answers: &[Cell<Option<T>>], number: usize, find: impl FnOnce() -> T) -> T {
+    let cell = answers.get(number);
+    if let Some(known) = cell.and_then(Cell::get) {
+        return known;
+    }
+    let answer = find();
+    if let Some(cell) = cell {
+        cell.set(Some(answer));
+    }
+    answer
+}
+
+/// Returns whether a value is what a field must be.
+fn is_field(value: &Value<'_>, field: FieldType) -> bool {
+    match (field, value) {
+        (_, Value::Null) => false,
+        (FieldType::Any, _)
+        | (FieldType::Number, Value::Number(_))
+        | (FieldType::Boolean, Value::Bool(_)) => true,
+        (FieldType::Integer, Value::Number(number)) => number.integer().is_some(),
+        (FieldType::Text, Value::String(text)) => !text.is_empty(),
+        (FieldType::Time, Value::String(text)) => Timestamp::parse_occurred(text).is_some(),
+        (FieldType::Address, Value::String(text)) => text.parse::<core::net::IpAddr>().is_ok(),
+        (FieldType::Array, Value::Array(values)) => !values.is_empty(),
+        (FieldType::Object, Value::Object(object)) => !object.members().is_empty(),
+        _ => false,
     }
 }
 

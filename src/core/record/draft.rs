@@ -19,6 +19,11 @@ pub const RULES_MAX: usize = 64;
 /// Most redactions that a record names. What needs more is quarantined.
 pub const REDACTIONS_MAX: usize = 256;
 
+/// What stands in the place of the time until there is one.
+const NO_TIME: &str = "1970-01-01T00:00:00.000000Z";
+
+const _: () = assert!(NO_TIME.len() == TIMESTAMP_BYTES);
+
 /// Bytes of a commitment in a record: `{"$c":"` and `"}` around 43 characters.
 const COMMITMENT_TEXT_BYTES: usize = 52;
 
@@ -184,7 +189,7 @@ impl Draft {
         server.insert("v", super::version());
         server.insert("t", type_name.into());
         server.insert("id", head.id.to_string().into());
-        server.insert("at", Timestamp::default().to_string().into());
+        server.insert("at", NO_TIME.into());
         // What is judged while there is no policy is governed by none.
         if let Some(policy) = head.policy.filter(|policy| *policy != PolicyDigest::NONE) {
             server.insert("pv", policy.to_string().into());
@@ -192,7 +197,7 @@ impl Draft {
         let mut members: Vec<_> = content.members().iter().chain(server.members()).collect();
         // Members of a record have names in ASCII, which need no escapes and sort by their bytes.
         members.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let mut text = String::with_capacity(1_024);
+        let mut text = String::with_capacity(2_048);
         let mut at = 0;
         let mut separator = '{';
         for (name, value) in members {

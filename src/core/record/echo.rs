@@ -165,7 +165,7 @@ impl<'c> Walk<'c> {
 
     /// Checks an event that is not shown.
     fn raw(&mut self, submitted: &[u8]) -> Result<(), EchoError> {
-        self.path = "/ctx/raw".to_owned();
+        self.path.push_str("/ctx/raw");
         let raw = Path::parse(&self.path).and_then(|path| path.find(self.event.content()));
         let raw = raw.and_then(Commitment::from_value).ok_or_else(|| missing("/ctx/raw"))?;
         let opening = self.open(raw, submitted.to_vec())?;
@@ -249,7 +249,6 @@ impl<'c> Walk<'c> {
                 let value = value.ok_or_else(|| self.unopened())?;
                 self.open(commitment, value.to_vec()).map(|_| ())
             }
-            (Some(Form::Token(_)), _) => Ok(()),
             (None, Value::Object(object)) => object
                 .members()
                 .iter()
@@ -259,7 +258,7 @@ impl<'c> Walk<'c> {
                     self.at(&position.to_string(), |walk| walk.extra(value))
                 })
             }
-            (None, _) => Ok(()),
+            (Some(Form::Token(_)) | None, _) => Ok(()),
         }
     }
 

@@ -66,11 +66,33 @@ impl Path {
     pub fn find<'v, 'a>(&self, members: &'v Object<'a>) -> Option<&'v Value<'a>> {
         let mut steps = self.steps();
         let first = members.get(&steps.next()?)?;
+        steps.try_fold(first, |value, step| Self::step(value, &step))
+    }
+
+    /// Returns what one step leads to from a value: a name, or the position of an element.
+    pub fn step<'v, 'a>(value: &'v Value<'a>, step: &str) -> Option<&'v Value<'a>> {
+        match value {
+            Value::Object(object) => object.get(step),
+            Value::Array(values) => values.get(position(step)?),
+            _ => None,
+        }
+    }
+
+    /// Returns what stands here below the members of a record, to be changed.
+    pub fn find_mut<'v, 'a>(&self, members: &'v mut Object<'a>) -> Option<&'v mut Value<'a>> {
+        let mut steps = self.steps();
+        let first = members.member_mut(&steps.next()?)?;
         steps.try_fold(first, |value, step| match value {
-            Value::Object(object) => object.get(&step),
-            Value::Array(values) => values.get(position(&step)?),
+            Value::Object(object) => object.member_mut(&step),
+            Value::Array(values) => values.get_mut(position(&step)?),
             _ => None,
         })
+    }
+
+    /// Returns whether this is the other path, or inside of what stands there.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let rest = self.0.strip_prefix(other.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

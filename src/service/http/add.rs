@@ -16,7 +16,9 @@ use tokio_stream::StreamExt as _;
 use super::{denied, text};
 use crate::{
     core::entry::{ENTRY_BYTES_MAX, EntryError},
-    pipeline::{Candidate, Content, Log, NewEntry, Outcome, Publish, Receipted, Submission},
+    pipeline::{
+        BATCH_BYTES_MAX, Candidate, Content, Log, NewEntry, Outcome, Publish, Receipted, Submission,
+    },
     service::{
         Desk, Principal,
         grpc::{
@@ -26,8 +28,8 @@ use crate::{
     },
 };
 
-/// Most bytes of a body that is refused that are read all the same.
-const DRAIN_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of a body that is refused that are read all the same: twice the largest that is taken.
+const DRAIN_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 
 /// How long a body that is refused is read at most.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -3,3 +3,6 @@
 mod admit;
 mod compile;
 mod detect;
+mod documents;
+mod rego;
+mod rego_hostile;
