@@ -72,6 +72,7 @@ impl Findings {
         }
     }
 
+    /// Takes an entry of `audit_configs`.
     fn audit_config(&mut self, node: &Node) -> Option<Class> {
         let fields = self.fields(node, "an entry of 'audit_configs'", CONFIG)?;
         let action = self.needed_text(&fields, "action", "an entry of 'audit_configs'")?;
@@ -98,6 +99,7 @@ impl Findings {
         }
     }
 
+    /// Takes a section of `logging_policy`.
     fn section(&mut self, key: &Key, node: &Node) -> Option<Class> {
         let known = SECTIONS.iter().find(|(name, ..)| *name == key.name);
         let Some((_, class, actions)) = known else {

@@ -16,6 +16,7 @@ use crate::core::record::Path;
 const POLICY: &[&str] =
     &["apiVersion", "kind", "metadata", "omitStages", "omitManagedFields", "rules"];
 
+/// The members of a rule.
 const RULE: &[&str] = &[
     "level",
     "users",
@@ -28,6 +29,7 @@ const RULE: &[&str] = &[
     "omitManagedFields",
 ];
 
+/// The members of a group of resources.
 const RESOURCES: &[&str] = &["group", "resources", "resourceNames"];
 
 /// What such a policy says first.
@@ -71,6 +73,7 @@ impl Findings {
         }
     }
 
+    /// Takes a rule with the stages that it omits.
     fn kubernetes_rule(&mut self, number: usize, node: &Node) -> Option<(Class, Vec<String>)> {
         let fields = self.fields(node, "a rule of an audit policy", RULE)?;
         let mut class = Class::new(&format!("kubernetes-{number}"), self.place(node.span));

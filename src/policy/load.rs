@@ -76,7 +76,10 @@ fn inherit(bundle: &Bundle, parent: &Parent, depth: usize) -> Result<Document, D
     })?;
     let digest = files.digest();
     if digest != parent.digest {
-        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digest.as_bytes().iter().fold(String::new(), |hex, byte| {
+            let digit = |digit: u8| char::from_digit(digit.into(), 16).unwrap_or_default();
+            hex + &String::from_iter([digit(byte >> 4), digit(byte & 0xF)])
+        });
         let message = format!("the files in '{folder}' are another policy");
         let help = format!("their digest is sha256:{hex}: name that if it is what you mean");
         return Err(fail(message, &help));
@@ -170,7 +173,7 @@ impl Findings {
             Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
             Err(error) => {
                 let before = content.get(..error.valid_up_to()).unwrap_or_default();
-                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = before.split(|byte| *byte == b'\n').count();
                 let span = Span { line, column: 0, length: 0 };
                 let help = "save the file as UTF-8".to_owned();
                 self.error(span, "policy/utf-8", "the file is not UTF-8", help);

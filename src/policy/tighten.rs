@@ -47,11 +47,13 @@ struct Weaker<'d> {
 }
 
 impl Weaker<'_> {
+    /// Notes a weakening.
     fn note(&mut self, place: &Place, message: String) {
         let help = Some("a policy that extends another one may only tighten it".to_owned());
         self.found.push(diagnostic(Severity::Error, place, "policy/weakening", message, help));
     }
 
+    /// Compares a class with the child's of its name.
     fn class(&mut self, parent: &Class) {
         let name = &parent.name;
         let Some(child) = self.child.classes.iter().find(|class| class.name == *name) else {
@@ -93,6 +95,7 @@ impl Weaker<'_> {
         note(shorter.is_some(), &format!("{} is shorter", shorter.unwrap_or_default()));
     }
 
+    /// Compares what holds where a class says nothing.
     fn defaults(&mut self) {
         let place = self.place();
         if self.child.unknown_class < self.parent.unknown_class {
@@ -130,6 +133,7 @@ impl Weaker<'_> {
         }
     }
 
+    /// Checks that nothing of the parent's is counted instead of recorded.
     fn suppressions(&mut self) {
         for one in &self.child.suppressions {
             let known = self.parent.suppressions.iter().any(|other| other == one);
@@ -147,6 +151,7 @@ impl Weaker<'_> {
         self.parent.classes.iter().any(|class| class.name == name)
     }
 
+    /// Checks that roles get nothing.
     fn access(&mut self) {
         for role in &self.child.access {
             let own = |glob: &Glob| {

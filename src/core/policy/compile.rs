@@ -1,16 +1,16 @@
 //! A policy made ready to decide: names checked, and each place that it looks at looked up once an event.
 
-use core::cell::Cell;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::condition::{Condition, Test};
+use super::slots::{Numbers, Places, Slots};
 use super::statement::{
     Action, Enforcement, Enrichment, FieldType, Requirement, Rule, Statements, Target, Treatment,
     Trim,
 };
 use crate::core::record::json::{Object, Value};
-use crate::core::record::{Path, PolicyDigest, Timestamp, is_class, is_rule};
+use crate::core::record::{Path, PolicyDigest, is_class, is_rule};
 
 /// Most classes, rules and treatments of one policy, each.
 pub const STATEMENTS_MAX: usize = 4_096;
@@ -40,25 +40,6 @@ pub(super) struct ReadyRule {
     pub(super) when: Vec<usize>,
     pub(super) require: Vec<usize>,
     pub(super) otherwise: Enforcement,
-}
-
-/// A condition on the values of slots.
-#[derive(Clone, Debug)]
-enum Check {
-    Slot(usize, Test),
-    All(Vec<Self>),
-    Any(Vec<Self>),
-    Not(Box<Self>),
-}
-
-/// What an event has in each slot, and what holds of it: each is found out when it is first asked for.
-pub(super) struct Slots<'p, 'e, 'a> {
-    places: &'p Places,
-    members: &'e Object<'a>,
-    source: Option<&'e Value<'a>>,
-    values: Vec<Cell<Option<Option<&'e Value<'a>>>>>,
-    checks: Vec<Cell<Option<bool>>>,
-    needs: Vec<Cell<Option<bool>>>,
 }
 
 /// Why statements make no policy.
@@ -144,8 +125,10 @@ impl Policy {
         let mut places = Numbers::default();
         let numbers: BTreeMap<&str, usize> =
             (0..).zip(classes).map(|(number, class)| (class.name.as_str(), number)).collect();
-        let ready =
-            rules.iter().map(|rule| places.rule(rule, &numbers)).collect::<Result<_, _>>()?;
+        let ready = rules
+            .iter()
+            .map(|rule| ready(&mut places, rule, &numbers))
+            .collect::<Result<_, _>>()?;
         let trim = |Trim { class, paths }: &Trim| {
             let unknown = || PolicyError::UnknownTrim { class: class.clone() };
             Ok((numbers.get(class.as_str()).copied().ok_or_else(unknown)?, paths.clone()))
@@ -161,7 +144,7 @@ impl Policy {
                 .collect(),
             unknown_class: *unknown_class,
             rules: ready,
-            places: places.places,
+            places: places.into_places(),
         })
     }
 
@@ -176,15 +159,7 @@ impl Policy {
         members: &'e Object<'a>,
         source: Option<&'e Value<'a>>,
     ) -> Slots<'_, 'e, 'a> {
-        let places = &self.places;
-        Slots {
-            places,
-            members,
-            source,
-            values: vec![Cell::new(None); places.slots.len()],
-            checks: vec![Cell::new(None); places.checks.len()],
-            needs: vec![Cell::new(None); places.needs.len()],
-        }
+        Slots::new(&self.places, members, source)
     }
 
     /// Returns of each class whether the event names it, and whether its conditions hold.
@@ -202,165 +177,24 @@ impl Policy {
     }
 }
 
-/// What a policy looks at and asks, each once however many rules have it in common.
-#[derive(Clone, Debug, Default)]
-struct Places {
-    /// The places, as the steps that lead there.
-    slots: Vec<Vec<String>>,
-    /// The conditions.
-    checks: Vec<Check>,
-    /// The requirements, each of a slot.
-    needs: Vec<(usize, FieldType)>,
-}
-
-/// The numbers of what was taken in.
-#[derive(Default)]
-struct Numbers {
-    places: Places,
-    slots: BTreeMap<Path, usize>,
-    /// By the text of the condition, which tells every two apart that differ.
-    checks: BTreeMap<String, usize>,
-    needs: HashMap<(usize, FieldType), usize>,
-}
-
-impl Numbers {
-    fn slot(&mut self, path: &Path) -> usize {
-        let slots = &mut self.places.slots;
-        *self.slots.entry(path.clone()).or_insert_with(|| {
-            slots.push(path.steps().map(Cow::into_owned).collect());
-            slots.len() - 1
-        })
-    }
-
-    fn need(&mut self, requirement: &Requirement) -> usize {
-        let need = (self.slot(&requirement.path), requirement.field);
-        let needs = &mut self.places.needs;
-        *self.needs.entry(need).or_insert_with(|| {
-            needs.push(need);
-            needs.len() - 1
-        })
-    }
-
-    /// Takes conditions, all of which have to hold.
-    fn conditions(&mut self, when: &[Condition]) -> Vec<usize> {
-        when.iter().map(|condition| self.condition(condition)).collect()
-    }
-
-    fn condition(&mut self, condition: &Condition) -> usize {
-        let text = format!("{condition:?}");
-        if let Some(known) = self.checks.get(&text) {
-            return *known;
-        }
-        let check = self.check(condition);
-        let number = self.places.checks.len();
-        self.places.checks.push(check);
-        self.checks.insert(text, number);
-        number
-    }
-
-    fn checks(&mut self, when: &[Condition]) -> Vec<Check> {
-        when.iter().map(|condition| self.check(condition)).collect()
-    }
-
-    fn check(&mut self, condition: &Condition) -> Check {
-        match condition {
-            Condition::Field { path, test } => Check::Slot(self.slot(path), test.clone()),
-            Condition::All(conditions) => Check::All(self.checks(conditions)),
-            Condition::Any(conditions) => Check::Any(self.checks(conditions)),
-            Condition::Not(condition) => Check::Not(Box::new(self.check(condition))),
-        }
-    }
-
-    /// Makes a rule ready.
-    fn rule(
-        &mut self,
-        rule: &Rule,
-        numbers: &BTreeMap<&str, usize>,
-    ) -> Result<ReadyRule, PolicyError> {
-        let number = |class: &String| {
-            let unknown =
-                || PolicyError::UnknownClass { rule: rule.name.clone(), class: class.clone() };
-            numbers.get(class.as_str()).copied().ok_or_else(unknown)
-        };
-        Ok(ReadyRule {
-            name: rule.name.clone(),
-            classes: rule.classes.iter().map(number).collect::<Result<_, _>>()?,
-            when: self.conditions(&rule.when),
-            require: rule.require.iter().map(|requirement| self.need(requirement)).collect(),
-            otherwise: rule.otherwise,
-        })
-    }
-}
-
-impl<'e, 'a> Slots<'_, 'e, 'a> {
-    /// Returns whether conditions hold, all of them.
-    pub(super) fn hold(&self, checks: &[usize]) -> bool {
-        checks.iter().all(|check| {
-            once(&self.checks, *check, || {
-                self.places.checks.get(*check).is_some_and(|check| self.holds(check))
-            })
-        })
-    }
-
-    fn holds(&self, check: &Check) -> bool {
-        match check {
-            Check::Slot(slot, test) => self.value(*slot).is_some_and(|value| test.passes(value)),
-            Check::All(checks) => checks.iter().all(|check| self.holds(check)),
-            Check::Any(checks) => checks.iter().any(|check| self.holds(check)),
-            Check::Not(check) => !self.holds(check),
-        }
-    }
-
-    /// Returns whether a requirement is met.
-    pub(super) fn has(&self, need: usize) -> bool {
-        once(&self.needs, need, || {
-            let need = self.places.needs.get(need);
-            need.is_some_and(|(slot, field)| {
-                self.value(*slot).is_some_and(|value| is_field(value, *field))
-            })
-        })
-    }
-
-    /// Returns what stands in a slot.
-    fn value(&self, slot: usize) -> Option<&'e Value<'a>> {
-        once(&self.values, slot, || {
-            let (first, rest) = self.places.slots.get(slot)?.split_first()?;
-            if first == "source" && rest.is_empty() {
-                return self.source;
-            }
-            rest.iter().try_fold(self.members.get(first)?, |value, step| Path::step(value, step))
-        })
-    }
-}
-
-/// Returns the answer that a cell has, or finds it out and keeps it.
-fn once<T: Copy>(answers: &[Cell<Option<T>>], number: usize, find: impl FnOnce() -> T) -> T {
-    let cell = answers.get(number);
-    if let Some(known) = cell.and_then(Cell::get) {
-        return known;
-    }
-    let answer = find();
-    if let Some(cell) = cell {
-        cell.set(Some(answer));
-    }
-    answer
-}
-
-/// Returns whether a value is what a field must be.
-fn is_field(value: &Value<'_>, field: FieldType) -> bool {
-    match (field, value) {
-        (_, Value::Null) => false,
-        (FieldType::Any, _)
-        | (FieldType::Number, Value::Number(_))
-        | (FieldType::Boolean, Value::Bool(_)) => true,
-        (FieldType::Integer, Value::Number(number)) => number.integer().is_some(),
-        (FieldType::Text, Value::String(text)) => !text.is_empty(),
-        (FieldType::Time, Value::String(text)) => Timestamp::parse_occurred(text).is_some(),
-        (FieldType::Address, Value::String(text)) => text.parse::<core::net::IpAddr>().is_ok(),
-        (FieldType::Array, Value::Array(values)) => !values.is_empty(),
-        (FieldType::Object, Value::Object(object)) => !object.members().is_empty(),
-        _ => false,
-    }
+/// Makes a rule ready.
+fn ready(
+    places: &mut Numbers,
+    rule: &Rule,
+    numbers: &BTreeMap<&str, usize>,
+) -> Result<ReadyRule, PolicyError> {
+    let number = |class: &String| {
+        let unknown =
+            || PolicyError::UnknownClass { rule: rule.name.clone(), class: class.clone() };
+        numbers.get(class.as_str()).copied().ok_or_else(unknown)
+    };
+    Ok(ReadyRule {
+        name: rule.name.clone(),
+        classes: rule.classes.iter().map(number).collect::<Result<_, _>>()?,
+        when: places.conditions(&rule.when),
+        require: rule.require.iter().map(|requirement| places.need(requirement)).collect(),
+        otherwise: rule.otherwise,
+    })
 }
 
 /// Returns whether a name is the program's own.

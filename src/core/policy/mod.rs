@@ -16,6 +16,7 @@ mod custom;
 mod detect;
 mod enrich;
 mod redact;
+mod slots;
 mod statement;
 mod watch;
 mod watching;

@@ -63,11 +63,11 @@ impl Redacted {
         }
         for (treatment, subject) in treatments.iter().zip(subjects) {
             let Target::Detected(detector) = treatment.target else { continue };
-            let search = Search::run(detector, event.members());
-            if search.exposed {
+            let Search { found, exposed, .. } = Search::run(detector, event.members());
+            if exposed {
                 redacted.exposed.insert(detector);
             }
-            for found in search.found {
+            for found in found {
                 redacted.treat_found(event, found, &treatment.action, subject.clone(), materials);
             }
         }
@@ -244,29 +244,35 @@ struct Found {
 }
 
 /// A search for what a detector recognises.
-struct Search {
+struct Search<'v> {
     detector: Detector,
-    /// Where the search is; `None` where no path leads.
-    path: Option<Path>,
+    /// The names and positions that lead to where the search is. A path is made of them when something is
+    /// found, which is rare.
+    steps: Vec<Step<'v>>,
     found: Vec<Found>,
     /// Whether something was recognised that can't be taken out.
     exposed: bool,
 }
 
-impl Search {
+/// One step of a search.
+#[derive(Clone, Copy)]
+enum Step<'v> {
+    Name(&'v str),
+    Position(usize),
+}
+
+impl<'v> Search<'v> {
     /// Searches an event.
-    fn run(detector: Detector, members: &Object<'_>) -> Self {
-        let mut search = Self { detector, path: None, found: Vec::new(), exposed: false };
+    fn run(detector: Detector, members: &'v Object<'_>) -> Self {
+        let mut search = Self { detector, steps: Vec::new(), found: Vec::new(), exposed: false };
         for (name, value) in members.members() {
-            let is_filled = matches!(name.as_ref(), "actor" | "resource" | "ctx");
-            search.path = is_filled.then(|| Path::member(name));
-            search.value(value);
+            search.step(Step::Name(name), value);
         }
         search
     }
 
-    /// Searches a value, below which the path stands.
-    fn value(&mut self, value: &Value<'_>) {
+    /// Searches a value, to which the steps lead.
+    fn value(&mut self, value: &'v Value<'_>) {
         match value {
             Value::String(text) => self.text(text),
             // A card's number may have been sent as a number.
@@ -277,7 +283,7 @@ impl Search {
             }
             Value::Array(values) => {
                 for (position, value) in values.iter().enumerate() {
-                    self.step(&position.to_string(), value);
+                    self.step(Step::Position(position), value);
                 }
             }
             Value::Object(object) => {
@@ -285,7 +291,7 @@ impl Search {
                     self.exposed |= !self.detector.find(name).is_empty();
                     // What the server put there was treated already, and is no text of the producer's.
                     if !name.starts_with('$') {
-                        self.step(name, value);
+                        self.step(Step::Name(name), value);
                     }
                 }
             }
@@ -293,21 +299,35 @@ impl Search {
         }
     }
 
-    fn step(&mut self, step: &str, value: &Value<'_>) {
-        let child = self.path.as_ref().and_then(|path| path.child(step));
-        let parent = core::mem::replace(&mut self.path, child);
+    /// Goes one step down, and back.
+    fn step(&mut self, step: Step<'v>, value: &'v Value<'_>) {
+        self.steps.push(step);
         self.value(value);
-        self.path = parent;
+        self.steps.pop();
     }
 
+    /// Searches a text.
     fn text(&mut self, text: &str) {
         let ranges = self.detector.find(text);
-        match &self.path {
-            _ if ranges.is_empty() => {}
-            Some(path) => {
-                self.found.push(Found { path: path.clone(), text: text.to_owned(), ranges });
-            }
+        if ranges.is_empty() {
+            return;
+        }
+        match self.path() {
+            Some(path) => self.found.push(Found { path, text: text.to_owned(), ranges }),
             None => self.exposed = true,
         }
+    }
+
+    /// Returns where the search is; `None` where no path leads, or where nothing is taken out.
+    fn path(&self) -> Option<Path> {
+        let (first, rest) = self.steps.split_first()?;
+        let path = match first {
+            Step::Name(name @ ("actor" | "resource" | "ctx")) => Path::member(name),
+            Step::Name(_) | Step::Position(_) => return None,
+        };
+        rest.iter().try_fold(path, |path, step| match step {
+            Step::Name(name) => path.child(name),
+            Step::Position(position) => path.element(*position),
+        })
     }
 }

@@ -7,6 +7,7 @@ use crate::policy::document::{Class, Document, Level, Logging, Retention, Stated
 use crate::policy::finding::{Fields, Findings, list};
 use crate::policy::node::{Key, Node, Span, Tree};
 
+/// The members of a class.
 pub(crate) const CLASS: &[&str] = &[
     "description",
     "match",
@@ -19,17 +20,22 @@ pub(crate) const CLASS: &[&str] = &[
     "index",
 ];
 
+/// The members of `log`.
 pub(crate) const LOG: &[&str] = &["success", "failure"];
 
+/// The members of a required field.
 pub(crate) const REQUIREMENT: &[&str] = &["field", "type"];
 
+/// The members of `retention`.
 pub(crate) const RETENTION: &[&str] = &["hot", "warm", "archive", "total"];
 
+/// The members of a rule.
 pub(crate) const RULE: &[&str] = &["name", "classes", "when", "require", "enforce", "description"];
 
 /// Names of classes that would make names of rules which are the program's own.
 const RESERVED: [&str; 4] = ["record", "class", "detected", "policy"];
 
+/// The types of required fields.
 const TYPES: &[(&str, FieldType)] = &[
     ("any", FieldType::Any),
     ("text", FieldType::Text),
@@ -158,6 +164,7 @@ impl Findings {
         requirements
     }
 
+    /// Takes a required field: its name, or its name and type.
     fn requirement(&mut self, node: &Node) -> Option<Requirement> {
         if let Tree::Text(_) = &node.value {
             let path = self.field(node, "a required field")?;
@@ -172,6 +179,7 @@ impl Findings {
         Some(Requirement { path, field })
     }
 
+    /// Takes which outcomes are recorded.
     fn logging(&mut self, node: &Node) -> Logging {
         if let Tree::Boolean(truth) = node.value {
             return Logging { success: truth, failure: truth };
@@ -217,6 +225,7 @@ impl Findings {
         }
     }
 
+    /// Takes one rule.
     fn rule(&mut self, node: &Node, into: &Document) -> Option<StatedRule> {
         let fields = self.fields(node, "a rule", RULE)?;
         let name = self.rule_name(&fields, "a rule")?;

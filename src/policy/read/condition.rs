@@ -187,6 +187,7 @@ impl Findings {
         network.map(|network| network.trunc())
     }
 
+    /// Takes the bounds of a range.
     fn range(&mut self, node: &Node) -> Option<Test> {
         let fields = self.fields(node, "a range", RANGE)?;
         let least = fields.get("min").and_then(|node| self.number(node));

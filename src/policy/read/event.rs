@@ -6,17 +6,23 @@ use crate::policy::document::{Alert, Document, Period, RegoModule, Source, Suppr
 use crate::policy::finding::{Fields, Findings, list};
 use crate::policy::node::{Node, Tree};
 
+/// The members of a suppression.
 pub(crate) const SUPPRESSION: &[&str] = &["name", "classes", "match", "every"];
 
+/// The members of an alert.
 pub(crate) const ALERT: &[&str] =
     &["name", "classes", "match", "group_by", "count", "within", "absent_for", "to", "description"];
 
+/// The members of a source.
 pub(crate) const SOURCE: &[&str] = &["match", "seq", "expect"];
 
+/// The members of the match of a source.
 pub(crate) const SOURCE_MATCH: &[&str] = &["service", "source"];
 
+/// The members of `expect`.
 pub(crate) const EXPECT: &[&str] = &["every"];
 
+/// The members of what is said about Rego.
 pub(crate) const REGO: &[&str] = &["file", "package", "classes", "when", "enforce", "needs"];
 
 /// How often a count of suppressed events is recorded, unless a document says otherwise.
@@ -53,6 +59,7 @@ impl Findings {
         Some(Suppression { name, classes, when, window, place: self.place(node.span) })
     }
 
+    /// Takes an alert.
     fn alert(&mut self, node: &Node) -> Option<Alert> {
         let fields = self.fields(node, "an alert", ALERT)?;
         let name = self.rule_name(&fields, "an alert")?;
@@ -84,6 +91,7 @@ impl Findings {
         })
     }
 
+    /// Takes what is expected of sources.
     fn source(&mut self, node: &Node) -> Option<Source> {
         let fields = self.fields(node, "a source", SOURCE)?;
         let wanted = fields.need("match", "a source", self)?;
@@ -104,6 +112,7 @@ impl Findings {
         Some(Source { sources, numbered: numbered.unwrap_or(false), expect, place })
     }
 
+    /// Takes what is said about custom rules: the name of a file, or a map.
     fn module(&mut self, node: &Node) -> Option<RegoModule> {
         let mut module = RegoModule {
             subject: String::new(),

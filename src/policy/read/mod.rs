@@ -48,8 +48,10 @@ const POLICY: &[&str] = &[
     "rego",
 ];
 
+/// The members of `metadata`.
 const METADATA: &[&str] = &["name", "description", "owner", "review_by"];
 
+/// The members of `enforce`.
 const ENFORCE: &[&str] = &["on_violation", "unknown_class"];
 
 /// The names of every map of a document, by what the schema calls it.
@@ -139,6 +141,7 @@ impl Findings {
         }
     }
 
+    /// Takes whose policy this is.
     fn metadata(&mut self, node: &Node, into: &mut Document) {
         let Some(fields) = self.fields(node, "'metadata'", METADATA) else { return };
         let text = |findings: &mut Self, name: &str| {
@@ -158,6 +161,7 @@ impl Findings {
         }
     }
 
+    /// Takes what becomes of violations.
     fn enforce(&mut self, node: &Node, into: &mut Document) {
         let Some(fields) = self.fields(node, "'enforce'", ENFORCE) else { return };
         if let Some(node) = fields.get("on_violation") {
@@ -210,9 +214,8 @@ impl Findings {
 
     /// Takes a length of time.
     pub(super) fn period(&mut self, node: &Node, what: &str) -> Option<Period> {
-        let text = match &node.value {
-            Tree::Text(text) => text,
-            _ => return self.wrong(node, what, "a length of time as 90d, 12h or P1Y"),
+        let Tree::Text(text) = &node.value else {
+            return self.wrong(node, what, "a length of time as 90d, 12h or P1Y");
         };
         let period = Period::parse(text);
         if period.is_none() {

@@ -5,12 +5,16 @@ use crate::policy::document::{Document, Hold, Permission, Role};
 use crate::policy::finding::{Fields, Findings, list};
 use crate::policy::node::Node;
 
+/// The members of a role.
 pub(crate) const ROLE: &[&str] = &["role", "members", "can", "classes", "fields"];
 
+/// The members of `fields`.
 pub(crate) const FIELDS: &[&str] = &["allow", "deny"];
 
+/// The members of a hold.
 pub(crate) const HOLD: &[&str] = &["name", "reason", "classes", "match", "until"];
 
+/// The members of `approvals`.
 pub(crate) const APPROVALS: &[&str] = &["keys", "threshold"];
 
 impl Findings {
@@ -35,6 +39,7 @@ impl Findings {
         }
     }
 
+    /// Takes a role.
     fn role(&mut self, node: &Node) -> Option<Role> {
         let fields = self.fields(node, "a role", ROLE)?;
         let name = self.needed_text(&fields, "role", "a role")?.to_owned();
@@ -57,6 +62,7 @@ impl Findings {
         Some(Role { name, members, can, classes, allow, deny, place: self.place(node.span) })
     }
 
+    /// Takes a hold.
     fn hold(&mut self, node: &Node) -> Option<Hold> {
         let fields = self.fields(node, "a hold", HOLD)?;
         let name = self.rule_name(&fields, "a hold")?;
@@ -73,6 +79,7 @@ impl Findings {
         })
     }
 
+    /// Takes who has to approve the next policy.
     fn approvals(&mut self, node: &Node) -> Option<ApprovalRule> {
         let fields = self.fields(node, "'approvals'", APPROVALS)?;
         let nodes = list(fields.need("keys", "'approvals'", self)?);

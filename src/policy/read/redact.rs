@@ -8,9 +8,11 @@ use crate::policy::document::{Document, Redaction};
 use crate::policy::finding::{Fields, Findings, list, near};
 use crate::policy::node::{Node, Tree};
 
+/// The members of a redaction.
 pub(crate) const REDACTION: &[&str] =
     &["path", "detect", "action", "keep_last", "subject", "epoch"];
 
+/// The members of an enrichment.
 pub(crate) const ENRICHMENT: &[&str] =
     &["name", "from", "map", "default", "cidr", "headers", "allow"];
 
@@ -23,6 +25,7 @@ enum Kind {
     Token,
 }
 
+/// The actions of a redaction.
 const KINDS: &[(&str, Kind)] =
     &[("drop", Kind::Drop), ("mask", Kind::Mask), ("commit", Kind::Commit), ("token", Kind::Token)];
 
@@ -38,6 +41,7 @@ impl Findings {
         }
     }
 
+    /// Takes one redaction.
     fn redaction(&mut self, node: &Node) -> Option<Redaction> {
         let fields = self.fields(node, "a redaction", REDACTION)?;
         let target = match (fields.get("path"), fields.get("detect")) {
@@ -129,6 +133,7 @@ impl Findings {
         }
     }
 
+    /// Takes one enrichment, with the redaction of what it replaces.
     fn enrichment(&mut self, node: &Node) -> Option<(Enrichment, Option<Redaction>)> {
         let fields = self.fields(node, "an enrichment", ENRICHMENT)?;
         if let Some(headers) = fields.get("headers") {

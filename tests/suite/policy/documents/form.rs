@@ -13,92 +13,66 @@ fn finding(text: &str) -> (&'static str, usize, usize, String) {
     (one.code, one.line, one.column, one.help.clone().unwrap_or_default())
 }
 
+/// What follows the head of a document, with code, line and column of what is wrong, and a part of the help.
+const FAULTY: &[(&str, &str, usize, usize, &str)] = &[
+    (
+        "classes:\n  a: {reqire: [actor.id]}\n",
+        "policy/unknown-key",
+        4,
+        7,
+        "did you mean 'require'?",
+    ),
+    ("class: {}\n", "policy/unknown-key", 3, 1, "did you mean 'classes'?"),
+    ("classes:\n  a: {}\n  a: {}\n", "policy/syntax", 5, 3, ""),
+    ("classes: [a]\n", "policy/type", 3, 10, ""),
+    ("classes: {Auth: {}}\n", "policy/name", 3, 11, ""),
+    ("classes: {record: {}}\n", "policy/name", 3, 11, ""),
+    ("classes: {a: {level: metdata}}\n", "policy/unknown-word", 3, 22, "did you mean 'metadata'?"),
+    ("classes: {a: {match: {acton.x.: 1}}}\n", "policy/field", 3, 23, "did you mean 'actor'?"),
+    ("classes: {a: {match: {pv: x}}}\n", "policy/field", 3, 23, ""),
+    ("classes: {a: {match: {}}}\n", "policy/empty-match", 3, 22, ""),
+    ("classes: {a: {match: {x: {regex: '('}}}}\n", "policy/regex", 3, 34, ""),
+    ("classes: {a: {match: {x: {cidr: 10.0.0.0/33}}}}\n", "policy/network", 3, 33, ""),
+    ("classes: {a: {match: {x: {range: {min: 2, max: 1}}}}}\n", "policy/range", 3, 34, ""),
+    ("classes: {a: {retention: {hot: 2d, total: 1d}}}\n", "policy/retention", 3, 26, ""),
+    ("classes: {a: {retention: 1 fortnight}}\n", "policy/period", 3, 26, ""),
+    ("classes: {a: {required: true, log: {success: false}}}\n", "policy/required-class", 3, 25, ""),
+    ("metadata: {review_by: 2027-02-30}\n", "policy/date", 3, 23, ""),
+    ("redact: [{path: actor.id, detect: email, action: drop}]\n", "policy/redaction", 3, 10, ""),
+    (
+        "redact: [{detect: emial, action: drop}]\n",
+        "policy/detector",
+        3,
+        19,
+        "did you mean 'email'?",
+    ),
+    ("redact: [{path: action, action: drop}]\n", "policy/redaction", 3, 10, ""),
+    (
+        "redact:\n- {path: a, action: drop}\n- {path: a.b, action: drop}\n",
+        "policy/overlap",
+        5,
+        3,
+        "",
+    ),
+    ("rules: [{name: r, classes: [b], require: [actor.id]}]\n", "policy/unknown-class", 3, 9, ""),
+    ("rules: [{name: record/x, require: [actor.id]}]\n", "policy/name", 3, 16, ""),
+    ("alerts: [{name: a, count: 5}]\n", "policy/alert", 3, 10, ""),
+    ("suppress: [{name: a}]\n", "policy/suppression", 3, 12, ""),
+    ("approvals: {keys: [AAAA]}\n", "policy/key", 3, 20, ""),
+    ("extends: [org]\n", "policy/parent", 3, 11, ""),
+    ("sources: [{match: {host: a}}]\n", "policy/unknown-key", 3, 20, ""),
+    ("access: [{role: a, can: [querry]}]\n", "policy/unknown-word", 3, 26, "did you mean 'query'?"),
+];
+
 #[test]
 fn a_finding_has_its_place_and_says_what_to_do() {
-    let cases = [
-        (
-            "classes:\n  a: {reqire: [actor.id]}\n",
-            "policy/unknown-key",
-            4,
-            7,
-            "did you mean 'require'?",
-        ),
-        ("class: {}\n", "policy/unknown-key", 3, 1, "did you mean 'classes'?"),
-        ("classes:\n  a: {}\n  a: {}\n", "policy/syntax", 5, 3, ""),
-        ("classes: [a]\n", "policy/type", 3, 10, ""),
-        ("classes: {Auth: {}}\n", "policy/name", 3, 11, ""),
-        ("classes: {record: {}}\n", "policy/name", 3, 11, ""),
-        (
-            "classes: {a: {level: metdata}}\n",
-            "policy/unknown-word",
-            3,
-            22,
-            "did you mean 'metadata'?",
-        ),
-        ("classes: {a: {match: {acton.x.: 1}}}\n", "policy/field", 3, 23, "did you mean 'actor'?"),
-        ("classes: {a: {match: {pv: x}}}\n", "policy/field", 3, 23, ""),
-        ("classes: {a: {match: {}}}\n", "policy/empty-match", 3, 22, ""),
-        ("classes: {a: {match: {x: {regex: '('}}}}\n", "policy/regex", 3, 34, ""),
-        ("classes: {a: {match: {x: {cidr: 10.0.0.0/33}}}}\n", "policy/network", 3, 33, ""),
-        ("classes: {a: {match: {x: {range: {min: 2, max: 1}}}}}\n", "policy/range", 3, 34, ""),
-        ("classes: {a: {retention: {hot: 2d, total: 1d}}}\n", "policy/retention", 3, 26, ""),
-        ("classes: {a: {retention: 1 fortnight}}\n", "policy/period", 3, 26, ""),
-        (
-            "classes: {a: {required: true, log: {success: false}}}\n",
-            "policy/required-class",
-            3,
-            25,
-            "",
-        ),
-        ("metadata: {review_by: 2027-02-30}\n", "policy/date", 3, 23, ""),
-        (
-            "redact: [{path: actor.id, detect: email, action: drop}]\n",
-            "policy/redaction",
-            3,
-            10,
-            "",
-        ),
-        (
-            "redact: [{detect: emial, action: drop}]\n",
-            "policy/detector",
-            3,
-            19,
-            "did you mean 'email'?",
-        ),
-        ("redact: [{path: action, action: drop}]\n", "policy/redaction", 3, 10, ""),
-        (
-            "redact:\n- {path: a, action: drop}\n- {path: a.b, action: drop}\n",
-            "policy/overlap",
-            5,
-            3,
-            "",
-        ),
-        (
-            "rules: [{name: r, classes: [b], require: [actor.id]}]\n",
-            "policy/unknown-class",
-            3,
-            9,
-            "",
-        ),
-        ("rules: [{name: record/x, require: [actor.id]}]\n", "policy/name", 3, 16, ""),
-        ("alerts: [{name: a, count: 5}]\n", "policy/alert", 3, 10, ""),
-        ("suppress: [{name: a}]\n", "policy/suppression", 3, 12, ""),
-        ("approvals: {keys: [AAAA]}\n", "policy/key", 3, 20, ""),
-        ("extends: [org]\n", "policy/parent", 3, 11, ""),
-        ("sources: [{match: {host: a}}]\n", "policy/unknown-key", 3, 20, ""),
-        (
-            "access: [{role: a, can: [querry]}]\n",
-            "policy/unknown-word",
-            3,
-            26,
-            "did you mean 'query'?",
-        ),
-    ];
-    for (text, code, line, column, help) in cases {
+    for (text, code, line, column, help) in FAULTY {
         let found = findings(&native(text));
-        let one =
-            found.iter().find(|one| one.code == code).unwrap_or_else(|| panic!("{text}{found:#?}"));
-        assert_eq!((one.line, one.column), (line, column), "{text}{one:?}");
+        let one = found
+            .iter()
+            .find(|one| one.code == *code)
+            .unwrap_or_else(|| panic!("{text}{found:#?}"));
+        assert_eq!((one.line, one.column), (*line, *column), "{text}{one:?}");
         assert!(one.help.clone().unwrap_or_default().contains(help), "{text}{one:?}");
     }
 }
