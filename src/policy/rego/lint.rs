@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regorus::unstable::{BUILTINS, Expr, Lexer, Module, Ref, Source, Span, TokenKind};
 
-use super::meter::exponent_fits;
 use super::place::at;
 use super::walk::{self, Reference, Visitor};
 use crate::policy::Diagnostic;
@@ -50,10 +49,6 @@ pub(super) fn tokens(source: &Source) -> Vec<Diagnostic> {
     while let Ok(token) = lexer.next_token() {
         match (&token.0, token.1.text()) {
             (TokenKind::Eof, _) => break,
-            (TokenKind::Number, number) if !exponent_fits(number) => {
-                let message = "no number of a record is so large".to_owned();
-                found.push(at(&token.1, "rego/number", message));
-            }
             (TokenKind::Symbol, "[" | "{" | "(") => {
                 depth += 1;
                 if depth == NESTING_MAX + 1 {

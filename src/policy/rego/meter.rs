@@ -238,7 +238,7 @@ fn widths_fit(format: &str) -> bool {
 }
 
 /// Returns whether a number's exponent is one that a number may have.
-pub(super) fn exponent_fits(number: &str) -> bool {
+fn exponent_fits(number: &str) -> bool {
     number.split(['e', 'E']).skip(1).all(|exponent| {
         let digits = exponent.trim_start_matches(['+', '-']);
         digits.bytes().take_while(u8::is_ascii_digit).count() <= DIGITS_MAX

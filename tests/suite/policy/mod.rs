@@ -3,5 +3,9 @@
 mod admit;
 mod compile;
 mod detect;
+mod documents;
 mod rego;
 mod rego_hostile;
+mod rego_interop;
+mod replay;
+mod runner;
