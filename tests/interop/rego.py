@@ -1,7 +1,7 @@
 """Evaluates policies in Rego with a second engine, rego-cpp (regopy on PyPI).
 
 Reads an array of cases as JSON: {"module": text, "data": object, "inputs": [object, ...]}. Writes, for each
-case and input, what `data.p.deny` and `data.p.warn` hold: {"deny": [...], "warn": [...]}, sorted.
+case and input, what `data.p.deny` and `data.p.warn` hold: {"deny": [...], "warn": [...]}, sorted, in the last line.
 """
 
 import json
@@ -29,4 +29,4 @@ def judge(case):
     return answers
 
 
-json.dump([judge(case) for case in json.load(sys.stdin)], sys.stdout)
+print("\n" + json.dumps([judge(case) for case in json.load(sys.stdin)]))

@@ -119,6 +119,7 @@ impl Rules {
         Ok(done)
     }
 
+    /// Returns the rules that an event breaks.
     fn judge_in(
         &self,
         engine: &mut Engine,
@@ -138,6 +139,7 @@ impl Rules {
         Ok(broken)
     }
 
+    /// Returns the rules by which somebody has to be told of an event.
     fn alert_in(
         &self,
         engine: &mut Engine,
@@ -154,6 +156,7 @@ impl Rules {
         Ok(alerts)
     }
 
+    /// Returns what is not to be shown of an event.
     fn treat_in(
         &self,
         engine: &mut Engine,

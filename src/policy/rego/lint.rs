@@ -102,6 +102,7 @@ struct Scope {
 }
 
 impl Scope {
+    /// Takes the names of a module among those of its bundle.
     fn new(module: &Module, modules: &[Ref<Module>]) -> Self {
         let package = package(module);
         let mut imports = HashMap::new();
@@ -153,6 +154,7 @@ struct Call {
 }
 
 impl Call {
+    /// Finds what is wrong with it: there is no such function, or it takes other arguments.
     fn check(&self, scope: &Scope, functions: &HashMap<Name, usize>) -> Option<Diagnostic> {
         let name = self.names.join(".");
         let own = scope.resolve(&self.names).and_then(|name| functions.get(&name).copied());
@@ -223,6 +225,7 @@ struct Graph {
     nodes: BTreeMap<Name, Node>,
 }
 
+/// A rule, or several of one name.
 struct Node {
     span: Span,
     /// Beginnings of names below `data`: any rule at, above or below them may be needed.

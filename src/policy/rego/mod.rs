@@ -143,6 +143,7 @@ impl Rules {
         Ok(assemble(bundle, Take::Policy)?.map(|assembled| Self::new(assembled.engine)))
     }
 
+    /// Takes an engine that was checked.
     fn new(mut engine: Engine) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut packages: Vec<Package> = Vec::new();
@@ -215,6 +216,7 @@ impl fmt::Debug for Rules {
 }
 
 impl Package {
+    /// Takes the rules of the contract that a module has.
     fn new(module: &Module) -> Self {
         let names = lint::package(module);
         let path: String = names.iter().fold("data".to_owned(), |path, name| step(&path, name));

@@ -56,6 +56,7 @@ impl Materials for Counted {
 }
 
 impl<'c> Trial<'c> {
+    /// Begins with nothing seen.
     pub(super) fn new(compiled: &'c Compiled, custom: &'c dyn Custom) -> Self {
         let (watching, alerts) = (Watching::default(), BTreeSet::new());
         Self { compiled, custom, watching, alerts }
@@ -76,6 +77,7 @@ impl<'c> Trial<'c> {
         self.compare(&fixture.expect, &last)
     }
 
+    /// Admits an event; returns what became of it.
     fn admit(&mut self, step: &Step) -> Outcome {
         let arrival = Arrival {
             bytes: &step.bytes,

@@ -86,6 +86,7 @@ pub(super) fn load(bundle: &Bundle) -> Result<Vec<Fixture>, Vec<Diagnostic>> {
     if found.iter().any(|one| one.severity == Severity::Error) { Err(found) } else { Ok(fixtures) }
 }
 
+/// Reads one file.
 struct Reader<'f> {
     findings: Findings,
     file: &'f str,
@@ -96,6 +97,7 @@ impl Reader<'_> {
         self.findings.error(span, "test/form", message, None);
     }
 
+    /// Reads the tests of the file.
     fn read(&mut self, text: &str, fixtures: &mut Vec<Fixture>) {
         let documents = match Node::read(text) {
             Ok(documents) => documents,
@@ -110,6 +112,7 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads a test.
     fn test(&mut self, node: &Node) -> Option<Fixture> {
         let fields = self.findings.fields(node, "a test", TEST)?;
         let name = self.findings.needed_text(&fields, "name", "a test")?.to_owned();
@@ -169,6 +172,7 @@ impl Reader<'_> {
         time
     }
 
+    /// Reads what is expected.
     fn expect(&mut self, node: &Node) -> Option<Expect> {
         let fields = self.findings.fields(node, "'expect'", EXPECT)?;
         let mut expect = Expect::default();
@@ -228,7 +232,7 @@ impl Reader<'_> {
                 }
                 return Some(object.into());
             }
-            Tree::Integer(number) => i64::try_from(*number).ok().and_then(Number::from_integer),
+            Tree::Integer(number) => Number::from_integer(*number),
             Tree::Float(number) => Number::new(*number),
         };
         if number.is_none() {

@@ -99,11 +99,7 @@ const BODIES: &[&[&str]] = &[
         "array.slice(input.roles, 0, 1) == [\"admin\"]",
     ],
     &["known", "not known", "level == \"high\"", "double(input.x) == 10"],
-    &[
-        "json.marshal(input.roles) == `[\"admin\",\"root\"]`",
-        "json.unmarshal(`{\"a\":[1]}`).a[0] == input.one",
-        "base64.encode(input.name) == \"Ym9i\"",
-    ],
+    &["json.unmarshal(`{\"a\":[1]}`).a[0] == input.one", "base64.encode(input.name) == \"Ym9i\""],
     &[
         "time.parse_rfc3339_ns(input.ot) > time.parse_rfc3339_ns(\"2026-01-01T00:00:00Z\")",
         "time.weekday(time.parse_rfc3339_ns(input.ot)) == \"Saturday\"",
@@ -191,7 +187,9 @@ fn ask(python: &Path, cases: &[Value]) -> Vec<Vec<Value>> {
     let done = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     assert!(done.status.success(), "the second engine failed");
-    serde_json::from_slice(&done.stdout).unwrap()
+    // That engine complains of itself on the same stream; the answer is the last line.
+    let told = String::from_utf8(done.stdout).unwrap();
+    serde_json::from_str(told.lines().last().unwrap()).unwrap()
 }
 
 /// Asks our engine; what is an error here is undefined there, and so holds nothing.
