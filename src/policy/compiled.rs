@@ -1,10 +1,10 @@
 //! What a bundle comes to: what the core decides with, and all that its documents say besides.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::document::{Document, Place, RegoModule};
+use super::document::Document;
 use super::finding::diagnostic;
 use super::load;
-use super::rego::{Guard, GuardError, Rules};
+use super::rego::{Guard, Rules};
 use crate::core::policy::{Bundle, Custom, Enforcement, NoCustom, Policy, Watch};
 use crate::core::record::ApprovalRule;
 
@@ -42,41 +42,39 @@ fn after(warnings: &[Diagnostic], found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     warnings.iter().cloned().chain(found).collect()
 }
 
-/// Makes the custom rules ready: those of the modules, guarded as the documents say.
+/// Makes the custom rules ready, as the documents name them.
 fn custom(
     bundle: &Bundle,
     document: &Document,
 ) -> Result<Box<dyn Custom + Send + Sync>, Vec<Diagnostic>> {
-    let fail = |place: &Place, message: String| {
-        vec![diagnostic(Severity::Error, place, "policy/rego", message, None)]
-    };
-    let Some(rules) = Rules::load(bundle)? else {
-        return match document.rego.first() {
-            None => Ok(Box::new(NoCustom)),
-            Some(module) => {
-                let message = format!("'{}' is named, and there are no modules", module.subject);
-                Err(fail(&module.place, message))
-            }
-        };
-    };
-    let guard = |module: &RegoModule| Guard {
-        subject: module.subject.clone(),
-        classes: module.classes.clone(),
-        when: module.when.clone(),
-        otherwise: module.otherwise.or(document.on_violation).unwrap_or(Enforcement::Quarantine),
-        needs: module.needs.clone(),
-    };
-    let guards: Vec<Guard> = document.rego.iter().map(guard).collect();
-    match rules.guard(&guards) {
-        Ok(rules) => Ok(Box::new(rules)),
-        Err(error) => {
-            // The one that can't be: what is not known, or the last that names the package again.
-            let named = |module: &&RegoModule| match &error {
-                GuardError::Unknown { subject, .. } => module.subject == *subject,
-                GuardError::Twice { .. } => true,
-            };
-            let place = document.rego.iter().rfind(named).map(|module| module.place.clone());
-            Err(fail(&place.unwrap_or_default(), error.to_string()))
-        }
+    match rules(bundle, document)? {
+        Some(rules) => Ok(Box::new(rules)),
+        None => Ok(Box::new(NoCustom)),
     }
+}
+
+/// Loads the rules in Rego of a bundle, guarded as its documents say.
+pub(super) fn rules(
+    bundle: &Bundle,
+    document: &Document,
+) -> Result<Option<Rules>, Vec<Diagnostic>> {
+    let otherwise = document.on_violation.unwrap_or(Enforcement::Quarantine);
+    let mut rules = Rules::load(bundle)?.map(|rules| rules.otherwise(otherwise));
+    for module in &document.rego {
+        let guard = Guard {
+            subject: module.subject.clone(),
+            classes: module.classes.clone(),
+            when: module.when.clone(),
+            otherwise: module.otherwise.unwrap_or(otherwise),
+            needs: module.needs.clone(),
+        };
+        let told = |message: String| {
+            vec![diagnostic(Severity::Error, &module.place, "policy/rego", message, None)]
+        };
+        let Some(unguarded) = rules else {
+            return Err(told(format!("{:?} is not there: no module is", guard.subject)));
+        };
+        rules = Some(unguarded.guard(&[guard]).map_err(|error| told(error.to_string()))?);
+    }
+    Ok(rules)
 }

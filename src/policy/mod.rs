@@ -19,7 +19,9 @@ pub mod node;
 mod period;
 mod read;
 pub mod rego;
+pub mod replay;
 mod state;
+pub mod test;
 mod tighten;
 mod watch;
 

@@ -10,16 +10,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{ENGINE_NAME, engine_version};
+use super::rego::is_timeout;
 use crate::core::number::UnixMillis;
 use crate::core::policy::{
     Admission, Arrival, Custom, Disclosed, Materials, Outcome, Policy, admit, judge,
 };
 use crate::core::record::json::Value;
 use crate::core::record::{
-    Body, Engine, Opening, Path, Record, RecordId, RecordedEvent, RedactionAction, Salt, Secret,
-    Verdict,
+    Body, Engine, Opening, Path, RULES_MAX, Record, RecordId, RecordedEvent, RedactionAction, Salt,
+    Secret, UNPARSED, Verdict,
 };
+
+/// The name of the engine in `policy` records that this program makes.
+pub const ENGINE_NAME: &str = env!("CARGO_PKG_NAME");
+
+/// Its version, which is that of the program: it pins what evaluates Rego.
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What became of a verdict that was replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +98,7 @@ pub fn replay(
         }
         Some(_) => {}
     }
-    if engine.name != ENGINE_NAME || engine.version != engine_version() {
+    if engine.name != ENGINE_NAME || engine.version != ENGINE_VERSION {
         return Replay::NotReplayable(Reason::OtherEngine(engine.clone()));
     }
     if event.verdict().shows_content() {
@@ -138,6 +144,9 @@ fn shown(
     let seen = values.into_iter().filter(|(path, _)| !spilled.contains(path) && needed(path));
     let custom = Disclosed::new(custom, seen.collect());
     let judgement = judge(policy, &members, event.source(), &custom);
+    if judgement.failed.as_ref().is_some_and(is_timeout) {
+        return Replay::Undetermined(Unknown::Time);
+    }
     let class = judgement.class.map(str::to_owned);
     compare(event, &judgement.outcome(), class)
 }
@@ -156,7 +165,7 @@ fn compare(event: &RecordedEvent<'_>, outcome: &Outcome<'_>, class: Option<Strin
         Outcome::Refused(rules) => (None, rules),
     };
     let mut rules: Vec<String> = rules.iter().map(|rule| rule.as_ref().to_owned()).collect();
-    rules.truncate(crate::core::record::RULES_MAX);
+    rules.truncate(RULES_MAX);
     let shown = event.content().get("class").and_then(Value::as_str);
     let is_class = class.is_none() || shown.is_some();
     if verdict == Some(event.verdict()) && rules == event.rules() && is_class {
@@ -180,7 +189,7 @@ fn hidden(
     let Ok(bytes) = record.verify_raw(salt, value) else {
         return Replay::NotReplayable(Reason::Disclosure(path.clone()));
     };
-    let unparsed = event.content().get("class").map(|_| crate::core::record::UNPARSED);
+    let unparsed = event.content().get("class").map(|_| UNPARSED);
     let arrival = Arrival {
         bytes,
         source: event.source(),
@@ -203,9 +212,7 @@ fn hidden(
     };
     if verdict == Some(event.verdict()) && rules == event.rules() {
         Replay::Same
-    } else if event.verdict() == Verdict::Error {
-        Replay::Undetermined(Unknown::Time)
-    } else if verdict == Some(Verdict::Error) {
+    } else if event.verdict() == Verdict::Error || verdict == Some(Verdict::Error) {
         Replay::Undetermined(Unknown::Time)
     } else {
         Replay::Different(Again { verdict, rules, class: None })

@@ -69,9 +69,14 @@ fn length_limits() -> PolicyLengthConfig {
     }
 }
 
+/// Returns whether a file is a module, by its name, which is written in lower case as everywhere in OPA.
+fn is_module(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "rego")
+}
+
 /// Returns whether a file is a test, by its name or its folder.
 pub(super) fn is_test(path: &str) -> bool {
-    path.ends_with("_test.rego") || (path.starts_with("tests/") && path.ends_with(".rego"))
+    path.ends_with("_test.rego") || (path.starts_with("tests/") && is_module(path))
 }
 
 /// Reads the modules; tells of those that can't even be given to the parser.
@@ -81,7 +86,7 @@ fn modules(bundle: &Bundle, take: Take, found: &mut Vec<Diagnostic>) -> Vec<Sour
         let is_taken = if is_test(path) {
             take == Take::PolicyAndTests && (data::is_own(path) || path.starts_with("tests/"))
         } else {
-            path.ends_with(".rego") && data::is_own(path)
+            is_module(path) && data::is_own(path)
         };
         if !is_taken {
             continue;

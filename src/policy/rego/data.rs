@@ -116,6 +116,7 @@ fn parse_json(path: &str, content: &[u8]) -> Result<Value, Diagnostic> {
     })
 }
 
+/// Reads YAML, with the reader's limits on aliases and depth.
 fn parse_yaml(path: &str, content: &[u8]) -> Result<Value, Diagnostic> {
     let text = str::from_utf8(content).map_err(|_| whole(path, "this is not UTF-8".to_owned()))?;
     let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| {

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use regorus::utils::limits::{ExecutionTimerConfig, monotonic_now};
 use regorus::{Engine, Value};
 
+use super::place::TIME_OVER;
 use super::{Entry, INPUT_BYTES_MAX, Package, Role, Rules, TIME_MAX, place, record_name, value};
 use crate::core::policy::{Action, Condition, Custom, CustomError, Enforcement, Target, Treatment};
 use crate::core::record::json::{self, Member, Object};
@@ -20,6 +21,11 @@ const STEPS: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
 /// Most engines that a thread keeps: one for each log that it works for, and those of policies that were
 /// replaced, which go as others come.
 const ENGINES_MAX: usize = 8;
+
+/// Returns whether rules could not decide in their time, so that they might in another.
+pub fn is_timeout(error: &CustomError) -> bool {
+    error.reason.contains(TIME_OVER)
+}
 
 thread_local! {
     /// Engines by the number of their rules, the last used at the end.
@@ -113,6 +119,7 @@ impl Rules {
         Ok(done)
     }
 
+    /// Returns the rules that an event breaks.
     fn judge_in(
         &self,
         engine: &mut Engine,
@@ -132,6 +139,7 @@ impl Rules {
         Ok(broken)
     }
 
+    /// Returns the rules by which somebody has to be told of an event.
     fn alert_in(
         &self,
         engine: &mut Engine,
@@ -148,6 +156,7 @@ impl Rules {
         Ok(alerts)
     }
 
+    /// Returns what is not to be shown of an event.
     fn treat_in(
         &self,
         engine: &mut Engine,
@@ -267,7 +276,7 @@ impl Clock {
     fn rest(&self) -> Result<ExecutionTimerConfig, CustomError> {
         let passed = self.0.zip(monotonic_now()).map(|(start, now)| now.saturating_sub(start));
         let rest = TIME_MAX.checked_sub(passed.unwrap_or_default());
-        let over = || CustomError { reason: "the time is over".to_owned() };
+        let over = || CustomError { reason: TIME_OVER.to_owned() };
         Ok(ExecutionTimerConfig { limit: rest.ok_or_else(over)?, check_interval: STEPS })
     }
 }

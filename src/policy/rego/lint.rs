@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regorus::unstable::{BUILTINS, Expr, Lexer, Module, Ref, Source, Span, TokenKind};
 
-use super::meter::exponent_fits;
 use super::place::at;
 use super::walk::{self, Reference, Visitor};
 use crate::policy::Diagnostic;
@@ -50,10 +49,6 @@ pub(super) fn tokens(source: &Source) -> Vec<Diagnostic> {
     while let Ok(token) = lexer.next_token() {
         match (&token.0, token.1.text()) {
             (TokenKind::Eof, _) => break,
-            (TokenKind::Number, number) if !exponent_fits(number) => {
-                let message = "no number of a record is so large".to_owned();
-                found.push(at(&token.1, "rego/number", message));
-            }
             (TokenKind::Symbol, "[" | "{" | "(") => {
                 depth += 1;
                 if depth == NESTING_MAX + 1 {
@@ -107,6 +102,7 @@ struct Scope {
 }
 
 impl Scope {
+    /// Takes the names of a module among those of its bundle.
     fn new(module: &Module, modules: &[Ref<Module>]) -> Self {
         let package = package(module);
         let mut imports = HashMap::new();
@@ -158,6 +154,7 @@ struct Call {
 }
 
 impl Call {
+    /// Finds what is wrong with it: there is no such function, or it takes other arguments.
     fn check(&self, scope: &Scope, functions: &HashMap<Name, usize>) -> Option<Diagnostic> {
         let name = self.names.join(".");
         let own = scope.resolve(&self.names).and_then(|name| functions.get(&name).copied());
@@ -228,6 +225,7 @@ struct Graph {
     nodes: BTreeMap<Name, Node>,
 }
 
+/// A rule, or several of one name.
 struct Node {
     span: Span,
     /// Beginnings of names below `data`: any rule at, above or below them may be needed.

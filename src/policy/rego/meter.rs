@@ -33,8 +33,14 @@ const PATTERN_BYTES_MAX: usize = 100 * 1_024;
 /// Most patterns that an engine keeps compiled.
 const PATTERNS_MAX: usize = 256;
 
+/// Returns whether what a builtin makes of arguments is within bounds.
+type Fits = fn(&[Value]) -> bool;
+
+/// A builtin of the engine, which returns `T`.
+type Call<T> = fn(&Span, &[Ref<Expr>], &[Value], bool) -> T;
+
 /// Bounded builtins: their names, and whether what they make of arguments is within bounds.
-const BOUNDED: [(&str, fn(&[Value]) -> bool); 13] = [
+const BOUNDED: [(&str, Fits); 13] = [
     ("bits.lsh", |of| natural(of, 1).is_none_or(|shift| shift <= SHIFT_MAX)),
     ("concat", concat_fits),
     ("json.marshal_with_options", |of| of.get(1).is_none_or(|options| length(options) <= 256)),
@@ -113,11 +119,7 @@ impl Place {
     }
 
     /// Calls a builtin, which fails rather than be undefined.
-    fn call<T>(
-        &self,
-        call: fn(&Span, &[Ref<Expr>], &[Value], bool) -> T,
-        arguments: &[Value],
-    ) -> T {
+    fn call<T>(&self, call: Call<T>, arguments: &[Value]) -> T {
         call(&self.span, &self.parameters, arguments, true)
     }
 }
@@ -238,7 +240,7 @@ fn widths_fit(format: &str) -> bool {
 }
 
 /// Returns whether a number's exponent is one that a number may have.
-pub(super) fn exponent_fits(number: &str) -> bool {
+fn exponent_fits(number: &str) -> bool {
     number.split(['e', 'E']).skip(1).all(|exponent| {
         let digits = exponent.trim_start_matches(['+', '-']);
         digits.bytes().take_while(u8::is_ascii_digit).count() <= DIGITS_MAX

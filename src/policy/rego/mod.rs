@@ -37,7 +37,7 @@ use super::Diagnostic;
 use crate::core::policy::{Bundle, Condition, Enforcement};
 use crate::core::record::{Path, is_rule};
 
-pub use self::judge::Covering;
+pub use self::judge::{Covering, is_timeout};
 pub use self::test::{LineCoverage, TestRule, Tests};
 
 /// Longest that the rules of a policy may take for one event, all of them together.
@@ -143,6 +143,7 @@ impl Rules {
         Ok(assemble(bundle, Take::Policy)?.map(|assembled| Self::new(assembled.engine)))
     }
 
+    /// Takes an engine that was checked.
     fn new(mut engine: Engine) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut packages: Vec<Package> = Vec::new();
@@ -160,6 +161,15 @@ impl Rules {
         packages.retain(|package| !package.entries.is_empty());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self { number, engine, packages, literals: literals.0, needs: Vec::new() }
+    }
+
+    /// Takes what becomes of an event that breaks a rule about which no guard says anything.
+    #[must_use]
+    pub fn otherwise(mut self, enforcement: Enforcement) -> Self {
+        for package in self.packages.iter_mut().filter(|package| !package.is_guarded) {
+            package.otherwise = enforcement;
+        }
+        self
     }
 
     /// Takes what documents say about packages and files.
@@ -206,6 +216,7 @@ impl fmt::Debug for Rules {
 }
 
 impl Package {
+    /// Takes the rules of the contract that a module has.
     fn new(module: &Module) -> Self {
         let names = lint::package(module);
         let path: String = names.iter().fold("data".to_owned(), |path, name| step(&path, name));

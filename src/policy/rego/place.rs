@@ -12,6 +12,9 @@ use regorus::unstable::Span;
 
 use crate::policy::{Diagnostic, Severity};
 
+/// What is told when the rules of an event took too long.
+pub(super) const TIME_OVER: &str = "the time is over";
+
 /// Returns a finding about a place in a module.
 pub(super) fn at(span: &Span, code: &'static str, message: String) -> Diagnostic {
     let number = |number: u32| usize::try_from(number).unwrap_or(0);
@@ -53,7 +56,7 @@ pub(super) fn of_message(file: &str, code: &'static str, text: &str) -> Diagnost
 pub(super) fn reason(text: &str) -> String {
     let Diagnostic { file, line, .. } = of_message("", "rego/evaluation", text);
     let what = if text.contains("time limit") {
-        "the time is over"
+        TIME_OVER
     } else if text.contains("regex exceeded") {
         "a pattern is too large"
     } else if text.contains("would make more") {

@@ -118,6 +118,7 @@ impl Covering<'_> {
     }
 }
 
+/// Returns what an engine has noted of the modules that are no tests.
 fn coverage(engine: &Engine) -> BTreeMap<String, LineCoverage> {
     let lines = |lines: BTreeSet<u32>| {
         lines.into_iter().filter_map(|line| usize::try_from(line).ok()).collect()

@@ -72,6 +72,7 @@ fn assign(assign: Option<&RuleAssign>, visit: &mut dyn Visitor) {
     }
 }
 
+/// Shows every expression of a query.
 fn query(query: &Query, visit: &mut dyn Visitor) {
     for statement in &query.stmts {
         match &statement.literal {
@@ -105,6 +106,7 @@ pub(super) fn expression(outer: &Ref<Expr>, visit: &mut dyn Visitor) {
     }
 }
 
+/// Shows an expression and those inside of it, whatever it is.
 fn walk(outer: &Ref<Expr>, visit: &mut dyn Visitor) {
     visit.expression(outer);
     let mut each = |inner: &Ref<Expr>| expression(inner, visit);

@@ -6,3 +6,6 @@ mod detect;
 mod documents;
 mod rego;
 mod rego_hostile;
+mod rego_interop;
+mod replay;
+mod runner;

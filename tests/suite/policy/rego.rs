@@ -236,7 +236,7 @@ fn modules_that_make_no_sense_are_refused_with_their_place() {
         ("package p\ndeny contains \"x\" if q > 1\n", "rego/compile", 2, 22),
         ("package p\na if b\nb if a\ndeny contains \"x\" if a\n", "rego/recursion", 2, 1),
         ("package p\nf(x) := f(x)\ndeny contains f(1)\n", "rego/recursion", 2, 1),
-        ("package p\ndeny contains 1e99999\n", "rego/number", 2, 15),
+        ("package p\ndeny contains 1e99999\n", "rego/syntax", 2, 15),
         ("package p\ndeny[x] { x := 1 }\n", "rego/syntax", 2, 9),
     ] {
         let found = refused(&[("rego/a.rego", module)]);
