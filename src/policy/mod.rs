@@ -5,5 +5,6 @@
 //! ```
 
 mod diagnostic;
+pub mod infra;
 
 pub use self::diagnostic::{Diagnostic, Severity};
