@@ -33,7 +33,8 @@ kept in --state and goes on after a crash. Without --follow it looks once.
 
 Findings: guilty (evidence was written; the log is followed no further), inconclusive (two keys of the log
 contradict each other), untrue (what is served is not what was signed), rollback (a smaller tree than the
-log has signed), unresponsive (nobody answers, which convicts nobody).
+log has signed), invalid (the records of an audit log break its rules: form, reserved, genesis, time, witnessed,
+policy, parts or approvals), unresponsive (nobody answers, which convicts nobody).
 
 Exit code 2 means any of these but the last, 1 that a log or a witness was unresponsive.
 
@@ -54,6 +55,9 @@ pub(super) struct Args {
     /// Go on looking, until every log is convicted
     #[arg(long)]
     follow: bool,
+    /// Check every log as an audit log, also one that does not begin with a genesis record
+    #[arg(long)]
+    audit: bool,
     /// Seconds between two looks at a log
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     interval: u64,
@@ -82,6 +86,7 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         policy,
         state: args.state.clone(),
         evidence: remote.evidence.clone().unwrap_or_else(|| args.state.clone()),
+        audit: args.audit,
         follow: args.follow,
         interval: Duration::from_secs(args.interval),
         hook: hook(args),
@@ -242,6 +247,7 @@ fn found(finding: &Finding) -> String {
         Kind::Inconclusive => "inconclusive",
         Kind::Untrue => "untrue",
         Kind::Rollback => "rollback",
+        Kind::Invalid => "invalid",
         Kind::Unresponsive => "unresponsive",
     };
     let evidence = evidence.as_ref();

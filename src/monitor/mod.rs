@@ -13,7 +13,7 @@
 //!
 //! # Out of scope
 //!
-//! - What entries say. [`Look`] is where checks of that begin.
+//! - What entries say, other than those of audit logs: [`crate::core::chain`] has the rules of their records.
 //! - Terminals, and which logs and witnesses there are: [`crate::cli`].
 
 mod disk;
@@ -22,6 +22,7 @@ mod follow;
 mod gossip;
 mod hook;
 mod read;
+mod records;
 mod state;
 
 pub use disk::{keep_evidence, replace};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// Directory for evidence.
     pub evidence: PathBuf,
+    /// Whether every log is an audit log, also one that does not begin as one.
+    pub audit: bool,
     /// Whether to go on until every log is convicted.
     pub follow: bool,
     /// How long to wait between two looks at a log.

@@ -19,6 +19,7 @@
     reason = "what is shared by tests is public among them, and a broken law is a failed test"
 )]
 
+mod chain;
 mod checkpoint;
 mod cli_transcript;
 #[cfg(feature = "server")]

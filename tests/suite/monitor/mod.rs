@@ -21,6 +21,7 @@ use crate::{
     published::cosigning_key,
 };
 
+mod audit;
 mod lie;
 mod state;
 
