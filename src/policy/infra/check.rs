@@ -98,7 +98,9 @@ impl Format {
             (document.word("kind") == "Policy").then_some(Self::KubernetesAudit)
         } else if has(&["resource_changes"]) || has(&["format_version"]) && has(&["planned_values"])
         {
-            Some(Self::Terraform)
+            // A major version that is not known may mean anything; before 1.1 it was 0.
+            let major = document.word("format_version").split('.').next().unwrap_or_default();
+            matches!(major, "" | "0" | "1").then_some(Self::Terraform)
         } else if has(&["AWSTemplateFormatVersion"]) || is_map("Resources") {
             Some(Self::CloudFormation)
         } else if has(&["steps"]) || has(&["changeSummary"]) {

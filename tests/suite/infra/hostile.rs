@@ -18,7 +18,15 @@ fn what_is_no_text_is_refused() {
 
 #[test]
 fn what_nobody_knows_is_refused_with_what_is_known() {
-    for text in ["{}", "[]", "a: b", "kind: Policy", "apiVersion: audit.k8s.io/v1", "just a text"] {
+    for text in [
+        "{}",
+        "[]",
+        "a: b",
+        "kind: Policy",
+        "apiVersion: audit.k8s.io/v1",
+        "just a text",
+        "{format_version: '2.0', resource_changes: []}",
+    ] {
         let error = refused(text.as_bytes());
         assert_eq!(error.code, "infra/unknown-format", "{text}");
         assert!(error.help.unwrap().contains("Terraform"));
@@ -112,4 +120,29 @@ fn wrong_shapes_are_judged_without_a_fall() {
             }
         }
     }
+}
+
+#[test]
+fn a_large_plan_stands_in_one_line() {
+    let resource = |at: usize| {
+        format!(
+            r#"{{"address":"aws_cloudwatch_log_group.g[{at}]","mode":"managed","type":"aws_cloudwatch_log_group",
+            "change":{{"actions":["create"],"after":{{"name":"group {at}","tags":{{"a":"{}"}},"kms_key_id":"k",
+            "retention_in_days":30}},"after_unknown":{{"arn":true}}}}}}"#,
+            "x".repeat(200)
+        )
+        .replace('\n', " ")
+    };
+    let resources: Vec<String> = (0..5_000).map(resource).collect();
+    let text =
+        format!(r#"{{"format_version":"1.2","resource_changes":[{}]}}"#, resources.join(","));
+    assert!(text.len() > 2_000_000 && !text.contains('\n'));
+    let found = check("plan.json", text.as_bytes()).unwrap();
+    assert_eq!(found.len(), 5_000);
+    assert!(
+        found.is_sorted_by_key(|found| found.column) && found.iter().all(|found| found.line == 1)
+    );
+    // Each is at its own number of days.
+    let at = found[4_999].column - 1;
+    assert_eq!(text.get(at..at + found[4_999].length), Some("30"));
 }
