@@ -12,7 +12,8 @@ use super::stack::{Fate, Resource, Stack};
 /// Reads a template.
 pub(super) fn stack(template: &Node) -> Stack<'_> {
     let resources = template.member("Resources").map_or(&[][..], Node::members);
-    Stack::new(resources.iter().filter_map(resource).collect())
+    let names = resources.iter().map(|resource| resource.name.to_string());
+    Stack::new(resources.iter().filter_map(resource), names)
 }
 
 /// Reads one resource, unless no check is about its type.

@@ -15,7 +15,8 @@ const UNKNOWN: &str = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 /// Reads a preview.
 pub(super) fn stack(preview: &Node) -> Stack<'_> {
     let steps = preview.member("steps").map_or(&[][..], Node::items);
-    Stack::new(steps.iter().filter_map(resource).collect())
+    let names = steps.iter().map(|step| step.word("urn").to_owned());
+    Stack::new(steps.iter().filter_map(resource), names)
 }
 
 /// Reads the resource of one step, unless no check is about its type.

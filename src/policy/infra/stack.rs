@@ -12,6 +12,7 @@ use super::node::{Node, Place, Value};
 /// The resources of one file.
 pub(super) struct Stack<'a> {
     resources: Vec<Resource<'a>>,
+    /// What the file describes, of whatever kind: a reference to anything else leads out of it.
     names: BTreeSet<String>,
 }
 
@@ -91,10 +92,12 @@ fn alike<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
 }
 
 impl<'a> Stack<'a> {
-    /// Takes the resources of a file in its order.
-    pub(super) fn new(resources: Vec<Resource<'a>>) -> Self {
-        let names = resources.iter().map(|resource| resource.name.clone()).collect();
-        Self { resources, names }
+    /// Takes the resources of a file in its order that a check is about, and the names of all.
+    pub(super) fn new(
+        resources: impl IntoIterator<Item = Resource<'a>>,
+        names: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self { resources: resources.into_iter().collect(), names: names.into_iter().collect() }
     }
 
     /// Returns every resource, those that are destroyed as well.

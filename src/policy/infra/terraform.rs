@@ -24,7 +24,8 @@ pub(super) fn stack(plan: &Node) -> Stack<'_> {
         module("", root, &mut configured);
     }
     let changes = plan.member("resource_changes").map_or(&[][..], Node::items);
-    Stack::new(changes.iter().filter_map(|change| resource(change, &configured)).collect())
+    let names = changes.iter().map(|change| without_index(change.word("address")));
+    Stack::new(changes.iter().filter_map(|change| resource(change, &configured)), names)
 }
 
 /// Reads one resource; data sources and types that no check is about are left out.

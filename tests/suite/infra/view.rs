@@ -77,6 +77,25 @@ fn a_flow_log_of_an_unknown_network_may_be_the_one() {
 }
 
 #[test]
+fn a_flow_log_of_something_else_is_not_the_one_of_the_network() {
+    let text = |target: &str| {
+        format!(
+            "Resources:
+  Net: {{Type: AWS::EC2::VPC}}
+  Sub: {{Type: AWS::EC2::Subnet, Properties: {{VpcId: !Ref Net}}}}
+  Flow: {{Type: AWS::EC2::FlowLog, Properties: {{ResourceId: {target}, ResourceType: Subnet}}}}
+"
+        )
+    };
+    let code = "cloudformation/vpc-flow-logs";
+    assert_eq!(found(&text("!Ref Sub")), [(Severity::Error, code, 2)]);
+    assert_eq!(found(&text("subnet-0a1b")), [(Severity::Error, code, 2)]);
+    // A parameter may be any network.
+    assert_eq!(found(&text("!Ref Other")), [(Severity::Note, code, 2)]);
+    assert_eq!(found(&text("!Ref Net")), []);
+}
+
+#[test]
 fn references_are_followed_inside_of_modules_and_over_instances() {
     let text = r#"{"format_version":"1.2","resource_changes":[
       {"address":"module.net[\"a.b[0]\"].aws_vpc.main[0]","mode":"managed","type":"aws_vpc",
