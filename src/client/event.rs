@@ -1,7 +1,6 @@
 //! Appending audit events, and checking that their records hold what was submitted.
 
 use bytes::Bytes;
-use zeroize::Zeroizing;
 
 use super::{Appended, Client, ClientError, NewEntry, Placed, Untrue};
 use crate::core::hash::TreeHash;
@@ -189,8 +188,7 @@ fn given(opening: &proto::FieldOpening) -> Result<Given, Untrue> {
     let path = path.ok_or(malformed("openings.path", "is no JSON pointer"))?;
     let salt = <[u8; SALT_BYTES]>::try_from(&opening.salt[..]);
     let salt = salt.map_err(|_length| malformed("openings.salt", "is not 32 bytes long"))?;
-    let value = opening.value.as_ref().map(|value| Zeroizing::new(value.to_vec()));
-    Ok(Given { path, salt: Salt::new(salt), value })
+    Ok(Given::new(path, Salt::new(salt), opening.value.as_deref()))
 }
 
 fn missing(field: &'static str) -> Untrue {

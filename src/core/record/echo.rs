@@ -86,6 +86,13 @@ pub enum EchoError {
     },
 }
 
+impl Given {
+    /// Takes what a server handed out; the value only where it is not the one that was submitted.
+    pub fn new(path: Path, salt: Salt, value: Option<&[u8]>) -> Self {
+        Self { path, salt, value: value.map(|value| Zeroizing::new(value.to_vec())) }
+    }
+}
+
 /// Checks that a record holds what was submitted. `given` is what the server handed out with it.
 pub fn check_echo(submitted: &[u8], entry: &[u8], given: Vec<Given>) -> Result<Echo, EchoError> {
     let record = Record::parse(entry)?;

@@ -117,8 +117,8 @@ async fn hostile_submissions_are_answered_in_time_at_each_way_in() {
 async fn a_group_of_faulty_events_costs_no_more_than_each_alone() {
     let served = start();
     // Each group of a stream is judged at most twice: together, and then one by one.
-    let faulty = |at: usize| AppendEventStreamRequest {
-        event: if at % 2 == 0 { "{".into() } else { "{}".into() },
+    let faulty = |at: u32| AppendEventStreamRequest {
+        event: if at.is_multiple_of(2) { "{".into() } else { "{}".into() },
         ..Default::default()
     };
     let requests: Vec<_> = (0..2_000).map(faulty).collect();

@@ -8,7 +8,7 @@ use attestree::{
     },
     proto::{
         Answer, AppendBatchRequest, AppendEventBatchRequest, AppendEventRequest, AppendRequest,
-        BatchEvent, GetEntryRequest, Verdict,
+        BatchEvent, EventRecord, GetEntryRequest, Verdict,
     },
 };
 use tonic::Code;
@@ -133,7 +133,7 @@ async fn a_batch_is_taken_whole_or_not_at_all() {
     };
     let answer = client.append_event_batch(batch(&[LOGIN, r#"{"act":7}"#, "{}"])).await;
     let answer = answer.unwrap().into_inner();
-    let said: Vec<Verdict> = answer.records.iter().map(|record| record.verdict()).collect();
+    let said: Vec<Verdict> = answer.records.iter().map(EventRecord::verdict).collect();
     assert_eq!(said, [Verdict::Accept, Verdict::Quarantine, Verdict::Accept]);
     let appended = answer.appended.unwrap();
     assert_eq!(appended.to - appended.from, 3);

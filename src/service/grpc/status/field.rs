@@ -18,6 +18,7 @@ pub enum Fields {
 }
 
 impl Fields {
+    /// Returns the name of the field that holds an entry.
     pub(super) fn entry(self, position: usize) -> String {
         match self {
             Self::Single => "entry".to_owned(),
@@ -29,6 +30,7 @@ impl Fields {
         }
     }
 
+    /// Returns the name of the field that holds its idempotency key.
     pub(super) fn key(self, position: usize) -> String {
         match self {
             Self::Single | Self::Event => "idempotency_key".to_owned(),
@@ -44,6 +46,7 @@ impl Fields {
         matches!(self, Self::Single | Self::Event)
     }
 
+    /// Returns the name of the field that holds all of them.
     pub(super) fn all(self) -> &'static str {
         match self {
             Self::Single => "entry",
