@@ -40,6 +40,7 @@ mod demo;
 mod descriptors;
 #[cfg(feature = "server")]
 mod dev;
+#[cfg(feature = "server")]
 mod disclosure;
 #[cfg(feature = "server")]
 mod events;
