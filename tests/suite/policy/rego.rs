@@ -125,7 +125,7 @@ fn guards_are_tested_before_the_engine() {
         otherwise: Enforcement::Reject,
         needs: Vec::new(),
     };
-    let guarded = rules(module).guard(&[guard.clone()]).unwrap();
+    let guarded = rules(module).guard(std::slice::from_ref(&guard)).unwrap();
     let said = |text, class| guarded.judge(&event(text), class).unwrap();
     assert_eq!(said(r#"{"act":"auth.login"}"#, Some("auth")).len(), 1);
     assert_eq!(said(r#"{"act":"auth.login"}"#, Some("auth"))[0].0, Enforcement::Reject);

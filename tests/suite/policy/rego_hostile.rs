@@ -121,7 +121,7 @@ fn modules_that_are_too_much_are_refused() {
         deep("f(", ")"),
         deep("[x | x := ", "]"),
         format!("package p\n# {}\n", "x".repeat(300_000)),
-        "package p\n".repeat(1) + &"# x\n".repeat(9_000),
+        "package p\n".to_owned() + &"# x\n".repeat(9_000),
         format!("package p\ndeny contains \"{}\"", "x".repeat(5_000)),
     ] {
         let begun = Instant::now();

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use super::rego::{bundle, event};
 
 /// Bodies of `deny contains "mN"` and `warn contains "mN"`, one policy a line.
+///
+/// Without `net.cidr_contains` and `time.*`, which hold of nothing in that engine, and `json.marshal` of arrays,
+/// at which it fails.
 const BODIES: &[&[&str]] = &[
     &["input.x > data.limit", "not input.y", "input.x == 5; not input.y"],
     &[
@@ -35,10 +38,6 @@ const BODIES: &[&[&str]] = &[
     &[
         "glob.match(\"*.example\", [\".\"], input.host)",
         "glob.match(\"**.example\", [\".\"], input.host)",
-    ],
-    &[
-        "net.cidr_contains(\"10.0.0.0/8\", input.ip)",
-        "not net.cidr_contains(\"10.0.0.0/8\", input.ip)",
     ],
     &[
         "sum(input.amounts) > 100",
@@ -100,10 +99,6 @@ const BODIES: &[&[&str]] = &[
     ],
     &["known", "not known", "level == \"high\"", "double(input.x) == 10"],
     &["json.unmarshal(`{\"a\":[1]}`).a[0] == input.one", "base64.encode(input.name) == \"Ym9i\""],
-    &[
-        "time.parse_rfc3339_ns(input.ot) > time.parse_rfc3339_ns(\"2026-01-01T00:00:00Z\")",
-        "time.weekday(time.parse_rfc3339_ns(input.ot)) == \"Saturday\"",
-    ],
     &[
         "numbers.range(1, 3)[_] == input.x",
         "input.x in numbers.range(1, 9)",
@@ -218,6 +213,7 @@ fn a_second_engine_says_the_same() {
     let answers = ask(&python, &modules.iter().map(case).collect::<Vec<_>>());
     assert_eq!(answers.len(), rules.len());
     let (mut alike, mut errors, mut held) = (0, 0, 0);
+    let mut differing = Vec::new();
     for ((rules, module), answers) in rules.iter().zip(&modules).zip(&answers) {
         for (text, answer) in EVENTS.iter().zip(answers) {
             let Some((deny, warn)) = judge(rules, text) else {
@@ -227,11 +223,15 @@ fn a_second_engine_says_the_same() {
             let set = |name: &str| -> BTreeSet<String> {
                 serde_json::from_value(answer[name].clone()).unwrap()
             };
-            assert_eq!((&deny, &warn), (&set("deny"), &set("warn")), "{module}\n{text}");
+            let other = (set("deny"), set("warn"));
+            if (&deny, &warn) != (&other.0, &other.1) {
+                differing.push(format!("{module}\n{text}\n{deny:?} {warn:?}\n{other:?}"));
+            }
             alike += 1;
             held += deny.len() + warn.len();
         }
     }
+    assert!(differing.is_empty(), "{}", differing.join("\n\n"));
     println!("{alike} alike with {held} messages, {errors} errors");
     assert!(alike > 100 && held > 100, "{alike} alike with {held} messages, {errors} errors");
 }
