@@ -42,8 +42,8 @@ pub use self::test::{LineCoverage, TestRule, Tests};
 
 /// Longest that the rules of a policy may take for one event, all of them together.
 ///
-/// A rule takes some 10 microseconds (`benches/policy.rs`); this is four orders of magnitude more, so that
-/// a busy machine does not make an error of an event, and a hostile rule costs a tenth of a second.
+/// Asking costs some 10 microseconds an event and 2 a rule (`benches/policy.rs`); this is a thousand times what fifty
+/// rules take, so that a busy machine does not make an error of an event, and a hostile rule costs a tenth of a second.
 pub const TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Most bytes of an event that rules are asked about: four times the longest record.
