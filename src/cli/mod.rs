@@ -27,6 +27,7 @@ mod logs;
 mod man;
 mod monitor;
 mod output;
+mod policy;
 mod prove;
 mod receipt;
 mod remote;
@@ -60,7 +61,7 @@ Examples:
   attestree fsck                               re-derive everything from the entries
 
 Exit codes:
-  0 done   1 failed   2 verification failed   64 wrong usage";
+  0 done   1 failed   2 verification failed, or policies differ   64 wrong usage";
 
 /// An audit log that proves itself.
 #[derive(Debug, Parser)]
@@ -112,6 +113,8 @@ enum Verb {
     Log(log::Args),
     /// Make and look at signing keys
     Key(key::Args),
+    /// Write, test, compare and apply policies
+    Policy(policy::Args),
     /// Copy the logs of a running server
     #[cfg(feature = "server")]
     Backup(serve::BackupArgs),
@@ -174,6 +177,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Logs(args) => logs::run(&args, remote, output),
         Verb::Log(args) => log::run(args, output),
         Verb::Key(args) => key::run(args, output),
+        Verb::Policy(args) => policy::run(args, remote, output),
         #[cfg(feature = "server")]
         Verb::Backup(args) => serve::backup(&args, output),
         #[cfg(feature = "server")]

@@ -5,5 +5,6 @@
 //! ```
 
 mod diagnostic;
+pub mod format;
 
 pub use self::diagnostic::{Diagnostic, Severity};
