@@ -12,7 +12,7 @@ use attestree::core::number::UnixMillis;
 use attestree::core::origin::Origin;
 use attestree::core::policy::{
     Action, Admission, Admitted, Arrival, Class, Condition, Detector, Enforcement, FieldType, Glob,
-    Materials, Policy, Requirement, Rule, Statements, Target, Test, Treatment, admit,
+    Materials, NoCustom, Policy, Requirement, Rule, Statements, Target, Test, Treatment, admit,
 };
 use attestree::core::record::{
     Path, Place, PolicyDigest, Record, RecordId, SUBMISSION_LIMITS, Salt, Secret, Timestamp,
@@ -64,9 +64,8 @@ fn event() -> Vec<u8> {
 
 /// Returns a policy of [`RULES`] rules, with detectors or without.
 fn policy(detectors: &[Detector]) -> Policy {
-    let is_like = |pattern: &str| {
-        vec![Condition { path: path("/act"), test: Test::Glob(Glob::new(pattern)) }]
-    };
+    let is_like =
+        |pattern: &str| vec![Condition::field(path("/act"), Test::Glob(Glob::new(pattern)))];
     let areas =
         ["auth", "db", "deploy", "config", "access", "admin", "data", "code", "system", "billing"];
     let classes = areas
@@ -86,10 +85,10 @@ fn policy(detectors: &[Detector]) -> Policy {
     ];
     let rule = |number: usize| {
         let (field, kind) = fields[number % fields.len()];
-        let region = Condition {
-            path: path("/ctx/region"),
-            test: Test::OneOf(vec!["eu-central-1".to_owned(), "eu-west-1".to_owned()]),
-        };
+        let region = Condition::field(
+            path("/ctx/region"),
+            Test::OneOf(vec!["eu-central-1".to_owned(), "eu-west-1".to_owned()]),
+        );
         Rule {
             name: format!("rule-{number}"),
             classes: if number < RULES / 2 {
@@ -116,6 +115,7 @@ fn policy(detectors: &[Detector]) -> Policy {
         rules: (0..RULES).map(rule).collect(),
         treatments: commits.into_iter().chain(detectors.iter().map(detect)).collect(),
         unknown_class: None,
+        ..Statements::default()
     };
     Policy::compile(PolicyDigest::NONE, &statements).expect("the statements fit together")
 }
@@ -123,8 +123,9 @@ fn policy(detectors: &[Detector]) -> Policy {
 /// Admits an event that keeps the rules; returns its record.
 fn admitted(policy: &Policy, event: &[u8], materials: &mut Counted) -> Admitted {
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival = Arrival { bytes: event, source: Some("CN=payments"), id, now: now() };
-    match admit(policy, &arrival, materials) {
+    let arrival =
+        Arrival { bytes: event, source: Some("CN=payments"), class: None, id, now: now() };
+    match admit(policy, &arrival, materials, &NoCustom) {
         Ok(Admission::Recorded(admitted)) => admitted,
         other => panic!("the event is not recorded: {other:?}"),
     }

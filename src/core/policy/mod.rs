@@ -11,16 +11,21 @@
 mod admit;
 mod bundle;
 mod compile;
+mod condition;
+mod custom;
 mod detect;
+mod enrich;
 mod redact;
 mod statement;
 
-pub use admit::{Admission, Admitted, Arrival, admit};
+pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, judge};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
 pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
+pub use condition::{Condition, Glob, Pattern, PatternError, Test};
+pub use custom::{Custom, CustomError, NoCustom};
 pub use detect::Detector;
 pub use redact::{Kept, Materials};
 pub use statement::{
-    Action, Class, Condition, Enforcement, FieldType, Glob, Requirement, Rule, Statements, Target,
-    Test, Treatment,
+    Action, Class, Enforcement, Enrichment, FieldType, Lookup, Requirement, Rule, Statements,
+    Target, Treatment, Trim,
 };

@@ -6,6 +6,7 @@
 use core::ops::Range;
 use std::collections::BTreeSet;
 
+use super::compile::Policy;
 use super::detect::Detector;
 use super::statement::{Action, Target, Treatment};
 use crate::core::record::json::{Object, Value};
@@ -69,6 +70,29 @@ impl Redacted {
             }
         }
         redacted
+    }
+
+    /// Leaves out what events of the class don't show.
+    pub(super) fn trim(&mut self, event: &mut Event<'_>, source: Option<&str>, policy: &Policy) {
+        if policy.trims.is_empty() {
+            return;
+        }
+        let members = event.members();
+        let claimed = members.get("class").and_then(Value::as_str);
+        let source = source.map(Value::from);
+        let is_of = policy.classes_of(&policy.look(members, source.as_ref()), claimed);
+        let concerns = |number: &usize| is_of.get(*number).is_some_and(|of| of.0 || of.1);
+        let places: Vec<&Path> = policy
+            .trims
+            .iter()
+            .filter(|(number, _)| concerns(number))
+            .flat_map(|(_, paths)| paths)
+            .collect();
+        for path in places {
+            // What stands in the place of a value already shows nothing of it.
+            let done = event.remove(path).map(|_| RedactionAction::Drop);
+            self.note(path.clone(), done);
+        }
     }
 
     /// Treats one value as a whole.

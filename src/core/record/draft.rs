@@ -6,6 +6,7 @@
 use super::commit::{Commitment, Opening, Salt};
 use super::event::Event;
 use super::json::{Object, Value};
+use super::member::UNPARSED;
 use super::name::{PolicyDigest, RecordId, Verdict, is_rule};
 use super::path::Path;
 use super::system::System;
@@ -141,16 +142,26 @@ impl Draft {
         if fits { Ok((draft, openings)) } else { Err(TooLong) }
     }
 
-    /// Makes the record of a submission that is not shown.
+    /// Makes the record of a submission that is not shown. Its class is [`UNPARSED`], or none.
     ///
     /// # Panics
     ///
-    /// If the verdict shows content, or a rule's name has not its form.
-    pub fn quarantine(head: &Head, decision: &Decision<'_>, raw: Commitment) -> Self {
+    /// If the verdict shows content, a rule's name has not its form, or the class is another.
+    pub fn hidden(
+        head: &Head,
+        decision: &Decision<'_>,
+        raw: Commitment,
+        class: Option<&'static str>,
+    ) -> Self {
+        assert!(class.is_none_or(|class| class == UNPARSED), "only the server's class is shown");
         assert!(!decision.verdict.shows_content(), "what is shown is not quarantined");
         assert!(decision.redactions.is_empty(), "what shows nothing has nothing to redact");
         let context = Object::from([("raw", raw.to_value())]);
-        Self::new(head, "event", &Object::from([("ctx", context.into())]), decided(decision))
+        let mut content = Object::from([("ctx", context.into())]);
+        if let Some(class) = class {
+            content.insert("class", class.into());
+        }
+        Self::new(head, "event", &content, decided(decision))
     }
 
     /// Makes a record of the system; `None` if a value of it is out of its bounds.

@@ -33,6 +33,7 @@ pub use draft::{
 pub use event::{Event, FormFault, Submission, SubmissionError, commit_raw};
 pub use member::{
     ContentFault, NAME_BYTES_MAX, RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted,
+    UNPARSED,
 };
 pub use name::{
     PolicyDigest, RecordId, TOKEN_BYTES, TOKEN_NAME, Token, Verdict, is_class, is_rule,

@@ -5,6 +5,7 @@
 //! ```
 
 use core::fmt;
+use std::borrow::Cow;
 
 use super::json::{Object, Value};
 
@@ -51,16 +52,14 @@ impl Path {
     }
 
     /// Returns the names and positions from the root, without escapes.
-    pub fn steps(&self) -> impl Iterator<Item = String> + '_ {
-        // In this order `~01` becomes `~1`, as it should (RFC 6901, section 4).
-        self.0.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"))
+    pub fn steps(&self) -> impl Iterator<Item = Cow<'_, str>> + '_ {
+        self.0.split('/').skip(1).map(unescape)
     }
 
     /// Returns the pointer of what this is in, unless that is the record, and the last name or position.
     pub(super) fn split_last(&self) -> (Option<Self>, String) {
         let (parent, last) = self.0.rsplit_once('/').expect("a path begins with a slash");
-        let last = last.replace("~1", "/").replace("~0", "~");
-        ((!parent.is_empty()).then(|| Self(parent.to_owned())), last)
+        ((!parent.is_empty()).then(|| Self(parent.to_owned())), unescape(last).into_owned())
     }
 
     /// Returns what stands here below the members of a record.
@@ -72,6 +71,16 @@ impl Path {
             Value::Array(values) => values.get(position(&step)?),
             _ => None,
         })
+    }
+}
+
+/// Returns the name or position that a step stands for.
+fn unescape(step: &str) -> Cow<'_, str> {
+    if step.contains('~') {
+        // In this order `~01` becomes `~1`, as it should (RFC 6901, section 4).
+        Cow::Owned(step.replace("~1", "/").replace("~0", "~"))
+    } else {
+        Cow::Borrowed(step)
     }
 }
 

@@ -12,7 +12,8 @@ use attestree::core::policy::Bundle;
 use attestree::core::record::{
     Approval, ApprovalRule, ApproverKey, Body, Commitment, Decision, DisclosureError, Draft, Head,
     Opening, Path, Place, PolicyDigest, Record, RecordId, Redaction, RedactionAction, Salt,
-    SealError, Secret, Statement, Submission, System, Timestamp, Token, Verdict, commit_raw,
+    SealError, Secret, Statement, Submission, System, Timestamp, Token, UNPARSED, Verdict,
+    commit_raw,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value as Json;
@@ -331,14 +332,18 @@ fn a_quarantined_submission_is_the_record_of_the_script_and_is_disclosed_whole()
     let made = read("submission");
     let submitted = text(&made, "submission").as_bytes();
     let (raw, opening) = commit_raw(Salt::new(array(&made, "raw_salt")), submitted);
-    for (name, verdict) in [("quarantine", Verdict::Quarantine), ("error", Verdict::Error)] {
+    for (name, verdict, rule, class) in [
+        ("quarantine", Verdict::Quarantine, "record/form-act", None),
+        ("error", Verdict::Error, "record/form-act", None),
+        ("unparsed", Verdict::Quarantine, "record/unparsed", Some(UNPARSED)),
+    ] {
         let wanted = entry(name);
         let record = Record::parse(&wanted).unwrap();
         let head = Head { id: record.id(), policy: record.policy() };
-        let rules = vec!["record/form-act"];
+        let rules = vec![rule];
         let decision =
             Decision { source: Some("CN=payments"), verdict, rules, redactions: Vec::new() };
-        assert_eq!(Draft::quarantine(&head, &decision, raw).stamp(record.at()), wanted);
+        assert_eq!(Draft::hidden(&head, &decision, raw, class).stamp(record.at()), wanted);
         assert_eq!(record.verify_raw(&opening.salt, submitted), Ok(submitted));
         assert_eq!(record.verify_raw(&opening.salt, &submitted[1..]), Err(DisclosureError));
         assert_eq!(
