@@ -73,7 +73,10 @@ pub fn diff(old: &Document, new: &Document) -> Vec<Change> {
 pub fn files(old: &Bundle, new: &Bundle) -> Vec<Change> {
     let is_custom = |path: &str| path.starts_with("rego/") || path.starts_with("data.");
     let mut changes = Changes::default();
-    let paths = old.files().keys().chain(new.files().keys().filter(|path| !old.files().contains_key(*path)));
+    let paths = old
+        .files()
+        .keys()
+        .chain(new.files().keys().filter(|path| !old.files().contains_key(*path)));
     for path in paths.filter(|path| is_custom(path)) {
         let what = match (old.files().get(path), new.files().get(path)) {
             (Some(old), Some(new)) if old == new => continue,
@@ -145,7 +148,7 @@ fn document(changes: &mut Changes, old: &Document, new: &Document) {
     duty::rego(changes, &old.rego, &new.rego);
     person::holds(changes, &old.holds, &new.holds);
     person::access(changes, &old.access, &new.access);
-    person::approvals(changes, &old.approvals, &new.approvals);
+    person::approvals(changes, old.approvals.as_ref(), new.approvals.as_ref());
 }
 
 /// Returns what becomes of an event that breaks what a class states.

@@ -99,15 +99,14 @@ fn narrows(given: &Test, wanted: &Test) -> bool {
             let given = given.to_string();
             given.split('*').next().is_some_and(|start| start.starts_with(wanted.as_str()))
         }
-        (Test::Network(given), Test::Network(wanted)) => given
-            .iter()
-            .all(|given| wanted.iter().any(|wanted| wanted.contains(given))),
-        (
-            Test::Range { least: given_least, most: given_most },
-            Test::Range { least, most },
-        ) => {
-            let above = least.is_none_or(|least| given_least.is_some_and(|given| given.get() >= least.get()));
-            let below = most.is_none_or(|most| given_most.is_some_and(|given| given.get() <= most.get()));
+        (Test::Network(given), Test::Network(wanted)) => {
+            given.iter().all(|given| wanted.iter().any(|wanted| wanted.contains(given)))
+        }
+        (Test::Range { least: given_least, most: given_most }, Test::Range { least, most }) => {
+            let above = least
+                .is_none_or(|least| given_least.is_some_and(|given| given.get() >= least.get()));
+            let below =
+                most.is_none_or(|most| given_most.is_some_and(|given| given.get() <= most.get()));
             above && below
         }
         _ => false,
@@ -137,9 +136,18 @@ mod tests {
     fn tests_of_one_place_are_ordered() {
         // Each is about fewer events than those after it.
         let chains = [
-            vec![Test::Exact("auth.in".into()), one_of(&["auth.in", "auth.out"]), Test::Prefix("auth.".into()), Test::Glob(Glob::new("a*")), Test::Present],
+            vec![
+                Test::Exact("auth.in".into()),
+                one_of(&["auth.in", "auth.out"]),
+                Test::Prefix("auth.".into()),
+                Test::Glob(Glob::new("a*")),
+                Test::Present,
+            ],
             vec![Test::Suffix("xyz".into()), Test::Suffix("yz".into()), Test::Present],
-            vec![Test::Network(vec!["10.1.0.0/16".parse().unwrap()]), Test::Network(vec!["10.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()])],
+            vec![
+                Test::Network(vec!["10.1.0.0/16".parse().unwrap()]),
+                Test::Network(vec!["10.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()]),
+            ],
         ];
         for chain in chains {
             for (number, narrow) in chain.iter().enumerate() {

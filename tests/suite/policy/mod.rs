@@ -3,3 +3,4 @@
 mod admit;
 mod compile;
 mod detect;
+mod diff;
