@@ -26,6 +26,8 @@ mod value;
 
 use core::fmt;
 
+pub(super) use scope::{all_imply, contradicts};
+
 use super::document::{Document, Parent, Place};
 use crate::core::policy::{Bundle, Enforcement};
 

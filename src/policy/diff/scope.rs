@@ -5,6 +5,7 @@
 use super::super::document::Place;
 use super::{Changes, Direction};
 use crate::core::policy::{Condition, Test};
+use crate::core::record::Path;
 
 /// How the newer conditions compare with the older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +53,54 @@ fn compare(old: &[Condition], new: &[Condition]) -> Scope {
 }
 
 /// Returns whether each of the second follows from all of the first.
-fn all_imply(given: &[Condition], wanted: &[Condition]) -> bool {
+pub(in super::super) fn all_imply(given: &[Condition], wanted: &[Condition]) -> bool {
     wanted.iter().all(|wanted| follows(given, wanted))
+}
+
+/// Returns whether no event can fit all of these.
+///
+/// An array passes different tests by different elements, so only what tells texts from other kinds of values,
+/// or from nothing at all, is a contradiction.
+pub(in super::super) fn contradicts(conditions: &[Condition]) -> bool {
+    conditions.iter().enumerate().any(|(number, one)| {
+        let rest = conditions.iter().skip(number + 1);
+        let inner = matches!(one, Condition::All(parts) if contradicts(parts));
+        inner || rest.clone().any(|other| excludes(one, other) || excludes(other, one))
+    })
+}
+
+/// Returns whether what a condition asks for is what another denies.
+fn excludes(one: &Condition, other: &Condition) -> bool {
+    match (one, other) {
+        (_, Condition::Not(denied)) => implies(one, denied),
+        (
+            Condition::Field { path, test },
+            Condition::Field { path: other_path, test: other },
+        ) => path == other_path && is_single(path) && disjoint(test, other),
+        _ => false,
+    }
+}
+
+/// Returns whether a place holds one text and never an array.
+fn is_single(path: &Path) -> bool {
+    matches!(path.as_str(), "/act" | "/out" | "/ot" | "/class" | "/source")
+}
+
+/// Returns whether no text passes both tests.
+fn disjoint(one: &Test, other: &Test) -> bool {
+    match (one, other) {
+        (Test::Exact(text), other) | (other, Test::Exact(text)) => !other.holds(text),
+        (Test::OneOf(texts), other) | (other, Test::OneOf(texts)) => {
+            !texts.iter().any(|text| other.holds(text))
+        }
+        (Test::Prefix(one), Test::Prefix(other)) => {
+            !one.starts_with(other) && !other.starts_with(one)
+        }
+        (Test::Suffix(one), Test::Suffix(other)) => {
+            !one.ends_with(other) && !other.ends_with(one)
+        }
+        _ => false,
+    }
 }
 
 /// Returns whether a condition follows from others together.
