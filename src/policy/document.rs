@@ -301,15 +301,19 @@ pub struct Source {
     pub place: Place,
 }
 
-/// A module of custom rules.
+/// What is said about custom rules in Rego.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegoModule {
-    /// The file, relative to the folder `rego`.
-    pub file: String,
-    /// The classes whose events it judges; all if there are none.
+    /// The file, as `rego/card.rego`, or the package, as `attestree.card`.
+    pub subject: String,
+    /// The classes whose events are judged; all if there are none.
     pub classes: Vec<String>,
-    /// What else has to hold of an event for the module to run.
+    /// What else has to hold of an event for the rules to be asked.
     pub when: Vec<Condition>,
+    /// What becomes of an event that breaks one, unless the default says otherwise.
+    pub otherwise: Option<Enforcement>,
+    /// Committed values that the rules see.
+    pub needs: Vec<Path>,
     /// Where it is named.
     pub place: Place,
 }
@@ -317,6 +321,25 @@ pub struct RegoModule {
 impl Default for Logging {
     fn default() -> Self {
         Self { success: true, failure: true }
+    }
+}
+
+impl Class {
+    /// Returns a class of which nothing is stated but that all of its events are recorded.
+    pub fn new(name: &str, place: Place) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: None,
+            when: Vec::new(),
+            require: Vec::new(),
+            required: true,
+            log: Logging::default(),
+            level: Level::default(),
+            otherwise: None,
+            retention: None,
+            indexes: Vec::new(),
+            place,
+        }
     }
 }
 

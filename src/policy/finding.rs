@@ -5,6 +5,7 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::Place;
 use super::node::{Key, Node, Span, Tree};
+use crate::core::record::Path;
 
 /// Most findings that are collected: a broken file has as many as it has lines.
 const FINDINGS_MAX: usize = 200;
@@ -14,6 +15,8 @@ const FINDINGS_MAX: usize = 200;
 pub(super) struct Findings {
     file: String,
     found: Vec<Diagnostic>,
+    /// Whether what is read changes what was read before, as an overlay does.
+    pub(super) patches: bool,
 }
 
 /// The members of a map, of which every one is known.
@@ -26,7 +29,7 @@ pub(super) struct Fields<'n> {
 impl Findings {
     /// Starts with a file.
     pub(super) const fn new(file: String) -> Self {
-        Self { file, found: Vec::new() }
+        Self { file, found: Vec::new(), patches: false }
     }
 
     /// Returns everything that was found.
@@ -104,21 +107,34 @@ impl Findings {
         }
     }
 
-    /// Takes a list; a single value stands for a list of it.
-    pub(super) fn list<'n>(&mut self, node: &'n Node) -> &'n [Node] {
-        match &node.value {
-            Tree::List(nodes) => nodes,
-            Tree::Null => &[],
-            _ => core::slice::from_ref(node),
-        }
-    }
-
     /// Takes a text.
     pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         match &node.value {
             Tree::Text(text) => Some(text),
             _ => self.wrong(node, what, "a text"),
         }
+    }
+
+    /// Takes a text that has to be there.
+    pub(super) fn needed_text<'n>(
+        &mut self,
+        fields: &Fields<'n>,
+        name: &str,
+        what: &str,
+    ) -> Option<&'n str> {
+        let node = fields.need(name, what, self)?;
+        self.text(node, name)
+    }
+
+    /// Takes the name of a field that has to be there.
+    pub(super) fn needed_field(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        what: &str,
+    ) -> Option<Path> {
+        let node = fields.need(name, what, self)?;
+        self.field(node, name)
     }
 
     /// Takes a truth value.
@@ -180,6 +196,15 @@ impl<'n> Fields<'n> {
             findings.error(self.span, "policy/missing", message, None);
         }
         found
+    }
+}
+
+/// Takes a list; a single value stands for a list of it.
+pub(super) fn list(node: &Node) -> &[Node] {
+    match &node.value {
+        Tree::List(nodes) => nodes,
+        Tree::Null => &[],
+        _ => core::slice::from_ref(node),
     }
 }
 

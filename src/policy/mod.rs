@@ -4,14 +4,30 @@
 //! Bundle -> Document -> Statements -> core::policy::Policy
 //! ```
 
+mod article;
 mod compiled;
+pub mod describe;
 mod diagnostic;
 pub mod diff;
 pub mod document;
+pub mod explain;
+mod field;
 mod finding;
+mod flatten;
 pub mod format;
+pub mod framework;
+mod kubernetes;
+pub mod lint;
+mod load;
 pub mod node;
+mod period;
+mod read;
+mod state;
+pub mod write;
 
-pub use self::compiled::Compiled;
+pub use self::compiled::{Compiled, compile};
 pub use self::diagnostic::{Diagnostic, Severity};
-pub use self::document::Document;
+pub use self::document::{Date, Document, Period};
+pub use self::field::{format_field, parse_field};
+pub use self::load::{environment, environments, read as read_document};
+pub use self::read::{API_VERSION, VOCABULARY};

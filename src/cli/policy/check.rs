@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::exit::{self, Exit};
 use super::super::output::{self, Output};
 use super::report::Report;
-use super::{Show, files, load};
+use super::{Show, load};
 use crate::policy::document::Date;
 use crate::policy::{Severity, lint};
 
@@ -29,6 +29,9 @@ Examples:
 pub(super) struct Args {
     /// The policy: a directory or a file [default: the working directory, unless there is --input]
     policy: Option<PathBuf>,
+    /// Environment whose overlay env/NAME.yaml is applied [default: none, or the only one there is]
+    #[arg(long, value_name = "NAME")]
+    env: Option<String>,
     /// Infrastructure to hold against logging duties: Terraform plan, `CloudFormation`, Pulumi preview,
     /// Kubernetes audit policy or OpenTelemetry collector
     #[arg(long, value_name = "FILE")]
@@ -52,7 +55,7 @@ fn date(text: &str) -> Result<Date, String> {
 pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     let mut report = Report { verb: "check", ..Report::default() };
     if let Some(policy) = policy(args) {
-        let bundle = files::read(&policy)?;
+        let bundle = load::read(&policy, args.env.as_deref())?;
         report = load::report("check", &policy, &bundle);
         match crate::policy::compile(&bundle) {
             Ok(compiled) => {

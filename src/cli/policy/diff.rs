@@ -26,6 +26,7 @@ Exit codes:
 Examples:
   attestree policy diff main/policy policy
   git worktree add ../main main && attestree policy diff ../main/policy policy --weakening
+  attestree policy diff policy policy --env staging..production
   attestree policy diff old new --format github")]
 pub(super) struct Args {
     /// The older policy: a directory, a file, or its encoded form
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// Let only what is weaker or unclear count as a change for the exit code
     #[arg(long)]
     weakening: bool,
+    /// Environment whose overlay is applied, or two: `staging..production`
+    #[arg(long, value_name = "NAME[..NAME]")]
+    env: Option<String>,
     #[command(flatten)]
     show: Show,
 }
@@ -59,8 +63,15 @@ struct One {
 
 /// Compares two policies.
 pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
-    let old = load("diff", &args.old, args.show, output)?;
-    let new = load("diff", &args.new, args.show, output)?;
+    let (old_env, new_env) = match args.env.as_deref() {
+        Some(env) => {
+            let (old, new) = env.split_once("..").unwrap_or((env, env));
+            (Some(old), Some(new))
+        }
+        None => (None, None),
+    };
+    let old = load("diff", &args.old, old_env, args.show, output)?;
+    let new = load("diff", &args.new, new_env, args.show, output)?;
     let mut changes = diff(&old.compiled.document, &new.compiled.document);
     changes.extend(files(&old.bundle, &new.bundle));
     changes.sort_by_key(|change| change.direction);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::output::{self, Output};
 use super::Show;
-use super::load::load;
+use super::load::{Which, load};
 use crate::policy::describe;
 
 /// The options.
@@ -16,9 +16,8 @@ policy's digest, which records of the log name.
 Example:
   attestree policy docs policy -o POLICY.md")]
 pub(super) struct Args {
-    /// The policy: a directory or a file
-    #[arg(default_value = ".")]
-    policy: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
@@ -28,7 +27,7 @@ pub(super) struct Args {
 
 /// Describes a policy.
 pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
-    let loaded = load("docs", &args.policy, args.show, output)?;
+    let loaded = load("docs", &args.which.policy, args.which.env.as_deref(), args.show, output)?;
     let digest = loaded.bundle.digest();
     let text = describe::describe(&loaded.compiled.document, digest);
     if args.show.is_json(output) {

@@ -28,7 +28,7 @@ pub(super) struct Args {
 
 /// Writes the policy.
 pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
-    let loaded = load("import", &args.file, args.show, output)?;
+    let loaded = load("import", &args.file, None, args.show, output)?;
     let text = write(&loaded.compiled.document);
     if args.show.is_json(output) {
         let line = serde_json::json!({"policy": text}).to_string();

@@ -3,8 +3,16 @@
 //! Exit codes are those of the whole program, and 2 where what was compared differs, so that a pipeline
 //! can tell "changed" from "broken": 0 nothing to do, 1 an error, 2 changes, drift or findings to look at.
 
+mod check;
+mod diff;
+mod docs;
+mod explain;
 mod files;
 mod fmt;
+mod generate;
+mod import;
+mod init;
+mod load;
 mod report;
 
 use super::output::Output;
@@ -30,8 +38,22 @@ pub(super) struct Args {
 /// What to do with policies.
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    /// Write a policy to begin with, and tests of it
+    Init(init::Args),
     /// Lay the files out in one canonical way
     Fmt(fmt::Args),
+    /// Find what is wrong with a policy, or with infrastructure that has to keep it
+    Check(check::Args),
+    /// Say what a change of a policy means, and call a weakening a weakening
+    Diff(diff::Args),
+    /// Say why an event gets its verdict, rule by rule
+    Explain(explain::Args),
+    /// Describe a policy for people, as Markdown
+    Docs(docs::Args),
+    /// Write a policy of another form in ours
+    Import(import::Args),
+    /// Write a policy that supports frameworks
+    Generate(generate::Args),
 }
 
 /// How a report is shown.
@@ -43,6 +65,16 @@ struct Show {
 }
 
 impl Show {
+    /// Returns whether people are to read it.
+    fn is_text(self, output: Output) -> bool {
+        self.format == Format::Text && !output.is_json()
+    }
+
+    /// Returns whether it is to be JSON.
+    fn is_json(self, output: Output) -> bool {
+        self.format == Format::Json || output.is_json()
+    }
+
     /// Prints a report.
     fn print(self, report: &Report, output: Output) -> anyhow::Result<()> {
         let format = if output.is_json() { Format::Json } else { self.format };
@@ -53,6 +85,13 @@ impl Show {
 /// Carries the verb out.
 pub(super) fn run(args: Args, _remote: &Remote, output: Output) -> anyhow::Result<()> {
     match args.verb {
+        Verb::Init(args) => init::run(&args, output),
         Verb::Fmt(args) => fmt::run(&args, output),
+        Verb::Check(args) => check::run(&args, output),
+        Verb::Diff(args) => diff::run(&args, output),
+        Verb::Explain(args) => explain::run(&args, output),
+        Verb::Docs(args) => docs::run(&args, output),
+        Verb::Import(args) => import::run(&args, output),
+        Verb::Generate(args) => generate::run(&args, output),
     }
 }

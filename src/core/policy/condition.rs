@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
 use crate::core::record::Path;
-use crate::core::record::json::{Number, Value};
+use crate::core::record::json::{Number, Object, Value};
 
 /// Most bytes that a pattern may take when it is compiled, and when it runs: a policy has many.
 const PATTERN_BYTES_MAX: usize = 1 << 18;
@@ -93,6 +93,16 @@ impl Condition {
     /// Returns the condition that a test holds at a place.
     pub const fn field(path: Path, test: Test) -> Self {
         Self::Field { path, test }
+    }
+
+    /// Returns whether this holds of an event, by its members.
+    pub fn holds(&self, event: &Object<'_>) -> bool {
+        match self {
+            Self::Field { path, test } => path.find(event).is_some_and(|value| test.passes(value)),
+            Self::All(conditions) => conditions.iter().all(|condition| condition.holds(event)),
+            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(event)),
+            Self::Not(condition) => !condition.holds(event),
+        }
     }
 
     /// Calls `visit` with every place that is looked at, and its test.

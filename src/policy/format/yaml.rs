@@ -3,6 +3,7 @@
 //! Works line by line on the text itself, and then holds the outcome against what it came from: the same
 //! values, as the reader of policies sees them, and the same comments in the same order.
 
+use super::super::flatten::unflatten;
 use super::FormatError;
 use super::scan::{Open, is_block_header, scan};
 
@@ -41,9 +42,11 @@ struct Writer {
 }
 
 /// Lays a YAML text out.
+///
+/// A form that was copied with flattened indentation becomes what it was.
 pub(super) fn format(text: &str) -> Result<String, FormatError> {
-    let before = values(text)?;
-    let text = text.replace("\r\n", "\n");
+    let text = unflatten(text).unwrap_or_else(|| text.to_owned()).replace("\r\n", "\n");
+    let before = values(&text)?;
     let mut writer = Writer {
         lines: Vec::new(),
         levels: Vec::new(),

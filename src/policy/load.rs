@@ -1,0 +1,146 @@
+//! From the files of a bundle to one document.
+//!
+//! ```text
+//! policy.yaml, *.yaml, *.yml, *.json    documents, in the order of their paths; one file may hold several
+//! env/NAME.yaml                         an overlay; a bundle that has one alone is the bundle of that environment
+//! parents/NAME/...                      the files of a policy that is extended
+//! rego/, tests/, data.json, data.yaml, .manifest    not documents
+//! ```
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::document::{Document, Place};
+use super::finding::{Findings, diagnostic};
+use super::flatten::unflatten;
+use super::kubernetes;
+use super::node::{Node, Span};
+use super::read::API_VERSION;
+use crate::core::policy::{Bundle, BundleError};
+
+/// Folders whose files are no documents.
+const OTHER_FOLDERS: [&str; 4] = ["rego/", "tests/", "env/", "parents/"];
+
+/// Reads the documents of a bundle, without what they extend; returns warnings beside.
+pub fn read(bundle: &Bundle) -> Result<(Document, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut document = Document::default();
+    let mut found = Vec::new();
+    let mut count = 0;
+    let overlays: Vec<&String> = bundle.files().keys().filter(|path| is_overlay(path)).collect();
+    let documents = bundle.files().keys().filter(|path| is_document(path));
+    let overlay = match overlays.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
+    for path in documents.chain(overlay) {
+        let content = bundle.files().get(path).map_or(&[][..], Vec::as_slice);
+        let mut findings = Findings::new(path.clone());
+        findings.patches = is_overlay(path);
+        count += findings.file(content, &mut document);
+        found.extend(findings.into_found());
+    }
+    if count == 0 && found.is_empty() {
+        let place = Place { file: "policy.yaml".to_owned(), ..Place::default() };
+        let message = "the bundle has no document".to_owned();
+        let help = Some(format!("write 'apiVersion: {API_VERSION}' and 'kind: Policy'"));
+        found.push(diagnostic(Severity::Error, &place, "policy/no-document", message, help));
+    }
+    if found.iter().any(|finding| finding.severity == Severity::Error) {
+        Err(found)
+    } else {
+        Ok((document, found))
+    }
+}
+
+/// Returns the bundle of one environment: the files without the overlays of others.
+pub fn environment(bundle: &Bundle, name: &str) -> Result<Bundle, BundleError> {
+    let own = |path: &str| {
+        !is_overlay(path)
+            || path
+                .strip_prefix("env/")
+                .and_then(|file| file.rsplit_once('.'))
+                .is_some_and(|(environment, _)| environment == name)
+    };
+    let files = bundle.files().iter().filter(|(path, _)| own(path));
+    Bundle::new(files.map(|(path, content)| (path.clone(), content.clone())))
+}
+
+/// Returns the names of the environments that a bundle has overlays for.
+pub fn environments(bundle: &Bundle) -> Vec<&str> {
+    let overlays = bundle.files().keys().filter(|path| is_overlay(path));
+    let name = |path: &'_ String| path.strip_prefix("env/")?.rsplit_once('.').map(|_| ());
+    overlays
+        .filter(|path| name(path).is_some())
+        .filter_map(|path| Some(path.strip_prefix("env/")?.rsplit_once('.')?.0))
+        .collect()
+}
+
+fn has_form(path: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
+}
+
+fn is_overlay(path: &str) -> bool {
+    has_form(path) && path.starts_with("env/")
+}
+
+fn is_document(path: &str) -> bool {
+    let data =
+        path.rsplit('/').next().is_some_and(|name| matches!(name, "data.json" | "data.yaml"));
+    has_form(path) && !data && !OTHER_FOLDERS.iter().any(|folder| path.starts_with(folder))
+}
+
+impl Findings {
+    /// Reads a file; returns how many documents it has.
+    fn file(&mut self, content: &[u8], into: &mut Document) -> usize {
+        let text = match str::from_utf8(content) {
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+            Err(error) => {
+                let before = content.get(..error.valid_up_to()).unwrap_or_default();
+                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let span = Span { line, column: 0, length: 0 };
+                let help = "save the file as UTF-8".to_owned();
+                self.error(span, "policy/utf-8", "the file is not UTF-8", help);
+                return 0;
+            }
+        };
+        let indented = unflatten(text);
+        if indented.is_some() {
+            let span = Span::default();
+            let message = "P001: flattened indentation, read as the form that it was";
+            let help = "'attestree policy fmt' writes it as it should be".to_owned();
+            self.warning(span, "policy/flattened", message, help);
+        }
+        match Node::read(indented.as_deref().unwrap_or(text)) {
+            Ok(nodes) => {
+                nodes.iter().for_each(|node| self.document(node, into));
+                nodes.len()
+            }
+            Err(error) => {
+                self.error(error.span, "policy/syntax", error.message, None);
+                0
+            }
+        }
+    }
+
+    /// Takes one document, whatever its form.
+    fn document(&mut self, node: &Node, into: &mut Document) {
+        if node.get("audit_configs").is_some() {
+            return self.audit_configs(node, into);
+        }
+        if node.get("logging_policy").is_some() {
+            return self.logging_policy(node, into);
+        }
+        let text = |name| node.get(name).and_then(Node::as_str);
+        match (text("apiVersion"), text("kind")) {
+            (Some(API_VERSION), Some("Policy")) => self.policy(node, into),
+            (Some(kubernetes::API_VERSION), Some("Policy")) => self.kubernetes(node, into),
+            _ => {
+                let help = format!(
+                    "write 'apiVersion: {API_VERSION}' and 'kind: Policy'; '{}', 'audit_configs:' and \
+                     'logging_policy:' are taken as well",
+                    kubernetes::API_VERSION
+                );
+                let span = node.get("apiVersion").map_or(node.span, |node| node.span);
+                self.error(span, "policy/kind", "this is no policy of a known form", help);
+            }
+        }
+    }
+}
