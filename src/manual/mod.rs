@@ -12,6 +12,9 @@ pub mod formats {}
 #[doc = include_str!("records.md")]
 pub mod records {}
 
+#[doc = include_str!("infra.md")]
+pub mod infra {}
+
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 

@@ -24,6 +24,7 @@ mod period;
 mod read;
 mod state;
 pub mod write;
+pub mod infra;
 
 pub use self::compiled::{Compiled, compile};
 pub use self::diagnostic::{Diagnostic, Severity};

@@ -58,6 +58,7 @@ mod hostile;
 mod http_add;
 #[cfg(feature = "server")]
 mod http_tiles;
+mod infra;
 #[cfg(feature = "server")]
 mod interop;
 mod key;
