@@ -18,10 +18,20 @@ pub fn describe(document: &Document, digest: PolicyDigest) -> String {
         let about = about(&one.classes, &one.when);
         [code(&one.name), about, one.keep.to_string(), one.window.to_string()]
     });
-    table(&mut out, "Counted instead of recorded", ["Name", "Events", "Recorded of each window", "Window"], suppressed);
+    table(
+        &mut out,
+        "Counted instead of recorded",
+        ["Name", "Events", "Recorded of each window", "Window"],
+        suppressed,
+    );
     let alerts = document.alerts.iter().map(|one| {
         let about = about(&one.classes, &one.when);
-        [code(&one.name), about, trigger(&one.trigger), one.to.iter().map(|to| escape(to)).collect::<Vec<_>>().join(", ")]
+        [
+            code(&one.name),
+            about,
+            trigger(&one.trigger),
+            one.to.iter().map(|to| escape(to)).collect::<Vec<_>>().join(", "),
+        ]
     });
     table(&mut out, "Alerts", ["Name", "Events", "Raised by", "Told to"], alerts);
     let roles = document.access.iter().map(|one| {
@@ -39,11 +49,13 @@ pub fn describe(document: &Document, digest: PolicyDigest) -> String {
     table(&mut out, "Holds", ["Name", "Reason", "Classes", "Until"], holds);
     let sources = document.sources.iter().map(|one| {
         let numbered = if one.numbered { "yes" } else { "no" };
-        let expected = one.expect.map_or_else(|| "any time".to_owned(), |period| period.to_string());
+        let expected =
+            one.expect.map_or_else(|| "any time".to_owned(), |period| period.to_string());
         [globs(&one.sources), numbered.to_owned(), expected]
     });
     table(&mut out, "Sources", ["Source", "Numbers its events", "Heard of within"], sources);
-    let modules = document.rego.iter().map(|one| [code(&one.file), about(&one.classes, &one.when)]);
+    let modules =
+        document.rego.iter().map(|one| [code(&one.subject), about(&one.classes, &one.when)]);
     table(&mut out, "Custom rules", ["Module", "Events"], modules);
     approvals(&mut out, document);
     out
@@ -142,7 +154,9 @@ fn redactions(out: &mut String, document: &Document) {
 }
 
 fn approvals(out: &mut String, document: &Document) {
-    let Some(rule) = document.approvals.as_ref().filter(|rule| rule.threshold() > 0) else { return };
+    let Some(rule) = document.approvals.as_ref().filter(|rule| rule.threshold() > 0) else {
+        return;
+    };
     line(out, "## Approvals");
     let count = rule.threshold();
     line(out, &format!("The next policy needs {count} of these keys:"));
@@ -203,9 +217,8 @@ pub(super) fn condition(condition: &Condition) -> String {
 }
 
 fn tested(test: &Test) -> String {
-    let each = |texts: &[String]| {
-        texts.iter().map(|text| code(text)).collect::<Vec<_>>().join(", ")
-    };
+    let each =
+        |texts: &[String]| texts.iter().map(|text| code(text)).collect::<Vec<_>>().join(", ");
     match test {
         Test::Present => "is there".to_owned(),
         Test::Exact(text) => format!("is {}", code(text)),
@@ -229,7 +242,9 @@ fn tested(test: &Test) -> String {
 fn trigger(trigger: &Trigger) -> String {
     match trigger {
         Trigger::Match => "each".to_owned(),
-        Trigger::Threshold { count, within, by } if by.is_empty() => format!("{count} within {within}"),
+        Trigger::Threshold { count, within, by } if by.is_empty() => {
+            format!("{count} within {within}")
+        }
         Trigger::Threshold { count, within, by } => {
             format!("{count} within {within} of the same {}", fields(by))
         }

@@ -6,12 +6,12 @@
 use super::compiled::Compiled;
 use super::field::format_field;
 use crate::core::policy::{
-    Admission, Arrival, Condition, Custom as _, Enforcement, Materials, NoCustom, Policy, Rule, admit,
+    Admission, Arrival, Condition, Enforcement, Materials, NoCustom, Policy, Rule, admit,
 };
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
-    Body, Path, PolicyDigest, Record, RecordId, RedactionAction, SALT_BYTES, SECRET_BYTES, Salt, Secret,
-    SubmissionError, Timestamp,
+    Body, Path, PolicyDigest, Record, RecordId, RedactionAction, SALT_BYTES, SECRET_BYTES, Salt,
+    Secret, SubmissionError, Timestamp,
 };
 
 /// What follows for an event, and from what.
@@ -106,9 +106,6 @@ pub fn explain(
             explanation.redacted = redacted(&record);
         }
     }
-    if !compiled.custom.is_empty() {
-        explanation.redacted.sort();
-    }
     Ok(explanation)
 }
 
@@ -143,8 +140,7 @@ fn look(
         }
         let absent = |path: &&Path| seen.find(path).is_none();
         let paths: Vec<&Path> = rule.require.iter().map(|one| &one.path).collect();
-        let gone: Vec<String> =
-            paths.iter().copied().filter(absent).map(format_field).collect();
+        let gone: Vec<String> = paths.iter().copied().filter(absent).map(format_field).collect();
         let missing = match broken.contains(&rule.name) {
             false => Vec::new(),
             true if gone.is_empty() => {

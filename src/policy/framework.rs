@@ -4,7 +4,9 @@
 //! for it; where a framework prescribes no retention, none of its own is used and the customary one is
 //! marked. No policy makes anybody compliant: it supports controls.
 
-use super::document::{Alert, Class, Date, Document, Level, Logging, Period, Place, Redaction, Retention, Trigger};
+use super::document::{
+    Alert, Class, Date, Document, Level, Logging, Period, Place, Redaction, Retention, Trigger,
+};
 use super::field::parse_field;
 use crate::core::policy::{
     Action, Condition, Detector, Enforcement, FieldType, Requirement, Target, Test, Treatment,
@@ -125,8 +127,11 @@ const CLASSES: &[Wanted] = &[
 ];
 
 /// Fields that every event must have: who, what happened, when and to what end (PCI DSS 10.2.2, AU-3).
-const FIELDS: &[(&str, FieldType)] =
-    &[("actor.id", FieldType::Text), ("outcome", FieldType::Text), ("occurred_at", FieldType::Time)];
+const FIELDS: &[(&str, FieldType)] = &[
+    ("actor.id", FieldType::Text),
+    ("outcome", FieldType::Text),
+    ("occurred_at", FieldType::Time),
+];
 
 /// Fields besides, of frameworks that ask for them by name.
 const MORE_FIELDS: &[(Framework, &str, FieldType)] = &[
@@ -145,12 +150,32 @@ struct Kept {
 }
 
 const RETENTION: &[Kept] = &[
-    Kept { framework: PciDss, hot: 90, total: 365, why: "PCI DSS 10.5.1: 12 months, 3 of them at hand" },
-    Kept { framework: Hipaa, hot: 90, total: 2_190, why: "HIPAA 164.316(b)(2)(i): 6 years of documentation; customary for logs" },
-    Kept { framework: Soc2, hot: 90, total: 400, why: "SOC 2 prescribes none; customary for a year's report" },
+    Kept {
+        framework: PciDss,
+        hot: 90,
+        total: 365,
+        why: "PCI DSS 10.5.1: 12 months, 3 of them at hand",
+    },
+    Kept {
+        framework: Hipaa,
+        hot: 90,
+        total: 2_190,
+        why: "HIPAA 164.316(b)(2)(i): 6 years of documentation; customary for logs",
+    },
+    Kept {
+        framework: Soc2,
+        hot: 90,
+        total: 400,
+        why: "SOC 2 prescribes none; customary for a year's report",
+    },
     Kept { framework: Iso27001, hot: 90, total: 365, why: "ISO 27001 prescribes none; customary" },
     Kept { framework: Nist80053, hot: 90, total: 365, why: "AU-11 leaves it to you; customary" },
-    Kept { framework: Gdpr, hot: 90, total: 365, why: "GDPR Art. 5(1)(e) asks for a limit, and leaves it to you" },
+    Kept {
+        framework: Gdpr,
+        hot: 90,
+        total: 365,
+        why: "GDPR Art. 5(1)(e) asks for a limit, and leaves it to you",
+    },
 ];
 
 /// Makes a policy that supports what frameworks ask for.
@@ -185,7 +210,8 @@ fn class(wanted: &Wanted, frameworks: &[Framework]) -> Option<Class> {
     if asked.is_empty() {
         return None;
     }
-    let begins = |prefix: &&str| Condition::field(field("action"), Test::Prefix((*prefix).to_owned()));
+    let begins =
+        |prefix: &&str| Condition::field(field("action"), Test::Prefix((*prefix).to_owned()));
     let mut when: Vec<Condition> = wanted.prefixes.iter().map(begins).collect();
     if when.len() > 1 {
         when = vec![Condition::Any(when)];

@@ -29,12 +29,30 @@ pub fn lint(document: &Document, today: Option<Date>) -> Vec<Diagnostic> {
 /// Returns every list of conditions, with what it belongs to.
 fn conditions(document: &Document) -> Vec<(String, &[Condition], &Place)> {
     let mut all: Vec<(String, &[Condition], &Place)> = Vec::new();
-    all.extend(document.classes.iter().map(|one| (format!("class {}", one.name), &*one.when, &one.place)));
-    all.extend(document.rules.iter().map(|one| (format!("rule {}", one.rule.name), &*one.rule.when, &one.place)));
-    all.extend(document.suppressions.iter().map(|one| (format!("suppression {}", one.name), &*one.when, &one.place)));
-    all.extend(document.alerts.iter().map(|one| (format!("alert {}", one.name), &*one.when, &one.place)));
-    all.extend(document.holds.iter().map(|one| (format!("hold {}", one.name), &*one.when, &one.place)));
-    all.extend(document.rego.iter().map(|one| (format!("module {}", one.file), &*one.when, &one.place)));
+    all.extend(
+        document.classes.iter().map(|one| (format!("class {}", one.name), &*one.when, &one.place)),
+    );
+    all.extend(
+        document
+            .rules
+            .iter()
+            .map(|one| (format!("rule {}", one.rule.name), &*one.rule.when, &one.place)),
+    );
+    all.extend(
+        document
+            .suppressions
+            .iter()
+            .map(|one| (format!("suppression {}", one.name), &*one.when, &one.place)),
+    );
+    all.extend(
+        document.alerts.iter().map(|one| (format!("alert {}", one.name), &*one.when, &one.place)),
+    );
+    all.extend(
+        document.holds.iter().map(|one| (format!("hold {}", one.name), &*one.when, &one.place)),
+    );
+    all.extend(
+        document.rego.iter().map(|one| (format!("module {}", one.subject), &*one.when, &one.place)),
+    );
     all
 }
 
@@ -42,7 +60,9 @@ fn conditions(document: &Document) -> Vec<(String, &[Condition], &Place)> {
 fn shadowed(classes: &[Class], found: &mut Vec<Diagnostic>) {
     for (number, class) in classes.iter().enumerate() {
         let earlier = classes.iter().take(number).find(|earlier| {
-            !earlier.when.is_empty() && !class.when.is_empty() && all_imply(&class.when, &earlier.when)
+            !earlier.when.is_empty()
+                && !class.when.is_empty()
+                && all_imply(&class.when, &earlier.when)
         });
         if let Some(earlier) = earlier {
             let message = format!(
@@ -56,7 +76,11 @@ fn shadowed(classes: &[Class], found: &mut Vec<Diagnostic>) {
 }
 
 /// Finds rules that ask for nothing that the classes which they are about don't ask for.
-fn repeated(document: &Document, stated: &super::document::StatedRule, found: &mut Vec<Diagnostic>) {
+fn repeated(
+    document: &Document,
+    stated: &super::document::StatedRule,
+    found: &mut Vec<Diagnostic>,
+) {
     let rule = &stated.rule;
     let about: Vec<&Class> =
         document.classes.iter().filter(|class| rule.classes.contains(&class.name)).collect();
@@ -66,7 +90,8 @@ fn repeated(document: &Document, stated: &super::document::StatedRule, found: &m
             && rule.require.iter().all(|wanted| class.require.contains(wanted))
     };
     if !about.is_empty() && about.iter().all(is_stated) {
-        let message = format!("rule {} requires nothing that its classes do not require", rule.name);
+        let message =
+            format!("rule {} requires nothing that its classes do not require", rule.name);
         let help = "leave it out, or ask for more";
         found.push(warning("policy/repeated-rule", message, help, &stated.place));
     }
@@ -75,10 +100,16 @@ fn repeated(document: &Document, stated: &super::document::StatedRule, found: &m
 /// Finds policies for which nobody answers, and reviews that are overdue.
 fn responsibility(document: &Document, today: Option<Date>, found: &mut Vec<Diagnostic>) {
     let place = document.classes.first().map(|class| class.place.file.clone());
-    let place = Place { file: place.unwrap_or_else(|| "policy.yaml".to_owned()), ..Place::default() };
+    let place =
+        Place { file: place.unwrap_or_else(|| "policy.yaml".to_owned()), ..Place::default() };
     if document.owner.is_none() {
         let message = "nobody answers for the policy".to_owned();
-        found.push(note("policy/owner", message, "name a team in 'metadata: {owner: security}'", &place));
+        found.push(note(
+            "policy/owner",
+            message,
+            "name a team in 'metadata: {owner: security}'",
+            &place,
+        ));
     }
     match (document.review_by, today) {
         (None, _) => {

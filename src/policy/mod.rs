@@ -16,6 +16,7 @@ mod finding;
 mod flatten;
 pub mod format;
 pub mod framework;
+pub mod infra;
 mod kubernetes;
 pub mod lint;
 mod load;
@@ -24,7 +25,6 @@ mod period;
 mod read;
 mod state;
 pub mod write;
-pub mod infra;
 
 pub use self::compiled::{Compiled, compile};
 pub use self::diagnostic::{Diagnostic, Severity};

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::super::exit::{self, Exit};
 use super::super::output::{Output, count};
+use super::Show;
 use super::load::{self, load};
 use super::report::Format;
-use super::Show;
 use crate::policy::diff::{Change, Direction, diff, files};
 use crate::policy::{Diagnostic, Severity};
 

@@ -6,7 +6,7 @@ use super::super::document::{
     Alert, Document, Period, Place, Redaction, RegoModule, Source, Suppression, Trigger,
 };
 use super::value::{names, pairs};
-use super::{Changes, Direction};
+use super::{Changes, Direction, violation};
 use crate::core::policy::{Action, Enrichment, Target, Treatment};
 use crate::core::record::{EPOCH_DAYS, Path};
 
@@ -256,9 +256,9 @@ pub(super) fn sources(changes: &mut Changes, old: &[Source], new: &[Source]) {
 }
 
 /// Compares which events custom rules judge.
-pub(super) fn rego(changes: &mut Changes, old: &[RegoModule], new: &[RegoModule]) {
-    for (file, pair) in pairs(old, new, |module| module.file.clone()) {
-        let subject = format!("module {file}");
+pub(super) fn rego(changes: &mut Changes, old: &Document, new: &Document) {
+    for (name, pair) in pairs(&old.rego, &new.rego, |module| module.subject.clone()) {
+        let subject = format!("module {name}");
         match pair {
             (Some(gone), None) => {
                 changes.add(Direction::Weaker, &gone.place, &subject, "is dropped");
@@ -266,14 +266,33 @@ pub(super) fn rego(changes: &mut Changes, old: &[RegoModule], new: &[RegoModule]
             (None, Some(added)) => {
                 changes.add(Direction::Stricter, &added.place, &subject, "is added");
             }
-            (Some(old), Some(new)) => {
-                let RegoModule { file: _, classes, when, place: _ } = old;
-                let about = (&new.place, subject.as_str(), "judges class");
-                let (before, after) = (names(classes), names(&new.classes));
-                changes.set_or_all(Direction::Stricter, about, &before, &after);
-                changes.scope(Direction::Stricter, &new.place, &subject, when, &new.when);
-            }
+            (Some(one), Some(other)) => module(changes, &subject, (old, one), (new, other)),
             (None, None) => {}
         }
     }
+}
+
+fn module(
+    changes: &mut Changes,
+    subject: &str,
+    (old_document, old): (&Document, &RegoModule),
+    (new_document, new): (&Document, &RegoModule),
+) {
+    let RegoModule { subject: _, classes, when, otherwise, needs, place: _ } = old;
+    let place = &new.place;
+    let about = (place, subject, "judges class");
+    changes.set_or_all(Direction::Stricter, about, &names(classes), &names(&new.classes));
+    changes.scope(Direction::Stricter, place, subject, when, &new.when);
+    if *otherwise != new.otherwise {
+        let before = otherwise.unwrap_or(violation(old_document));
+        let after = new.otherwise.unwrap_or(violation(new_document));
+        changes.enforced(place, subject, before, after);
+        if before == after {
+            let what = "says what becomes of violations in other words";
+            changes.add(Direction::Neutral, place, subject, what);
+        }
+    }
+    // Who replays a verdict needs the disclosure of each such value.
+    let seen = (place, subject, "sees the committed");
+    changes.set(Direction::Unclear, seen, &names(needs), &names(&new.needs));
 }

@@ -147,7 +147,7 @@ fn document(changes: &mut Changes, old: &Document, new: &Document) {
     duty::suppressions(changes, &old.suppressions, &new.suppressions);
     duty::alerts(changes, &old.alerts, &new.alerts);
     duty::sources(changes, &old.sources, &new.sources);
-    duty::rego(changes, &old.rego, &new.rego);
+    duty::rego(changes, old, new);
     person::holds(changes, &old.holds, &new.holds);
     person::access(changes, &old.access, &new.access);
     person::approvals(changes, old.approvals.as_ref(), new.approvals.as_ref());

@@ -73,10 +73,9 @@ pub(in super::super) fn contradicts(conditions: &[Condition]) -> bool {
 fn excludes(one: &Condition, other: &Condition) -> bool {
     match (one, other) {
         (_, Condition::Not(denied)) => implies(one, denied),
-        (
-            Condition::Field { path, test },
-            Condition::Field { path: other_path, test: other },
-        ) => path == other_path && is_single(path) && disjoint(test, other),
+        (Condition::Field { path, test }, Condition::Field { path: other_path, test: other }) => {
+            path == other_path && is_single(path) && disjoint(test, other)
+        }
         _ => false,
     }
 }
@@ -96,9 +95,7 @@ fn disjoint(one: &Test, other: &Test) -> bool {
         (Test::Prefix(one), Test::Prefix(other)) => {
             !one.starts_with(other) && !other.starts_with(one)
         }
-        (Test::Suffix(one), Test::Suffix(other)) => {
-            !one.ends_with(other) && !other.ends_with(one)
-        }
+        (Test::Suffix(one), Test::Suffix(other)) => !one.ends_with(other) && !other.ends_with(one),
         _ => false,
     }
 }

@@ -46,7 +46,8 @@ pub fn write(document: &Document) -> String {
         ("owner", owner.as_ref().map(Yaml::text)),
         ("review_by", review_by.map(Yaml::text)),
     ]);
-    let parents = extends.iter().map(|parent| Yaml::text(format!("{}@{}", parent.name, hex(parent.digest))));
+    let parents =
+        extends.iter().map(|parent| Yaml::text(format!("{}@{}", parent.name, hex(parent.digest))));
     let enforce = Yaml::map([
         ("on_violation", on_violation.map(enforcement)),
         ("unknown_class", unknown_class.map(enforcement)),
@@ -211,7 +212,8 @@ fn enrichment(enrichment: &Enrichment) -> Yaml {
             ("default", otherwise.as_ref().map(Yaml::text)),
         ]),
         Lookup::Networks(networks) => {
-            let labels = networks.iter().map(|(network, label)| (network.to_string(), label.clone()));
+            let labels =
+                networks.iter().map(|(network, label)| (network.to_string(), label.clone()));
             Yaml::map([name, ("from", Some(field(from))), ("cidr", Some(pairs(labels.collect())))])
         }
         Lookup::Members(names) => {
@@ -292,17 +294,18 @@ fn source(source: &Source) -> Yaml {
 }
 
 fn approval(rule: &ApprovalRule) -> Yaml {
-    Yaml::map([
-        ("keys", texts(rule.keys())),
-        ("threshold", Some(Yaml::word(rule.threshold()))),
-    ])
+    Yaml::map([("keys", texts(rule.keys())), ("threshold", Some(Yaml::word(rule.threshold())))])
 }
 
 fn module(module: &RegoModule) -> Yaml {
-    let RegoModule { file, classes, when, place: _ } = module;
+    let RegoModule { subject, classes, when, otherwise, needs, place: _ } = module;
+    let is_file = subject.starts_with("rego/");
     Yaml::map([
-        ("file", Some(Yaml::text(file))),
+        ("file", is_file.then(|| Yaml::text(subject))),
+        ("package", (!is_file).then(|| Yaml::text(subject))),
         ("classes", texts(classes)),
         ("when", conditions(when)),
+        ("enforce", otherwise.map(enforcement)),
+        ("needs", Yaml::list(needs.iter().map(field))),
     ])
 }

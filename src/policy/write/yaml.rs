@@ -109,7 +109,8 @@ impl Yaml {
         match self {
             Self::List(values) => values.iter().all(Self::is_leaf),
             Self::Map(members) => {
-                members.is_empty() || (members.len() <= 6 && members.iter().all(|(_, value)| simple(value)))
+                members.is_empty()
+                    || (members.len() <= 6 && members.iter().all(|(_, value)| simple(value)))
             }
             Self::Word(_) | Self::Text(_) => true,
         }
@@ -124,7 +125,8 @@ impl Yaml {
                 format!("[{}]", values.iter().map(Self::flow).collect::<Vec<_>>().join(", "))
             }
             Self::Map(members) => {
-                let member = |(name, value): &(String, Self)| format!("{}: {}", quoted(name), value.flow());
+                let member =
+                    |(name, value): &(String, Self)| format!("{}: {}", quoted(name), value.flow());
                 format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
             }
         }
@@ -156,7 +158,13 @@ mod tests {
             ("absent", None),
             ("short", Some(Yaml::map([("x", Some(Yaml::word(1)))]))),
             ("list", Yaml::list([Yaml::map([("a", Some(Yaml::text("yes")))]), Yaml::text("12")])),
-            ("deep", Some(Yaml::map([("m", Some(Yaml::map([("n", Some(Yaml::map([("o", Some(Yaml::word(true)))])))])))]))),
+            (
+                "deep",
+                Some(Yaml::map([(
+                    "m",
+                    Some(Yaml::map([("n", Some(Yaml::map([("o", Some(Yaml::word(true)))])))])),
+                )])),
+            ),
         ]);
         let wanted = "name: \"a b\"\nshort: {x: 1}\nlist:\n  - {a: \"yes\"}\n  - \"12\"\ndeep:\n  m:\n    n: {o: true}\n";
         assert_eq!(map.document(), wanted);

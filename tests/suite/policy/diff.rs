@@ -162,9 +162,11 @@ fn document() -> Document {
             place: place(),
         }],
         rego: vec![RegoModule {
-            file: "custom.rego".to_owned(),
+            subject: "rego/custom.rego".to_owned(),
             classes: vec!["login".to_owned()],
             when: when("auth."),
+            otherwise: Some(Enforcement::Quarantine),
+            needs: vec![path("/actor/email")],
             place: place(),
         }],
         approvals: ApprovalRule::new(vec![key(1), key(2)], 1),
@@ -336,6 +338,9 @@ fn changes_of_sources_and_modules_have_their_directions() {
         ("module gone", Weaker, |d| d.rego.clear()),
         ("of all", Stricter, |d| d.rego[0].classes.clear()),
         ("narrower", Weaker, |d| d.rego[0].when = when("auth.in")),
+        ("warn", Weaker, |d| d.rego[0].otherwise = Some(Enforcement::Warn)),
+        ("as the policy", Neutral, |d| d.rego[0].otherwise = None),
+        ("sees more", Unclear, |d| d.rego[0].needs.push(path("/ctx/x"))),
     ]);
     let (old, mut new) = (document(), document());
     new.sources[0].sources = vec![Glob::new("p*")];
