@@ -207,6 +207,7 @@ fn all(conditions: &[Condition]) -> String {
 pub(super) fn condition(condition: &Condition) -> String {
     match condition {
         Condition::Field { path, test } => format!("{} {}", field(path), tested(test)),
+        Condition::All(parts) | Condition::Any(parts) if parts.len() == 1 => all(parts),
         Condition::All(parts) => format!("({})", all(parts)),
         Condition::Any(parts) => {
             let parts: Vec<String> = parts.iter().map(self::condition).collect();

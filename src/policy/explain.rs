@@ -11,7 +11,7 @@ use crate::core::policy::{
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
     Body, Path, PolicyDigest, Record, RecordId, RedactionAction, SALT_BYTES, SECRET_BYTES, Salt,
-    Secret, SubmissionError, Timestamp,
+    Secret, Submission, SubmissionError, Timestamp,
 };
 
 /// What follows for an event, and from what.
@@ -101,7 +101,13 @@ pub fn explain(
         if let Body::Event(recorded) = record.body()
             && admitted.verdict.shows_content()
         {
-            let seen = Seen { members: recorded.content(), source: source.map(Value::from) };
+            let named = Submission::parse(event)?.event().ok();
+            let named = named.as_ref().and_then(|event| event.members().get("class"));
+            let seen = Seen {
+                members: recorded.content(),
+                source: source.map(Value::from),
+                named: named.and_then(Value::as_str),
+            };
             look(&mut explanation, compiled, &rules, &seen, recorded.rules());
             explanation.redacted = redacted(&record);
         }
@@ -113,6 +119,8 @@ pub fn explain(
 struct Seen<'e> {
     members: &'e Object<'e>,
     source: Option<Value<'e>>,
+    /// The class that the event names itself; the record shows one that it got as well.
+    named: Option<&'e str>,
 }
 
 /// Fills in classes and rules.
@@ -123,11 +131,9 @@ fn look(
     seen: &Seen<'_>,
     broken: &[String],
 ) {
-    let named = seen.members.get("class").and_then(Value::as_str);
     for class in &compiled.document.classes {
         let fits = !class.when.is_empty() && seen.all_hold(&class.when);
-        let is_named = named == Some(class.name.as_str());
-        // The server names the first class that fits where the event names none.
+        let is_named = seen.named == Some(class.name.as_str());
         if fits || is_named {
             explanation.classes.push(Class { name: class.name.clone(), is_named, fits });
         }

@@ -240,6 +240,9 @@ scripts! {
     key,
     #[cfg(feature = "server")]
     logs,
+    policy,
+    policy_diff,
+    policy_import,
     #[cfg(feature = "server")]
     prove,
     #[cfg(feature = "server")]

@@ -1,5 +1,6 @@
 //! `attestree policy import`: a policy in another form, written in ours.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::super::output::{self, Output};
@@ -29,6 +30,10 @@ pub(super) struct Args {
 /// Writes the policy.
 pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     let loaded = load("import", &args.file, None, args.show, output)?;
+    for warning in &loaded.compiled.warnings {
+        // Nobody is left to hear that the stream is closed.
+        let _closed = writeln!(anstream::stderr(), "{warning}");
+    }
     let text = write(&loaded.compiled.document);
     if args.show.is_json(output) {
         let line = serde_json::json!({"policy": text}).to_string();

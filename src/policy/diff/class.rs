@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::document::{Class, Document, Logging, Place, StatedRule};
+use super::super::field::format_field;
 use super::value::{names, pairs};
 use super::{Changes, Direction, violation};
 use crate::core::policy::{Condition, Enforcement, FieldType, Requirement, Rule};
@@ -176,7 +177,7 @@ fn fields(
     new: &[Requirement],
 ) {
     let by_path = |fields: &[Requirement]| -> BTreeMap<String, FieldType> {
-        fields.iter().map(|field| (field.path.to_string(), field.field)).collect()
+        fields.iter().map(|field| (format_field(&field.path), field.field)).collect()
     };
     let (old, new) = (by_path(old), by_path(new));
     for (path, field) in &new {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::super::document::{
     Alert, Document, Period, Place, Redaction, RegoModule, Source, Suppression, Trigger,
 };
-use super::value::{names, pairs};
+use super::super::field::format_field;
+use super::value::{fields, names, pairs};
 use super::{Changes, Direction, violation};
 use crate::core::policy::{Action, Enrichment, Target, Treatment};
 use crate::core::record::{EPOCH_DAYS, Path};
@@ -34,7 +35,7 @@ pub(super) fn redactions(changes: &mut Changes, old: &Document, new: &Document) 
 /// Returns what is treated.
 fn target(treatment: &Treatment) -> String {
     match &treatment.target {
-        Target::Path(path) => path.to_string(),
+        Target::Path(path) => format_field(path),
         Target::Detected(detector) => format!("detected {}", detector.name()),
     }
 }
@@ -72,7 +73,9 @@ fn action(action: &Action) -> String {
         Action::Drop => "drop".to_owned(),
         Action::Mask { keep_last } => format!("mask but the last {keep_last}"),
         Action::Commit { subject: None } => "commit".to_owned(),
-        Action::Commit { subject: Some(subject) } => format!("commit for {subject}"),
+        Action::Commit { subject: Some(subject) } => {
+            format!("commit for {}", format_field(subject))
+        }
         Action::Token => "token".to_owned(),
     }
 }
@@ -211,7 +214,7 @@ fn triggered(changes: &mut Changes, place: &Place, subject: &str, old: &Trigger,
 
 /// Compares what events that are counted together have in common: the more, the fewer are counted.
 fn grouped(changes: &mut Changes, place: &Place, subject: &str, old: &[Path], new: &[Path]) {
-    let (before, after): (BTreeSet<String>, BTreeSet<String>) = (names(old), names(new));
+    let (before, after): (BTreeSet<String>, BTreeSet<String>) = (fields(old), fields(new));
     changes.set(Direction::Weaker, (place, subject, "is counted by"), &before, &after);
     if before == after && old != new {
         let what = "says what it is counted by in another order";
@@ -294,5 +297,5 @@ fn module(
     }
     // Who replays a verdict needs the disclosure of each such value.
     let seen = (place, subject, "sees the committed");
-    changes.set(Direction::Unclear, seen, &names(needs), &names(&new.needs));
+    changes.set(Direction::Unclear, seen, &fields(needs), &fields(&new.needs));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::document::{Hold, Permission, Place, Role};
-use super::value::{names, pairs};
+use super::value::{fields, names, pairs};
 use super::{Changes, Direction};
 use crate::core::record::ApprovalRule;
 
@@ -62,8 +62,8 @@ fn role(changes: &mut Changes, subject: &str, old: &Role, new: &Role) {
     };
     changes.set(Direction::Weaker, about("may"), &may(can), &may(&new.can));
     changes.set(Direction::Weaker, about("sees class"), &names(classes), &names(&new.classes));
-    changes.set_or_all(Direction::Weaker, about("sees field"), &names(allow), &names(&new.allow));
-    changes.set(Direction::Stricter, about("does not see"), &names(deny), &names(&new.deny));
+    changes.set_or_all(Direction::Weaker, about("sees field"), &fields(allow), &fields(&new.allow));
+    changes.set(Direction::Stricter, about("does not see"), &fields(deny), &fields(&new.deny));
 }
 
 /// Compares who has to approve the next policy.

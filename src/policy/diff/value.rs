@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::document::{Date, Period, Place, Retention};
+use super::super::field::format_field;
 use super::{Changes, Direction};
 use crate::core::policy::Enforcement;
+use crate::core::record::Path;
 
 /// Two of a kind with one name: the older and the newer.
 pub(super) type Pair<'d, T> = (Option<&'d T>, Option<&'d T>);
@@ -144,4 +146,9 @@ impl Changes {
 /// Collects names.
 pub(super) fn names<T: ToString>(names: &[T]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
+}
+
+/// Collects places by the names that documents have for them.
+pub(super) fn fields(paths: &[Path]) -> BTreeSet<String> {
+    paths.iter().map(format_field).collect()
 }

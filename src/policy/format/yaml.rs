@@ -4,6 +4,7 @@
 //! values, as the reader of policies sees them, and the same comments in the same order.
 
 use super::super::flatten::unflatten;
+use super::super::node::{Node, NodeError};
 use super::FormatError;
 use super::scan::{Open, is_block_header, scan};
 
@@ -61,12 +62,13 @@ pub(super) fn format(text: &str) -> Result<String, FormatError> {
     if same { Ok(out) } else { Err(FormatError::Beyond) }
 }
 
-/// Reads the documents of a text.
+/// Reads the documents of a text, within the limits of policies.
 fn values(text: &str) -> Result<Vec<serde_json::Value>, FormatError> {
-    serde_saphyr::from_multiple(text).map_err(|error| FormatError::Unread {
-        line: error.location().map_or(0, |location| location.line().try_into().unwrap_or(0)),
-        reason: error.to_string(),
-    })
+    let unread =
+        |NodeError { message, span }| FormatError::Unread { line: span.line, reason: message };
+    Node::read(text).map_err(unread)?;
+    // The same values without their places, which another layout changes.
+    serde_saphyr::from_multiple(text).map_err(|_other| FormatError::Beyond)
 }
 
 /// Makes the error for what was written and can't be read again.

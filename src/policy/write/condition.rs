@@ -28,23 +28,24 @@ pub(super) fn conditions(conditions: &[Condition]) -> Option<Yaml> {
     Some(Yaml::Map(members))
 }
 
+/// Writes one condition as a map.
+fn whole(condition: &Condition) -> Yaml {
+    match condition {
+        Condition::All(parts) if !parts.is_empty() => {
+            conditions(parts).unwrap_or_else(|| Yaml::Map(Vec::new()))
+        }
+        condition => Yaml::Map(vec![member(condition)]),
+    }
+}
+
 /// Writes one condition as a member of a map.
 fn member(condition: &Condition) -> (String, Yaml) {
-    let each = |parts: &[Condition]| {
-        let whole = |part| {
-            let (name, value) = member(part);
-            Yaml::Map(vec![(name, value)])
-        };
-        Yaml::List(parts.iter().map(whole).collect())
-    };
+    let each = |parts: &[Condition]| Yaml::List(parts.iter().map(whole).collect());
     match condition {
         Condition::Field { path, test } => (format_field(path), tested(test)),
         Condition::All(parts) => ("all".to_owned(), each(parts)),
         Condition::Any(parts) => ("any".to_owned(), each(parts)),
-        Condition::Not(inner) => {
-            let (name, value) = member(inner);
-            ("not".to_owned(), Yaml::Map(vec![(name, value)]))
-        }
+        Condition::Not(inner) => ("not".to_owned(), whole(inner)),
     }
 }
 

@@ -41,7 +41,7 @@ pub fn write(document: &Document) -> String {
         approvals,
     } = document;
     let metadata = Yaml::map([
-        ("name", Some(Yaml::text(name))),
+        ("name", (!name.is_empty()).then(|| Yaml::text(name))),
         ("description", description.as_ref().map(Yaml::text)),
         ("owner", owner.as_ref().map(Yaml::text)),
         ("review_by", review_by.map(Yaml::text)),
@@ -56,7 +56,7 @@ pub fn write(document: &Document) -> String {
     let document = Yaml::map([
         ("apiVersion", Some(Yaml::text("attestree/v1"))),
         ("kind", Some(Yaml::text("Policy"))),
-        ("metadata", Some(metadata)),
+        ("metadata", some(metadata)),
         ("extends", Yaml::list(parents)),
         ("classes", some(Yaml::Map(classes))),
         ("rules", Yaml::list(rules.iter().map(rule))),

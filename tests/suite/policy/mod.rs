@@ -2,5 +2,7 @@
 
 mod admit;
 mod compile;
+mod deploy;
 mod detect;
 mod diff;
+mod write;
