@@ -26,7 +26,20 @@ pub struct Explanation {
     /// The rules that are about it.
     pub checks: Vec<Check>,
     /// What is not shown of it, and how.
-    pub redacted: Vec<String>,
+    pub redacted: Vec<Hidden>,
+    /// The record that it would be if no rule objected; `None` where no record shows it at all.
+    pub entry: Option<Vec<u8>>,
+    /// The alerts that it is about.
+    pub alerts: Vec<String>,
+}
+
+/// A value that a record does not show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// Where it stood.
+    pub path: Path,
+    /// What was done: `drop`, `mask`, `commit`, `token` or `spill`.
+    pub action: &'static str,
 }
 
 /// A class that an event is of.
@@ -110,6 +123,8 @@ pub fn explain(
             };
             look(&mut explanation, compiled, &rules, &seen, recorded.rules());
             explanation.redacted = redacted(&record);
+            explanation.alerts = alerts(&explanation, compiled, &seen);
+            explanation.entry = Some(entry.clone());
         }
     }
     Ok(explanation)
@@ -191,27 +206,31 @@ impl Seen<'_> {
     }
 }
 
+/// Returns the alerts whose conditions hold.
+fn alerts(explanation: &Explanation, compiled: &Compiled, seen: &Seen<'_>) -> Vec<String> {
+    let is_of = |name: &String| explanation.classes.iter().any(|class| class.name == *name);
+    let about = compiled.document.alerts.iter().filter(|alert| {
+        (alert.classes.is_empty() || alert.classes.iter().any(is_of)) && seen.all_hold(&alert.when)
+    });
+    about.map(|alert| alert.name.clone()).collect()
+}
+
 /// Returns what a record does not show, and how.
-fn redacted(record: &Record<'_>) -> Vec<String> {
+fn redacted(record: &Record<'_>) -> Vec<Hidden> {
     let Body::Event(recorded) = record.body() else { return Vec::new() };
     let done = |action| match action {
-        RedactionAction::Drop => "dropped",
-        RedactionAction::Mask => "masked",
-        RedactionAction::Spill => "committed, because the record would be too long",
-        RedactionAction::Token => "replaced by a token",
+        RedactionAction::Drop => "drop",
+        RedactionAction::Mask => "mask",
+        RedactionAction::Spill => "spill",
+        RedactionAction::Token => "token",
     };
-    let mut all: Vec<String> = recorded
-        .redactions()
-        .iter()
-        .map(|one| format!("{}: {}", format_field(&one.path), done(one.action)))
-        .collect();
+    let redactions = recorded.redactions().iter();
+    let mut all: Vec<Hidden> =
+        redactions.map(|one| Hidden { path: one.path.clone(), action: done(one.action) }).collect();
     let spilled = |path: &Path| recorded.redactions().iter().any(|one| one.path == *path);
-    for (path, _) in record.commitments() {
-        if !spilled(&path) {
-            all.push(format!("{}: committed", format_field(&path)));
-        }
-    }
-    all.sort();
+    let commitments = record.commitments().into_iter().filter(|(path, _)| !spilled(path));
+    all.extend(commitments.map(|(path, _)| Hidden { path, action: "commit" }));
+    all.sort_by(|one, other| one.path.cmp(&other.path));
     all
 }
 

@@ -13,6 +13,7 @@ pub mod document;
 pub mod explain;
 mod field;
 mod finding;
+pub mod fixture;
 mod flatten;
 pub mod format;
 pub mod framework;

@@ -243,6 +243,7 @@ scripts! {
     policy,
     policy_diff,
     policy_import,
+    policy_test,
     #[cfg(feature = "server")]
     prove,
     #[cfg(feature = "server")]

@@ -45,7 +45,19 @@ struct Shown {
     rules: Vec<String>,
     classes: Vec<Class>,
     checks: Vec<Check>,
-    redacted: Vec<String>,
+    redacted: Vec<Hidden>,
+    alerts: Vec<String>,
+}
+
+/// A value that the record does not show, as JSON.
+#[derive(Debug, Serialize)]
+struct Hidden {
+    field: String,
+    action: &'static str,
+}
+
+fn hidden(hidden: &crate::policy::explain::Hidden) -> Hidden {
+    Hidden { field: crate::policy::format_field(&hidden.path), action: hidden.action }
 }
 
 /// A class, as JSON.
@@ -97,7 +109,8 @@ fn shown(explanation: &Explanation) -> Shown {
         rules: explanation.rules.clone(),
         classes: explanation.classes.iter().map(class).collect(),
         checks: explanation.checks.iter().map(check).collect(),
-        redacted: explanation.redacted.clone(),
+        redacted: explanation.redacted.iter().map(hidden).collect(),
+        alerts: explanation.alerts.clone(),
     }
 }
 
@@ -127,6 +140,9 @@ fn text(shown: &Shown) -> String {
             }
         });
     }
-    lines.extend(shown.redacted.iter().map(|what| format!("  hidden  {what}")));
+    lines.extend(
+        shown.redacted.iter().map(|one| format!("  hidden  {}: {}", one.field, one.action)),
+    );
+    lines.extend(shown.alerts.iter().map(|alert| format!("  counts  for {alert}")));
     lines.join("\n")
 }

@@ -14,6 +14,7 @@ mod import;
 mod init;
 mod load;
 mod report;
+mod test;
 
 use super::output::Output;
 use super::remote::Remote;
@@ -44,6 +45,10 @@ enum Verb {
     Fmt(fmt::Args),
     /// Find what is wrong with a policy, or with infrastructure that has to keep it
     Check(check::Args),
+    /// Run the tests of a policy
+    Test(test::Args),
+    /// Say how much of a policy its tests come by
+    Coverage(test::CoverageArgs),
     /// Say what a change of a policy means, and call a weakening a weakening
     Diff(diff::Args),
     /// Say why an event gets its verdict, rule by rule
@@ -88,6 +93,8 @@ pub(super) fn run(args: Args, _remote: &Remote, output: Output) -> anyhow::Resul
         Verb::Init(args) => init::run(&args, output),
         Verb::Fmt(args) => fmt::run(&args, output),
         Verb::Check(args) => check::run(&args, output),
+        Verb::Test(args) => test::run(&args, output),
+        Verb::Coverage(args) => test::coverage(&args, output),
         Verb::Diff(args) => diff::run(&args, output),
         Verb::Explain(args) => explain::run(&args, output),
         Verb::Docs(args) => docs::run(&args, output),
