@@ -61,6 +61,7 @@ pub fn describe(document: &Document, digest: PolicyDigest) -> String {
     out
 }
 
+/// Writes the name and what holds of the whole policy.
 fn heading(out: &mut String, document: &Document, digest: PolicyDigest) {
     let name = if document.name.is_empty() { "Policy" } else { &document.name };
     line(out, &format!("# {}", escape(name)));
@@ -86,6 +87,7 @@ fn heading(out: &mut String, document: &Document, digest: PolicyDigest) {
     );
 }
 
+/// Writes the classes, each below a heading of its own.
 fn classes(out: &mut String, document: &Document) {
     if document.classes.is_empty() {
         return;
@@ -118,8 +120,7 @@ fn classes(out: &mut String, document: &Document) {
         }
         items.extend(class.otherwise.map(|one| format!("What breaks this: {}.", word(one))));
         items.extend(class.retention.as_ref().map(|one| format!("Kept {}.", kept(one))));
-        let text: String = items.iter().map(|item| format!("- {item}\n")).collect();
-        line(out, text.trim_end());
+        line(out, &list(&items));
     }
 }
 
@@ -132,6 +133,7 @@ fn rules(out: &mut String, document: &Document) {
     table(out, "Rules", ["Name", "Events", "Must have", "Otherwise"], rows);
 }
 
+/// Writes what is taken out.
 fn redactions(out: &mut String, document: &Document) {
     let rows = document.redactions.iter().map(|one| {
         let what = match &one.treatment.target {
@@ -160,8 +162,8 @@ fn approvals(out: &mut String, document: &Document) {
     line(out, "## Approvals");
     let count = rule.threshold();
     line(out, &format!("The next policy needs {count} of these keys:"));
-    let keys: String = rule.keys().iter().map(|key| format!("- `{key}`\n")).collect();
-    line(out, keys.trim_end());
+    let keys: Vec<String> = rule.keys().iter().map(|key| format!("`{key}`")).collect();
+    line(out, &list(&keys));
 }
 
 /// Writes a paragraph.
@@ -170,6 +172,11 @@ fn line(out: &mut String, text: &str) {
         out.push('\n');
     }
     writeln!(out, "{text}").expect("a string takes text");
+}
+
+/// Writes a list.
+fn list(items: &[String]) -> String {
+    items.iter().map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a table, unless it has no rows.
@@ -217,6 +224,7 @@ pub(super) fn condition(condition: &Condition) -> String {
     }
 }
 
+/// Writes a test in words.
 fn tested(test: &Test) -> String {
     let each =
         |texts: &[String]| texts.iter().map(|text| code(text)).collect::<Vec<_>>().join(", ");

@@ -86,11 +86,11 @@ pub fn explain(
     let mut explanation = Explanation::default();
     match admit(&compiled.policy, &arrival(event, source), &mut Open, compiled.custom.as_ref())? {
         Admission::Refused(rules) => {
-            explanation.verdict = "reject".to_owned();
+            "reject".clone_into(&mut explanation.verdict);
             explanation.rules = rules;
         }
         Admission::Recorded(admitted) => {
-            explanation.verdict = admitted.verdict.as_str().to_owned();
+            admitted.verdict.as_str().clone_into(&mut explanation.verdict);
             let entry = admitted.draft.stamp(now());
             if let Body::Event(recorded) = read(&entry).body() {
                 explanation.rules = recorded.rules().to_vec();

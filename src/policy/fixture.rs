@@ -26,10 +26,11 @@ use super::field::{format_field, parse_field};
 use super::node::{Node, Tree};
 use super::{Diagnostic, Severity};
 use crate::core::policy::Bundle;
+use crate::core::record::json::Value;
 use crate::core::record::{Body, Path, Record};
 
 /// The members of a test.
-const TEST: &[&str] = &["name", "event", "events", "source", "at", "expect"];
+const TEST: &[&str] = &["name", "event", "events", "source", "skip", "expect"];
 
 /// What can be expected.
 const EXPECT: &[&str] = &["verdict", "class", "rules", "redacted", "absent", "alerts", "retention"];
@@ -44,6 +45,8 @@ pub struct Fixture {
     /// Its name.
     pub name: String,
     events: Vec<Vec<u8>>,
+    /// Whether it says of itself that it is not to be run.
+    pub is_skipped: bool,
     source: Option<String>,
     expect: Node,
 }
@@ -66,7 +69,9 @@ pub fn read(bundle: &Bundle) -> Result<Vec<Fixture>, Vec<Diagnostic>> {
         let text = String::from_utf8_lossy(content);
         match Node::read(&text) {
             Ok(documents) => {
-                for node in documents.iter().flat_map(items) {
+                for node in
+                    documents.iter().map(|node| node.get("tests").unwrap_or(node)).flat_map(items)
+                {
                     match fixture(path, node) {
                         Ok(fixture) => fixtures.push(fixture),
                         Err(finding) => found.push(finding),
@@ -130,6 +135,7 @@ fn fixture(file: &str, node: &Node) -> Result<Fixture, Diagnostic> {
         line,
         name: name.to_owned(),
         events,
+        is_skipped: node.get("skip").is_some_and(|skip| skip.value == Tree::Boolean(true)),
         source,
         expect: expect.clone(),
     })
@@ -281,8 +287,7 @@ fn group(explanation: &Explanation, by: &[Path]) -> Vec<String> {
     let Some(entry) = &explanation.entry else { return Vec::new() };
     let record = Record::parse(entry).expect("an admitted draft is a record");
     let Body::Event(event) = record.body() else { return Vec::new() };
-    let value =
-        |path: &Path| path.find(event.content()).map_or_else(String::new, |value| value.format());
+    let value = |path: &Path| path.find(event.content()).map_or_else(String::new, Value::format);
     by.iter().map(value).collect()
 }
 

@@ -42,6 +42,7 @@ struct Wanted {
     controls: &'static [(Framework, &'static str)],
 }
 
+/// The classes, in the order of a policy.
 const CLASSES: &[Wanted] = &[
     Wanted {
         name: "authentication",
@@ -149,6 +150,7 @@ struct Kept {
     why: &'static str,
 }
 
+/// How long logs are kept for each framework.
 const RETENTION: &[Kept] = &[
     Kept {
         framework: PciDss,

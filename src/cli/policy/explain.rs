@@ -92,6 +92,7 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     Output::line(text(&shown))
 }
 
+/// Makes the JSON of an explanation.
 fn shown(explanation: &Explanation) -> Shown {
     let class = |class: &crate::policy::explain::Class| Class {
         name: class.name.clone(),
@@ -114,6 +115,7 @@ fn shown(explanation: &Explanation) -> Shown {
     }
 }
 
+/// Writes an explanation for people.
 fn text(shown: &Shown) -> String {
     let because = match shown.rules.as_slice() {
         [] => String::new(),

@@ -48,6 +48,7 @@ fn is_required(document: &Document, target: &Target) -> bool {
     of_classes.chain(of_rules).any(|required| required.path == *path)
 }
 
+/// Compares two redactions of one target.
 fn redaction(changes: &mut Changes, subject: &str, old: &Redaction, new: &Redaction) {
     let Redaction { treatment, epoch_days, place: _ } = old;
     let (before, after) = (&treatment.action, &new.treatment.action);
@@ -163,6 +164,7 @@ pub(super) fn alerts(changes: &mut Changes, old: &[Alert], new: &[Alert]) {
     }
 }
 
+/// Compares two alerts of one name.
 fn alert(changes: &mut Changes, subject: &str, old: &Alert, new: &Alert) {
     let Alert { name: _, classes, when, trigger, to, place: _ } = old;
     let place = &new.place;
@@ -275,6 +277,7 @@ pub(super) fn rego(changes: &mut Changes, old: &Document, new: &Document) {
     }
 }
 
+/// Compares what is asked of one module.
 fn module(
     changes: &mut Changes,
     subject: &str,

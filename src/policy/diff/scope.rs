@@ -209,13 +209,16 @@ mod tests {
     fn joined_conditions_are_compared_by_their_parts() {
         let (a, b) = (at(Test::Exact("a".into())), at(Test::Exact("b".into())));
         let either = Condition::Any(vec![a.clone(), b.clone()]);
-        let both = Condition::All(vec![either.clone(), at(Test::Present)]);
-        assert_eq!(compare(&[a.clone()], &[either.clone()]), Scope::Wider);
-        assert_eq!(compare(&[either.clone()], &[at(one_of(&["a", "b"]))]), Scope::Same);
-        assert_eq!(compare(&[both.clone()], &[either.clone(), at(Test::Present)]), Scope::Same);
-        assert_eq!(compare(&[a.clone()], &[]), Scope::Wider);
-        let not = |condition: &Condition| Condition::Not(Box::new(condition.clone()));
-        assert_eq!(compare(&[not(&a)], &[not(&either)]), Scope::Narrower);
-        assert_eq!(compare(&[a], &[b]), Scope::Unclear);
+        let present = at(Test::Present);
+        let not = |condition: &Condition| [Condition::Not(Box::new(condition.clone()))];
+        let (not_a, not_either) = (not(&a), not(&either));
+        let both = [Condition::All(vec![either.clone(), present.clone()])];
+        let (a, b, either, apart) = ([a], [b], [either.clone()], [either, present]);
+        assert_eq!(compare(&a, &either), Scope::Wider);
+        assert_eq!(compare(&either, &[at(one_of(&["a", "b"]))]), Scope::Same);
+        assert_eq!(compare(&both, &apart), Scope::Same);
+        assert_eq!(compare(&a, &[]), Scope::Wider);
+        assert_eq!(compare(&not_a, &not_either), Scope::Narrower);
+        assert_eq!(compare(&a, &b), Scope::Unclear);
     }
 }

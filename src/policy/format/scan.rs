@@ -30,9 +30,9 @@ pub(super) fn scan(line: &str, open: Open) -> Parts {
     while let Some((at, c)) = chars.next() {
         let next = chars.peek().map(|(_, next)| *next);
         if let Some(quote) = parts.open.quote {
-            if quote == '"' && c == '\\' {
-                chars.next();
-            } else if c == quote && quote == '\'' && next == Some('\'') {
+            let is_escape = quote == '"' && c == '\\';
+            let is_doubled = c == quote && quote == '\'' && next == Some('\'');
+            if is_escape || is_doubled {
                 chars.next();
             } else if c == quote {
                 parts.open.quote = None;

@@ -104,6 +104,7 @@ fn period(period: Period) -> Yaml {
     Yaml::text(period)
 }
 
+/// Writes a class.
 fn class(class: &Class) -> Yaml {
     let Class {
         name: _,
@@ -174,6 +175,7 @@ fn rule(stated: &StatedRule) -> Yaml {
     ])
 }
 
+/// Writes what is taken out.
 fn redaction(redaction: &Redaction) -> Yaml {
     let Redaction { treatment: Treatment { target, action }, epoch_days, place: _ } = redaction;
     let (path, detect) = match target {
@@ -198,6 +200,7 @@ fn redaction(redaction: &Redaction) -> Yaml {
     ])
 }
 
+/// Writes what is added.
 fn enrichment(enrichment: &Enrichment) -> Yaml {
     let Enrichment { name, from, lookup } = enrichment;
     let pairs = |pairs: Vec<(String, String)>| {
@@ -245,6 +248,7 @@ fn hold(hold: &Hold) -> Yaml {
     ])
 }
 
+/// Writes who may do what.
 fn role(role: &Role) -> Yaml {
     let Role { name, members, can, classes, allow, deny, place: _ } = role;
     let fields = Yaml::map([
@@ -261,6 +265,7 @@ fn role(role: &Role) -> Yaml {
     ])
 }
 
+/// Writes what raises an alert.
 fn alert(alert: &Alert) -> Yaml {
     let Alert { name, classes, when, trigger, to, place: _ } = alert;
     let (by, count, within, absent) = match trigger {

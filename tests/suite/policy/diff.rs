@@ -84,6 +84,40 @@ fn threshold(count: u64, seconds: u64, by: &[&str]) -> Trigger {
     Trigger::Threshold { count, within: Period { seconds }, by }
 }
 
+fn suppression() -> Suppression {
+    Suppression {
+        name: "health".to_owned(),
+        classes: vec!["change".to_owned()],
+        when: when("health."),
+        keep: 2,
+        window: Period { seconds: 60 },
+        place: Place::default(),
+    }
+}
+
+fn hold() -> Hold {
+    Hold {
+        name: "case".to_owned(),
+        reason: "a court".to_owned(),
+        classes: vec![Glob::new("login")],
+        when: when("auth."),
+        until: date(2028),
+        place: Place::default(),
+    }
+}
+
+fn role() -> Role {
+    Role {
+        name: "auditor".to_owned(),
+        members: vec![Glob::new("a@*")],
+        can: vec![Permission::Query],
+        classes: vec![Glob::new("login")],
+        allow: vec![path("/actor")],
+        deny: vec![path("/ctx")],
+        place: Place::default(),
+    }
+}
+
 /// Returns a document that says something with each of its fields.
 fn document() -> Document {
     let place = Place::default;
@@ -124,32 +158,10 @@ fn document() -> Document {
             redaction(Target::Detected(Detector::ALL[0]), Action::Drop),
         ],
         enrichments: vec![enrich("zone")],
-        suppressions: vec![Suppression {
-            name: "health".to_owned(),
-            classes: vec!["change".to_owned()],
-            when: when("health."),
-            keep: 2,
-            window: Period { seconds: 60 },
-            place: place(),
-        }],
+        suppressions: vec![suppression()],
         retention: retention(),
-        holds: vec![Hold {
-            name: "case".to_owned(),
-            reason: "a court".to_owned(),
-            classes: vec![Glob::new("login")],
-            when: when("auth."),
-            until: date(2028),
-            place: place(),
-        }],
-        access: vec![Role {
-            name: "auditor".to_owned(),
-            members: vec![Glob::new("a@*")],
-            can: vec![Permission::Query],
-            classes: vec![Glob::new("login")],
-            allow: vec![path("/actor")],
-            deny: vec![path("/ctx")],
-            place: place(),
-        }],
+        holds: vec![hold()],
+        access: vec![role()],
         alerts: vec![
             alert("each", Trigger::Match),
             alert("many", threshold(5, 60, &["/actor/id"])),

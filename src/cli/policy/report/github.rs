@@ -27,6 +27,7 @@ pub(super) fn format(report: &Report) -> String {
     lines.join("\n")
 }
 
+/// Writes the command of a finding.
 fn of_finding(report: &Report, finding: &Diagnostic) -> String {
     let name = match finding.severity {
         Severity::Error => "error",

@@ -16,6 +16,7 @@ pub(super) fn format(report: &Report) -> String {
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{text}\n")
 }
 
+/// Writes the suite.
 fn write(writer: &mut Writer<Vec<u8>>, report: &Report) -> io::Result<()> {
     let tally = report.tally();
     let cases = (report.findings.len() + report.cases.len()).max(1).to_string();
@@ -41,6 +42,7 @@ fn write(writer: &mut Writer<Vec<u8>>, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes the test case of a finding.
 fn of_finding(
     writer: &mut Writer<Vec<u8>>,
     report: &Report,
@@ -70,6 +72,7 @@ fn of_finding(
     Ok(())
 }
 
+/// Writes the test case of a case.
 fn of_case(writer: &mut Writer<Vec<u8>>, report: &Report, case: &Case) -> io::Result<()> {
     let file = clean(&report.path(&case.file));
     let (name, line) = (clean(&case.name), case.line.to_string());
