@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, hint::black_box, sync::Arc};
 
 use attestree::{
-    pipeline::{Log, NewEntry, Pipeline, Submission, Ticket},
+    pipeline::{Content, Log, NewEntry, Pipeline, Submission, Ticket},
     store::LogIdentity,
 };
 use bytes::Bytes;
@@ -46,7 +46,12 @@ impl Source {
             }
             NewEntry { bytes: Bytes::from(bytes), key: None }
         });
-        Submission { entries: entries.collect(), principal: Bytes::new(), atomic: true }
+        Submission {
+            entries: entries.collect(),
+            principal: Bytes::new(),
+            content: Content::Raw,
+            atomic: true,
+        }
     }
 }
 

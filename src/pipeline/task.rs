@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use super::{
     Clock, CreateError, Limits, Log, LogStatus, OpenError, Parts, Refusal, Submission, Ticket,
     admit::admit,
+    audit::{AuditParts, first_rule},
     commit::Committer,
     guard::Guarded,
     inbox::{Inlet, inbox},
     open::{check_log, next_log},
-    pool::Usage,
+    pool::{Permit, Room, Usage},
     sequence::{Event, Opened, Sequencer},
     waiting::{Waiting, WaitingLogs, WitnessPlan, settle},
 };
@@ -27,8 +28,9 @@ use crate::{
     core::{
         note::SigningKey,
         number::{LogNumber, UnixMillis},
+        record::ApprovalRule,
     },
-    store::{LogRow, LogState, Store, TileReader, Watermark},
+    store::{LogKind, LogRow, LogState, Store, StoreError, TileReader, Watermark},
 };
 
 /// How often the watermark is made durable, in milliseconds: a copy that could be restored is older.
@@ -54,6 +56,7 @@ pub(super) struct Shared {
     /// Logs that were checked and have not signed yet.
     pub(super) waiting: Mutex<WaitingLogs>,
     witnesses: Option<WitnessPlan>,
+    audit: Option<AuditParts>,
     /// Held while a log is created, so that numbers and prefixes stay unique.
     creating: Mutex<()>,
     pub(super) events: Inlet,
@@ -90,10 +93,10 @@ impl Pipeline {
     /// and writers are told so. Anything else that fails refuses the whole.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
         let Parts { store, ledger, watermark, reader, keys, clock, limits, .. } = parts;
-        let Parts { meter, answerer, witnesses, .. } = parts;
+        let Parts { meter, answerer, witnesses, audit, .. } = parts;
         let watermark = Arc::new(watermark);
         let (logs, opened, waiting) =
-            open_logs(&store, &watermark, keys, witnesses.as_ref(), clock.now())?;
+            open_logs(&store, &watermark, keys, witnesses.as_ref(), audit.as_ref(), clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
         let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
@@ -129,9 +132,13 @@ impl Pipeline {
             spawn("watermark", &fatal_sender, {
                 let fatal = fatal_sender.clone();
                 let (clock, synced) = (Arc::clone(&clock), Arc::clone(&watermark_synced));
+                let events = audit.is_some().then(|| events.clone());
                 move || {
                     sync_watermark(&marks, &ticks, &fatal, || {
                         synced.store(millis(clock.monotonic()), Ordering::Release);
+                        // Silence is noticed by the same beat.
+                        let _sequencer_gone =
+                            events.as_ref().map(|events| events.send(Event::Tick));
                     });
                 }
             })?,
@@ -148,6 +155,7 @@ impl Pipeline {
             logs: RwLock::new(logs),
             waiting: Mutex::new(waiting),
             witnesses,
+            audit,
             creating: Mutex::new(()),
             events,
             stopping: AtomicBool::new(false),
@@ -162,16 +170,36 @@ impl Pipeline {
     /// Submits entries to a log. Never blocks.
     pub fn submit(&self, log: &Arc<Log>, submission: Submission) -> Result<Ticket, Refusal> {
         let shared = &*self.shared;
+        self.check_open()?;
+        let (sender, ticket) = Ticket::new();
+        let now = shared.clock.now();
+        let admitted = admit(log, submission, &shared.pool, &shared.limits, now, sender)?;
+        self.tell(Event::Submit(admitted))?;
+        Ok(ticket)
+    }
+
+    /// Checks that the write path takes anything at all.
+    pub(super) fn check_open(&self) -> Result<(), Refusal> {
+        let shared = &*self.shared;
         if shared.stopping.load(Ordering::Acquire) || *shared.fatal.borrow() {
             return Err(Refusal::ShuttingDown);
         }
         if shared.short_of_space.load(Ordering::Acquire) {
             return Err(Refusal::NoSpace);
         }
-        let (sender, ticket) = Ticket::new();
-        let admitted = admit(log, submission, &shared.pool, &shared.limits, sender)?;
-        shared.events.send(Event::Submit(admitted)).map_err(|_closed| Refusal::ShuttingDown)?;
-        Ok(ticket)
+        Ok(())
+    }
+
+    /// Reserves room for what a log is to append.
+    pub(super) fn reserve(&self, log: &Log, entries: u64, bytes: u64) -> Result<Permit, Refusal> {
+        let shared = &*self.shared;
+        let room = Room { entries, bytes };
+        Ok(Permit::reserve(&shared.pool, &log.usage, room, &shared.limits)?)
+    }
+
+    /// Tells the sequencer something.
+    pub(super) fn tell(&self, event: Event) -> Result<(), Refusal> {
+        self.shared.events.send(event).map_err(|_closed| Refusal::ShuttingDown)
     }
 
     /// Returns the logs in the order of their creation; the first is the default log.
@@ -209,15 +237,23 @@ impl Pipeline {
     }
 
     /// Creates a log and opens it. Blocks on the disk; `row.number` must come from [`next_log`].
-    pub fn create_log(&self, row: &LogRow, key: SigningKey) -> Result<Arc<Log>, CreateError> {
+    ///
+    /// `rule` says who has to approve the first policy of an audit log.
+    pub fn create_log(
+        &self,
+        row: &LogRow,
+        key: SigningKey,
+        rule: &ApprovalRule,
+    ) -> Result<Arc<Log>, CreateError> {
         let shared = &*self.shared;
         let _one_at_a_time = shared.creating.lock().unwrap_or_else(PoisonError::into_inner);
         if next_log(&shared.store, &row.origin)? != row.number {
             return Err(CreateError::Raced);
         }
-        shared.store.create_log(row)?;
+        create_log(&shared.store, row, rule)?;
         let now = shared.clock.now();
-        let checked = check_log(row, key, &shared.store, &shared.watermark, now)?;
+        let checked =
+            check_log(row, key, &shared.store, &shared.watermark, shared.audit.as_ref(), now)?;
         let opened = match WitnessPlan::witnesses(shared.witnesses.as_ref(), row)? {
             None => checked.open(&shared.watermark)?,
             Some(witnessed) => Waiting::new(checked, witnessed, &shared.store, now)?
@@ -322,6 +358,16 @@ impl Logs {
     }
 }
 
+/// Makes a log in a store, open or not: all that it needs is durable when this returns.
+///
+/// `rule` says who has to approve the first policy of an audit log; its first start records it in `genesis`.
+pub fn create_log(store: &Store, row: &LogRow, rule: &ApprovalRule) -> Result<(), StoreError> {
+    match row.kind {
+        LogKind::Opaque => store.create_log(row),
+        LogKind::Audit => store.create_log_with(row, &[first_rule(row.number, rule)]),
+    }
+}
+
 /// Opens every log that is not halted.
 ///
 /// Only when each has passed its checks is the first head signed: what is refused for one log is
@@ -331,6 +377,7 @@ fn open_logs(
     watermark: &Watermark,
     keys: Vec<(LogNumber, SigningKey)>,
     plan: Option<&WitnessPlan>,
+    audit: Option<&AuditParts>,
     now: UnixMillis,
 ) -> Result<(Logs, Vec<Opened>, WaitingLogs), OpenError> {
     let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
@@ -349,7 +396,7 @@ fn open_logs(
         }
         let missing = || OpenError::KeyMissing { origin: row.origin.to_string() };
         let key = keys.remove(&row.number).ok_or_else(missing);
-        match key.and_then(|key| check_log(&row, key, store, watermark, now)) {
+        match key.and_then(|key| check_log(&row, key, store, watermark, audit, now)) {
             Ok(log) => checked.push((log, WitnessPlan::witnesses(plan, &row)?)),
             // It takes no entries, and nothing of it is signed again: the others may go on.
             Err(error) if row.state == LogState::Closed => {

@@ -110,7 +110,8 @@ impl Waiting {
         };
         // Under another policy than before, what was cosigned may have no quorum any more.
         let cosigned = witnessed.candidates().cosigned().cloned();
-        let log = Arc::new(Log::waiting(row.clone(), witnessed, signed, cosigned));
+        let log =
+            Arc::new(Log::waiting(row.clone(), witnessed, signed, cosigned, checked.audited()));
         Ok(Self { log, checked })
     }
 

@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::{Document, Place};
 use super::finding::diagnostic;
 use super::load;
-use crate::core::policy::{Bundle, Custom, NoCustom, Policy};
+use crate::core::policy::{Bundle, Custom, NoCustom, Policy, Watch};
 use crate::core::record::ApprovalRule;
 
 /// A policy that is ready.
@@ -17,6 +17,8 @@ pub struct Compiled {
     pub approvals: ApprovalRule,
     /// The rules that the core does not decide.
     pub custom: Box<dyn Custom + Send + Sync>,
+    /// What is watched over time.
+    pub watch: Watch,
     /// What works and is probably not meant.
     pub warnings: Vec<Diagnostic>,
 }
@@ -25,15 +27,18 @@ pub struct Compiled {
 ///
 /// An overlay in `env/` is applied if it is the only one; see [`load::environment`].
 pub fn compile(bundle: &Bundle) -> Result<Compiled, Vec<Diagnostic>> {
-    let (document, warnings) = load::read(bundle)?;
-    let failed = |mut found: Vec<Diagnostic>| {
-        found.splice(0..0, warnings.iter().cloned());
-        found
-    };
-    let policy = document.compile(bundle.digest()).map_err(failed)?;
-    let custom = custom(bundle, &document).map_err(failed)?;
+    let (document, mut warnings) = load::read(bundle)?;
+    let policy = document.compile(bundle.digest()).map_err(|found| after(&warnings, found))?;
+    let custom = custom(bundle, &document).map_err(|found| after(&warnings, found))?;
+    let (watch, found) = document.watch().map_err(|found| after(&warnings, found))?;
+    warnings.extend(found);
     let approvals = document.approvals.clone().unwrap_or(ApprovalRule::NOBODY);
-    Ok(Compiled { policy, document, approvals, custom, warnings })
+    Ok(Compiled { policy, document, approvals, custom, watch, warnings })
+}
+
+/// Puts findings behind what was found before.
+fn after(warnings: &[Diagnostic], found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    warnings.iter().cloned().chain(found).collect()
 }
 
 /// Makes the custom rules ready.

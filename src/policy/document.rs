@@ -172,8 +172,6 @@ pub struct Suppression {
     pub classes: Vec<String>,
     /// What else holds of the events.
     pub when: Vec<Condition>,
-    /// How many of them are recorded all the same in each window, from its beginning.
-    pub keep: u64,
     /// How often the count is recorded.
     pub window: Period,
     /// Where it is stated.

@@ -231,7 +231,7 @@ pub(super) fn near<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Opti
     let name = Some(name).filter(short)?;
     let rated = names.filter(short).map(|other| (distance(name, other), other));
     rated
-        .filter(|(distance, other)| distance * 3 <= other.len().max(3))
+        .filter(|(distance, other)| distance * 5 <= 2 * other.len().max(3))
         .min()
         .map(|(_, other)| other)
 }

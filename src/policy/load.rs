@@ -8,20 +8,100 @@
 //! ```
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::document::{Document, Place};
+use super::document::{Document, Parent, Place};
 use super::finding::{Findings, diagnostic};
 use super::flatten::unflatten;
 use super::kubernetes;
 use super::node::{Node, Span};
 use super::read::API_VERSION;
+use super::tighten::weakenings;
 use crate::core::policy::{Bundle, BundleError};
 
 /// Folders whose files are no documents.
 const OTHER_FOLDERS: [&str; 4] = ["rego/", "tests/", "env/", "parents/"];
 
-/// Reads the documents of a bundle, without what they extend; returns warnings beside.
+/// Most policies that extend one another.
+const PARENTS_MAX: usize = 4;
+
+/// Reads the documents of a bundle with what they extend; returns warnings beside.
 pub fn read(bundle: &Bundle) -> Result<(Document, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut document = Document::default();
+    read_at(bundle, 0)
+}
+
+/// Reads a bundle that so many others extend.
+fn read_at(bundle: &Bundle, depth: usize) -> Result<(Document, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let (document, found) = read_onto(bundle, Document::default())?;
+    let parent = match document.extends.as_slice() {
+        [] => return Ok((document, found)),
+        [parent] => parent,
+        [_, second, ..] => {
+            let message = "a policy extends one other at most".to_owned();
+            let help = Some("let one parent extend the other".to_owned());
+            let place = &second.place;
+            return Err(vec![diagnostic(Severity::Error, place, "policy/parent", message, help)]);
+        }
+    };
+    let inherited = inherit(bundle, parent, depth).map_err(|one| vec![one])?;
+    let base = Document { extends: Vec::new(), name: String::new(), ..inherited };
+    let (document, found) = read_onto(bundle, base.clone())?;
+    let mut weaker = weakenings(&base, &document);
+    let named = document.extends.last().map_or_else(Place::default, |parent| parent.place.clone());
+    if let Some(path) = bundle.files().keys().find(|path| path.starts_with("rego/")) {
+        let message = format!("that '{path}' only tightens can't be shown");
+        weaker.push(diagnostic(Severity::Error, &named, "policy/weakening", message, None));
+    }
+    if weaker.is_empty() {
+        Ok((document, found))
+    } else {
+        Err(found.into_iter().chain(weaker).collect())
+    }
+}
+
+/// Reads the parent that stands in a bundle.
+fn inherit(bundle: &Bundle, parent: &Parent, depth: usize) -> Result<Document, Diagnostic> {
+    let fail = |message: String, help: &str| {
+        let help = Some(help.to_owned());
+        diagnostic(Severity::Error, &parent.place, "policy/parent", message, help)
+    };
+    if depth >= PARENTS_MAX {
+        let message = format!("more than {PARENTS_MAX} policies extend one another");
+        return Err(fail(message, "extend what the last of them says directly"));
+    }
+    let folder = format!("parents/{}/", parent.name);
+    let files = bundle.files().iter().filter_map(|(path, content)| {
+        Some((path.strip_prefix(&folder)?.to_owned(), content.clone()))
+    });
+    let files = Bundle::new(files).map_err(|_none| {
+        fail(format!("there are no files in '{folder}'"), "copy the files of the parent there")
+    })?;
+    let digest = files.digest();
+    if digest != parent.digest {
+        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let message = format!("the files in '{folder}' are another policy");
+        let help = format!("their digest is sha256:{hex}: name that if it is what you mean");
+        return Err(fail(message, &help));
+    }
+    if let Some(path) = files.files().keys().find(|path| path.starts_with("rego/")) {
+        let message =
+            format!("'{path}' of '{}' has custom rules, which are not inherited", parent.name);
+        return Err(fail(message, "copy them into 'rego/' and don't extend the policy"));
+    }
+    match read_at(&files, depth + 1) {
+        Ok((document, _)) => Ok(document),
+        Err(found) => {
+            let first = found.iter().find(|one| one.severity == Severity::Error);
+            let first = first.map_or_else(String::new, ToString::to_string);
+            Err(fail(format!("the policy in '{folder}' has faults: {first}"), "mend it there"))
+        }
+    }
+}
+
+/// Reads the documents of a bundle on top of what they extend.
+fn read_onto(
+    bundle: &Bundle,
+    mut document: Document,
+) -> Result<(Document, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let extends = document != Document::default();
     let mut found = Vec::new();
     let mut count = 0;
     let overlays: Vec<&String> = bundle.files().keys().filter(|path| is_overlay(path)).collect();
@@ -33,7 +113,7 @@ pub fn read(bundle: &Bundle) -> Result<(Document, Vec<Diagnostic>), Vec<Diagnost
     for path in documents.chain(overlay) {
         let content = bundle.files().get(path).map_or(&[][..], Vec::as_slice);
         let mut findings = Findings::new(path.clone());
-        findings.patches = is_overlay(path);
+        findings.patches = extends || is_overlay(path);
         count += findings.file(content, &mut document);
         found.extend(findings.into_found());
     }
@@ -66,11 +146,7 @@ pub fn environment(bundle: &Bundle, name: &str) -> Result<Bundle, BundleError> {
 /// Returns the names of the environments that a bundle has overlays for.
 pub fn environments(bundle: &Bundle) -> Vec<&str> {
     let overlays = bundle.files().keys().filter(|path| is_overlay(path));
-    let name = |path: &'_ String| path.strip_prefix("env/")?.rsplit_once('.').map(|_| ());
-    overlays
-        .filter(|path| name(path).is_some())
-        .filter_map(|path| Some(path.strip_prefix("env/")?.rsplit_once('.')?.0))
-        .collect()
+    overlays.filter_map(|path| Some(path.strip_prefix("env/")?.rsplit_once('.')?.0)).collect()
 }
 
 fn has_form(path: &str) -> bool {

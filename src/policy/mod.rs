@@ -18,6 +18,7 @@ mod flatten;
 pub mod format;
 pub mod framework;
 pub mod infra;
+mod imply;
 mod kubernetes;
 pub mod lint;
 mod load;
@@ -26,6 +27,8 @@ mod period;
 mod read;
 mod state;
 pub mod write;
+mod tighten;
+mod watch;
 
 pub use self::compiled::{Compiled, compile};
 pub use self::diagnostic::{Diagnostic, Severity};
@@ -33,3 +36,6 @@ pub use self::document::{Date, Document, Period};
 pub use self::field::{format_field, parse_field};
 pub use self::load::{environment, environments, read as read_document};
 pub use self::read::{API_VERSION, VOCABULARY};
+
+/// The JSON Schema of documents of the native form, for editors and other tools.
+pub const SCHEMA: &str = include_str!("schema.json");

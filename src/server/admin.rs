@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, backup, files, init, listener::Connections, random::Random};
 use crate::{
-    core::origin::Origin,
+    core::{origin::Origin, record::ApprovalRule},
     pipeline::{Clock, Log, Pipeline, next_log},
     service::{
         Desk,
@@ -57,7 +57,7 @@ impl Operator for Host {
         let key = files::keep_key(&self.data, number, key).map_err(OperatorError::from_files)?;
         let row = init::row(number, origin, identity, &key, self.clock.now())
             .map_err(OperatorError::from_files)?;
-        let log = self.pipeline.create_log(&row, key)?;
+        let log = self.pipeline.create_log(&row, key, &ApprovalRule::NOBODY)?;
         tracing::info!(origin = log.origin(), "a log was created");
         Ok(log)
     }

@@ -114,6 +114,7 @@ fn open(
         meter: meter.clone(),
         answerer,
         witnesses,
+        audit: None,
     })?;
     Ok(pipeline)
 }

@@ -17,6 +17,8 @@ mod detect;
 mod enrich;
 mod redact;
 mod statement;
+mod watch;
+mod watching;
 
 pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, judge};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
@@ -29,3 +31,5 @@ pub use statement::{
     Action, Class, Enforcement, Enrichment, FieldType, Lookup, Requirement, Rule, Statements,
     Target, Treatment, Trim,
 };
+pub use watch::{Alert, Seen, Selector, Suppression, Trigger, Watch, WatchedSource};
+pub use watching::{WatchRow, Watching};

@@ -185,7 +185,8 @@ impl Draft {
         server.insert("t", type_name.into());
         server.insert("id", head.id.to_string().into());
         server.insert("at", Timestamp::default().to_string().into());
-        if let Some(policy) = head.policy {
+        // What is judged while there is no policy is governed by none.
+        if let Some(policy) = head.policy.filter(|policy| *policy != PolicyDigest::NONE) {
             server.insert("pv", policy.to_string().into());
         }
         let mut members: Vec<_> = content.members().iter().chain(server.members()).collect();
@@ -211,6 +212,11 @@ impl Draft {
     #[expect(clippy::len_without_is_empty, reason = "no record is empty")]
     pub fn len(&self) -> usize {
         self.text.len()
+    }
+
+    /// Returns the text of the record, with the beginning of 1970 in the place of its time.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the entry: the record as the log took it at a time.

@@ -46,7 +46,7 @@ pub use system::{
     System, Tally,
 };
 pub use time::{TIMESTAMP_BYTES, Timestamp};
-pub use token::{EPOCH_DAYS, epoch};
+pub use token::{EPOCH_DAYS, epoch, submission_tag};
 
 use json::{Number, Value};
 

@@ -70,7 +70,11 @@ impl Findings {
             class.when = self.conditions(node);
         }
         if fields.get("require").is_some() {
-            class.require = self.requirements(&fields);
+            // What changes another class adds to what that requires.
+            for requirement in self.requirements(&fields) {
+                class.require.retain(|known| known.path != requirement.path);
+                class.require.push(requirement);
+            }
         }
         if let Some(node) = fields.get("log") {
             class.log = self.logging(node);

@@ -6,7 +6,7 @@ use crate::policy::document::{Alert, Document, Period, RegoModule, Source, Suppr
 use crate::policy::finding::{Fields, Findings, list};
 use crate::policy::node::{Node, Tree};
 
-pub(crate) const SUPPRESSION: &[&str] = &["name", "classes", "match", "keep", "every"];
+pub(crate) const SUPPRESSION: &[&str] = &["name", "classes", "match", "every"];
 
 pub(crate) const ALERT: &[&str] =
     &["name", "classes", "match", "group_by", "count", "within", "absent_for", "to", "description"];
@@ -49,9 +49,8 @@ impl Findings {
             let message = "a suppression without 'classes' and 'match' would suppress everything";
             self.error(node.span, "policy/suppression", message, None);
         }
-        let keep = fields.get("keep").map_or(Some(0), |node| self.count(node, "'keep'"))?;
         let window = self.period_of(&fields, "every").unwrap_or(WINDOW);
-        Some(Suppression { name, classes, when, keep, window, place: self.place(node.span) })
+        Some(Suppression { name, classes, when, window, place: self.place(node.span) })
     }
 
     fn alert(&mut self, node: &Node) -> Option<Alert> {

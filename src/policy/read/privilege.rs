@@ -17,13 +17,18 @@ impl Findings {
     /// Takes everything of this file.
     pub(super) fn privileges(&mut self, fields: &Fields<'_>, into: &mut Document) {
         for node in fields.get("access").map_or(&[][..], |node| list(node)) {
-            into.access.extend(self.role(node));
+            let Some(role) = self.role(node) else { continue };
+            match into.access.iter_mut().find(|known| known.name == role.name) {
+                Some(known) if self.patches => *known = role,
+                Some(_) => self.twice(node, &format!("the role '{}'", role.name)),
+                None => into.access.push(role),
+            }
         }
         for node in fields.get("hold").map_or(&[][..], |node| list(node)) {
             into.holds.extend(self.hold(node));
         }
         if let Some(node) = fields.get("approvals") {
-            if into.approvals.is_some() {
+            if into.approvals.is_some() && !self.patches {
                 self.twice(node, "who has to approve");
             }
             into.approvals = self.approvals(node).or_else(|| into.approvals.take());

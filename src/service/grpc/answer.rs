@@ -82,6 +82,7 @@ pub(super) fn place(position: usize, outcome: Outcome) -> Result<(LeafIndex, boo
         Outcome::Sequenced { index } => Ok((index, false)),
         Outcome::Duplicate { index } => Ok((index, true)),
         Outcome::Conflict { first } => Err(Denial::conflict(position, first, Fields::Single)),
+        Outcome::Suppressed => unreachable!("raw entries are never suppressed"),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     wait::{Cover, Waiting},
 };
 use crate::{
-    pipeline::{NewEntry, Submission},
+    pipeline::{Content, NewEntry, Submission},
     proto,
     service::{Desk, Principal},
 };
@@ -46,7 +46,8 @@ async fn answer_append(
     let log = desk.log(&request.log)?;
     let waiting = Waiting::parse(&log, request.wait, request.wait_ms, Some(metadata))?;
     let entry = NewEntry { bytes: compact(request.entry), key: key(request.idempotency_key) };
-    let submission = Submission { entries: vec![entry], principal, atomic: false };
+    let submission =
+        Submission { entries: vec![entry], principal, content: Content::Raw, atomic: false };
     let ticket = desk
         .pipeline
         .submit(&log, submission)

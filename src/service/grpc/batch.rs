@@ -15,7 +15,7 @@ use crate::{
         number::LeafIndex,
         tree::{prove_batch, prove_range},
     },
-    pipeline::{NewEntry, Outcome, Receipted, Submission},
+    pipeline::{Content, NewEntry, Outcome, Receipted, Submission},
     proto::{self, Answer, BatchDuplicate},
     service::{Desk, Principal, look},
 };
@@ -48,7 +48,7 @@ async fn answer_batch(
     let log = desk.log(&request.log)?;
     let waiting = Waiting::parse(&log, request.wait, request.wait_ms, Some(metadata))?;
     let (entries, fields) = parse_entries(request.entries, request.keyed_entries)?;
-    let submission = Submission { entries, principal, atomic: true };
+    let submission = Submission { entries, principal, content: Content::Raw, atomic: true };
     let ticket = desk
         .pipeline
         .submit(&log, submission)
@@ -146,6 +146,7 @@ impl Places {
                 Outcome::Conflict { .. } => {
                     unreachable!("a conflict fails an atomic submission as a whole")
                 }
+                Outcome::Suppressed => {}
             }
         }
         // A batch of duplicates only has an empty range, at the end of the tree.

@@ -151,7 +151,7 @@ pub(super) fn describe(log: &Log) -> proto::Log {
         LogStatus::Open => LogState::Open,
         LogStatus::Closed => LogState::Closed,
         LogStatus::Halted => LogState::Halted,
-        LogStatus::Waiting => LogState::Waiting,
+        LogStatus::Waiting | LogStatus::ClockDoubted => LogState::Waiting,
     };
     describe_row(log.row(), state, log.published().head().size.get())
 }

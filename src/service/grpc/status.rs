@@ -264,6 +264,10 @@ impl Denial {
                 Self::new(Code::InvalidArgument, "NO_ENTRIES", message).with_field(fields.all())
             }
             Refusal::Entry { position, error } => Self::entry(*position, *error, fields),
+            Refusal::EventLength { position, .. } => {
+                Self::new(Code::InvalidArgument, "EVENT_TOO_LONG", message)
+                    .with_field(fields.entry(*position))
+            }
             Refusal::TooMany { .. } => {
                 Self::new(Code::InvalidArgument, "TOO_MANY_ENTRIES", message)
                     .with_field(fields.all())
@@ -277,6 +281,18 @@ impl Denial {
                 Self::new(Code::NotFound, "UNKNOWN_LOG", message).with_field("log")
             }
             Refusal::AuditLog => Self::new(Code::FailedPrecondition, "AUDIT_LOG", message),
+            Refusal::OpaqueLog => Self::new(Code::FailedPrecondition, "OPAQUE_LOG", message),
+            Refusal::Malformed { position, .. } => {
+                Self::new(Code::InvalidArgument, "MALFORMED", message)
+                    .with_field(fields.entry(*position))
+            }
+            Refusal::Rejected { position, .. } => Self::rejected(message, *position, fields),
+            Refusal::Vault(_) => {
+                Self::new(Code::Unavailable, "VAULT", message).with_retry(RESTART_RETRY)
+            }
+            Refusal::ClockDoubted => {
+                Self::new(Code::Unavailable, "CLOCK_DOUBTED", message).with_retry(RESTART_RETRY)
+            }
             Refusal::PoolFull => {
                 Self::new(Code::ResourceExhausted, "POOL_FULL", message).with_retry(POOL_RETRY)
             }
@@ -326,10 +342,31 @@ impl Denial {
         Self { first: Some(first), ..denial }
     }
 
+    /// The policy refuses an event.
+    fn rejected(message: String, position: usize, fields: Fields) -> Self {
+        Self::new(Code::FailedPrecondition, "REJECTED", message).with_field(fields.entry(position))
+    }
+
     /// A submission that was admitted was not answered with indices.
     pub fn failed(failure: &Failure, fields: Fields) -> Self {
         match failure {
             Failure::Conflict { position, first } => Self::conflict(*position, *first, fields),
+            Failure::Rejected { position, .. } => {
+                Self::rejected(failure.to_string(), *position, fields)
+            }
+            Failure::Unapproved { .. } => {
+                Self::new(Code::FailedPrecondition, "UNAPPROVED", failure.to_string())
+            }
+            Failure::PolicyActive { .. } => {
+                Self::new(Code::AlreadyExists, "POLICY_ACTIVE", failure.to_string())
+            }
+            Failure::ClockDoubted => {
+                Self::new(Code::Unavailable, "CLOCK_DOUBTED", failure.to_string())
+                    .with_retry(RESTART_RETRY)
+            }
+            Failure::Vault(_) => {
+                Self::new(Code::Unavailable, "VAULT", failure.to_string()).with_retry(RESTART_RETRY)
+            }
             Failure::Halted => Self::new(Code::Unavailable, "HALTED", failure.to_string())
                 .with_retry(RESTART_RETRY),
             Failure::Uncertain => Self::new(Code::Unavailable, "UNCERTAIN", failure.to_string())

@@ -29,7 +29,9 @@ use super::{
 };
 use crate::{
     core::entry,
-    pipeline::{Failure, IDEMPOTENCY_KEY_BYTES_MAX, Log, NewEntry, Receipted, Submission, Ticket},
+    pipeline::{
+        Content, Failure, IDEMPOTENCY_KEY_BYTES_MAX, Log, NewEntry, Receipted, Submission, Ticket,
+    },
     proto::{Answer, AppendStreamRequest, AppendStreamResponse, append_stream_response::Outcome},
     service::{Desk, Principal},
 };
@@ -167,7 +169,12 @@ impl Appends {
             return Submitted::Waiting(None);
         }
         let header = self.header.as_ref().expect("entries follow the first message");
-        let submission = Submission { entries, principal: self.principal.clone(), atomic: false };
+        let submission = Submission {
+            entries,
+            principal: self.principal.clone(),
+            content: Content::Raw,
+            atomic: false,
+        };
         match self.desk.pipeline.submit(&header.log, submission) {
             Ok(ticket) => match Waiting::parse(&header.log, header.wait, header.wait_ms, None) {
                 Ok(Waiting::Signed) | Err(_) => Submitted::Waiting(Some(ticket)),

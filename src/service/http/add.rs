@@ -16,7 +16,7 @@ use tokio_stream::StreamExt as _;
 use super::{denied, text};
 use crate::{
     core::entry::{ENTRY_BYTES_MAX, EntryError},
-    pipeline::{Candidate, Log, NewEntry, Outcome, Publish, Receipted, Submission},
+    pipeline::{Candidate, Content, Log, NewEntry, Outcome, Publish, Receipted, Submission},
     service::{
         Desk, Principal,
         grpc::{
@@ -109,7 +109,7 @@ async fn append(
     principal: Bytes,
 ) -> Result<u64, Denial> {
     let entries = vec![NewEntry { bytes, key: None }];
-    let submission = Submission { entries, principal, atomic: false };
+    let submission = Submission { entries, principal, content: Content::Raw, atomic: false };
     let ticket = desk
         .pipeline
         .submit(log, submission)
@@ -119,5 +119,6 @@ async fn append(
     match receipted.outcomes.first().expect("a submission has one outcome an entry") {
         Outcome::Sequenced { index } | Outcome::Duplicate { index } => Ok(index.get()),
         Outcome::Conflict { first } => Err(Denial::conflict(0, *first, Fields::Single)),
+        Outcome::Suppressed => unreachable!("raw entries are never suppressed"),
     }
 }

@@ -5,4 +5,5 @@ mod compile;
 mod deploy;
 mod detect;
 mod diff;
+mod documents;
 mod write;
