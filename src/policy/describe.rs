@@ -16,12 +16,12 @@ pub fn describe(document: &Document, digest: PolicyDigest) -> String {
     redactions(&mut out, document);
     let suppressed = document.suppressions.iter().map(|one| {
         let about = about(&one.classes, &one.when);
-        [code(&one.name), about, one.keep.to_string(), one.window.to_string()]
+        [code(&one.name), about, one.window.to_string()]
     });
     table(
         &mut out,
         "Counted instead of recorded",
-        ["Name", "Events", "Recorded of each window", "Window"],
+        ["Name", "Events", "Counts recorded every"],
         suppressed,
     );
     let alerts = document.alerts.iter().map(|one| {

@@ -135,14 +135,11 @@ pub(super) fn suppressions(changes: &mut Changes, old: &[Suppression], new: &[Su
 }
 
 fn suppression(changes: &mut Changes, subject: &str, old: &Suppression, new: &Suppression) {
-    let Suppression { name: _, classes, when, keep, window, place: _ } = old;
+    let Suppression { name: _, classes, when, window, place: _ } = old;
     let place = &new.place;
     let about = (place, subject, "is about class");
     changes.set_or_all(Direction::Weaker, about, &names(classes), &names(&new.classes));
     changes.scope(Direction::Weaker, place, subject, when, &new.when);
-    let kept = (place, subject, "events recorded of each window");
-    changes.bounded(Direction::Stricter, kept, Some(*keep), Some(new.keep));
-    // A count that comes later, and fewer events that are kept by the hour.
     let counted = (place, subject, "counted every");
     changes.bounded(Direction::Weaker, counted, Some(*window), Some(new.window));
 }

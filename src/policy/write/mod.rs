@@ -227,12 +227,11 @@ fn enrichment(enrichment: &Enrichment) -> Yaml {
 }
 
 fn suppression(suppression: &Suppression) -> Yaml {
-    let Suppression { name, classes, when, keep, window, place: _ } = suppression;
+    let Suppression { name, classes, when, window, place: _ } = suppression;
     Yaml::map([
         ("name", Some(Yaml::text(name))),
         ("classes", texts(classes)),
         ("match", conditions(when)),
-        ("keep", (*keep > 0).then(|| Yaml::word(keep))),
         ("every", Some(period(*window))),
     ])
 }

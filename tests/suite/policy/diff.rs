@@ -89,7 +89,6 @@ fn suppression() -> Suppression {
         name: "health".to_owned(),
         classes: vec!["change".to_owned()],
         when: when("health."),
-        keep: 2,
         window: Period { seconds: 60 },
         place: Place::default(),
     }
@@ -320,7 +319,6 @@ fn changes_of_suppressions_and_alerts_have_their_directions() {
         ("of all", Weaker, |d| d.suppressions[0].classes.clear()),
         ("of another", Weaker, |d| d.suppressions[0].classes.push("login".into())),
         ("wider", Weaker, |d| d.suppressions[0].when = when("h")),
-        ("fewer kept", Weaker, |d| d.suppressions[0].keep = 1),
         ("counted later", Weaker, |d| d.suppressions[0].window.seconds = 61),
         ("alert gone", Weaker, |d| d.alerts.truncate(2)),
         ("alert of all", Stricter, |d| d.alerts[0].classes.clear()),

@@ -37,7 +37,7 @@ enrich:
   - {name: zone, from: source.address, cidr: {10.0.0.0/8: inside, "::/0": "out side"}}
   - {name: team, from: actor.team, map: {a: "1", "b c": two}, default: none}
 suppress:
-  - {name: noise/pings, classes: [noise], match: {outcome: success}, keep: 3, every: 10m}
+  - {name: noise/pings, classes: [noise], match: {outcome: success}, every: 10m}
 retention: {hot: 30d, total: 400d}
 hold:
   - {name: hold/case, reason: "a \"court\"", classes: ["log*"], match: {actor.id: bob}, until: 2028-01-01}
