@@ -14,6 +14,8 @@ pub mod records {}
 
 #[doc = include_str!("infra.md")]
 pub mod infra {}
+#[doc = include_str!("rego.md")]
+pub mod rego {}
 
 #[doc = include_str!("durability.md")]
 pub mod durability {}

@@ -1,10 +1,11 @@
 //! What a bundle comes to: what the core decides with, and all that its documents say besides.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::document::{Document, Place};
+use super::document::Document;
 use super::finding::diagnostic;
 use super::load;
-use crate::core::policy::{Bundle, Custom, NoCustom, Policy, Watch};
+use super::rego::{Guard, Rules};
+use crate::core::policy::{Bundle, Custom, Enforcement, NoCustom, Policy, Watch};
 use crate::core::record::ApprovalRule;
 
 /// A policy that is ready.
@@ -41,19 +42,39 @@ fn after(warnings: &[Diagnostic], found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     warnings.iter().cloned().chain(found).collect()
 }
 
-/// Makes the custom rules ready.
+/// Makes the custom rules ready, as the documents name them.
 fn custom(
     bundle: &Bundle,
     document: &Document,
 ) -> Result<Box<dyn Custom + Send + Sync>, Vec<Diagnostic>> {
-    let named = document.rego.first().map(|module| module.place.clone());
-    let file = bundle.files().keys().find(|path| path.starts_with("rego/"));
-    let place = named.or_else(|| Some(Place { file: file?.clone(), ..Place::default() }));
-    match place {
+    match rules(bundle, document)? {
+        Some(rules) => Ok(Box::new(rules)),
         None => Ok(Box::new(NoCustom)),
-        Some(place) => {
-            let message = "custom rules in Rego are not part of this build".to_owned();
-            Err(vec![diagnostic(Severity::Error, &place, "policy/rego", message, None)])
-        }
     }
+}
+
+/// Loads the rules in Rego of a bundle, guarded as its documents say.
+pub(super) fn rules(
+    bundle: &Bundle,
+    document: &Document,
+) -> Result<Option<Rules>, Vec<Diagnostic>> {
+    let otherwise = document.on_violation.unwrap_or(Enforcement::Quarantine);
+    let mut rules = Rules::load(bundle)?.map(|rules| rules.otherwise(otherwise));
+    for module in &document.rego {
+        let guard = Guard {
+            subject: module.subject.clone(),
+            classes: module.classes.clone(),
+            when: module.when.clone(),
+            otherwise: module.otherwise.unwrap_or(otherwise),
+            needs: module.needs.clone(),
+        };
+        let told = |message: String| {
+            vec![diagnostic(Severity::Error, &module.place, "policy/rego", message, None)]
+        };
+        let Some(unguarded) = rules else {
+            return Err(told(format!("{:?} is not there: no module is", guard.subject)));
+        };
+        rules = Some(unguarded.guard(&[guard]).map_err(|error| told(error.to_string()))?);
+    }
+    Ok(rules)
 }

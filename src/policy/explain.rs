@@ -27,8 +27,6 @@ pub struct Explanation {
     pub checks: Vec<Check>,
     /// What is not shown of it, and how.
     pub redacted: Vec<Hidden>,
-    /// The record that it would be if no rule objected; `None` where no record shows it at all.
-    pub entry: Option<Vec<u8>>,
     /// The alerts that it is about.
     pub alerts: Vec<String>,
 }
@@ -124,7 +122,6 @@ pub fn explain(
             look(&mut explanation, compiled, &rules, &seen, recorded.rules());
             explanation.redacted = redacted(&record);
             explanation.alerts = alerts(&explanation, compiled, &seen);
-            explanation.entry = Some(entry.clone());
         }
     }
     Ok(explanation)

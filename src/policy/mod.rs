@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Bundle -> Document -> Statements -> core::policy::Policy
+//! Bundle -> rego::Rules                                       what documents can't say
 //! ```
 
 mod article;
@@ -13,7 +14,6 @@ pub mod document;
 pub mod explain;
 mod field;
 mod finding;
-pub mod fixture;
 mod flatten;
 pub mod format;
 pub mod framework;
@@ -25,7 +25,10 @@ mod load;
 pub mod node;
 mod period;
 mod read;
+pub mod rego;
+pub mod replay;
 mod state;
+pub mod test;
 mod tighten;
 mod watch;
 pub mod write;

@@ -47,7 +47,7 @@ enum Verb {
     Check(check::Args),
     /// Run the tests of a policy
     Test(test::Args),
-    /// Say how much of a policy its tests come by
+    /// Say how much of a policy its tests exercise
     Coverage(test::CoverageArgs),
     /// Say what a change of a policy means, and call a weakening a weakening
     Diff(diff::Args),

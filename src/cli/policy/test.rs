@@ -1,5 +1,7 @@
 //! `attestree policy test` and `policy coverage`: whether a policy does what its tests say.
 
+use core::time::Duration;
+
 use serde::Serialize;
 
 use super::super::exit::{self, Exit};
@@ -7,7 +9,8 @@ use super::super::output::Output;
 use super::Show;
 use super::load::{self, Which, load};
 use super::report::{Case, Outcome, Report};
-use crate::policy::fixture::{self, Coverage};
+use crate::policy;
+use crate::policy::test::{Coverage, TestOutcome, TestResult};
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -16,7 +19,8 @@ A test in tests/*.yaml is an event, and what has to become of it:
   - name: a login is accepted
     event: {act: auth.login, out: success, actor: {id: alice}}
     expect: {verdict: accept, class: authentication, redacted: {actor.email: commit}}
-'events' stands for several; 'expect' may also have rules, absent, alerts and retention.
+'events' stands for several, of which the last is compared; 'expect' may also have rules, absent, alerts,
+retention and suppressed. Rules in tests/*_test.rego whose names begin with test_ are run as `opa test` does.
 
 Exit codes:
   0 all passed   1 a test failed, or the policy can't be read, or too little is covered
@@ -32,7 +36,7 @@ pub(super) struct Args {
     /// Run only tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     run: Option<String>,
-    /// Say how much of the policy the tests came by
+    /// Say how much of the policy the tests exercise
     #[arg(long)]
     coverage: bool,
     /// Fail below this many percent of coverage
@@ -45,7 +49,8 @@ pub(super) struct Args {
 /// The options of `policy coverage`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Runs the tests and lists the classes, rules and redacted fields that no event of theirs came by.
+Runs the tests and lists the classes of which they have no event, the rules that none of their events
+breaks, and the redactions and detectors that none of them needs.
 
 Exit codes:
   0 at least the threshold   1 below it, or a test failed
@@ -74,11 +79,11 @@ struct Shown {
 pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     let (report, coverage) = tried("test", &args.which, args.run.as_deref(), args.show, output)?;
     args.show.print(&report, output)?;
-    let percent = coverage.percent();
+    let covered = percent(&coverage);
     if (args.coverage || args.threshold.is_some()) && args.show.is_text(output) {
-        Output::line(format!("coverage: {percent} %"))?;
+        Output::line(format!("coverage: {covered} %"))?;
     }
-    let is_low = args.threshold.is_some_and(|threshold| percent < threshold.into());
+    let is_low = args.threshold.is_some_and(|threshold| covered < threshold.into());
     if report.tally().failed > 0 || is_low {
         return Err(exit::quietly(Exit::Failed));
     }
@@ -89,16 +94,17 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
 pub(super) fn coverage(args: &CoverageArgs, output: Output) -> anyhow::Result<()> {
     let (report, coverage) = tried("coverage", &args.which, None, args.show, output)?;
     let of = |wanted: bool| -> Vec<String> {
-        let parts = coverage.parts.iter().filter(|(_, covered)| **covered == wanted);
-        parts.map(|(name, _)| name.clone()).collect()
+        let parts = coverage.parts.iter().filter(|part| (part.times > 0) == wanted);
+        parts.map(|part| format!("{} {}", part.kind.as_str(), part.name)).collect()
     };
-    let shown = Shown { percent: coverage.percent(), covered: of(true), missed: of(false) };
+    let shown = Shown { percent: percent(&coverage), covered: of(true), missed: of(false) };
     if args.show.is_json(output) {
         Output::new(true).print(&shown, "")?;
     } else {
         let missed = shown.missed.iter().map(|name| format!("missed  {name}\n"));
         let all = coverage.parts.len();
-        let parts = format!("{} % of {all} classes, rules and redactions", shown.percent);
+        let parts =
+            format!("{} % of {all} classes, rules, redactions and detectors", shown.percent);
         Output::line(missed.collect::<String>() + &parts)?;
     }
     let failed = report.tally().failed > 0;
@@ -118,27 +124,37 @@ fn tried(
 ) -> anyhow::Result<(Report, Coverage)> {
     let loaded = load(verb, &which.policy, which.env.as_deref(), show, output)?;
     let mut report = load::report(verb, &which.policy, &loaded.bundle);
-    let fixtures = match fixture::read(&loaded.bundle) {
-        Ok(fixtures) => fixtures,
+    let asked = |name: &str| only.is_none_or(|only| name.contains(only));
+    // No form of a report says how long a test took, so that the same tests give the same report.
+    let run = policy::test::run(&loaded.bundle, &loaded.compiled, asked, || Duration::ZERO);
+    let tested = match run {
+        Ok(tested) => tested,
         Err(findings) => {
             show.print(&Report { findings, ..report }, output)?;
             return Err(exit::quietly(Exit::Failed));
         }
     };
-    let mut coverage = Coverage::of(&loaded.compiled);
-    let asked = |name: &str| only.is_none_or(|only| name.contains(only));
-    for fixture in fixtures.iter().filter(|fixture| asked(&fixture.name)) {
-        let outcome = match fixture.is_skipped {
-            true => Outcome::Skipped("it says so".to_owned()),
-            false => Outcome::of(fixture.run(&loaded.compiled, &mut coverage)),
-        };
-        let (file, name) = (fixture.file.clone(), fixture.name.clone());
-        report.cases.push(Case { file, line: fixture.line, name, outcome });
-    }
+    report.cases = tested.results.into_iter().map(case).collect();
     anyhow::ensure!(
         !report.cases.is_empty(),
         "{} has no such tests; write them to tests/*.yaml, as `attestree policy test --help` shows",
         which.policy.display()
     );
-    Ok((report, coverage))
+    Ok((report, tested.coverage))
+}
+
+/// Makes a case of a test.
+fn case(result: TestResult) -> Case {
+    let outcome = match result.outcome {
+        TestOutcome::Pass => Outcome::Passed,
+        TestOutcome::Fail => Outcome::Failed(result.message.lines().map(str::to_owned).collect()),
+        TestOutcome::Skip => Outcome::Skipped("it says so".to_owned()),
+    };
+    Case { file: result.file, line: result.line, name: result.name, outcome }
+}
+
+/// Returns how many parts of a policy its tests exercised, of a hundred; a policy without parts is covered.
+fn percent(coverage: &Coverage) -> usize {
+    let covered = coverage.parts.iter().filter(|part| part.times > 0).count();
+    (covered * 100).checked_div(coverage.parts.len()).unwrap_or(100)
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::compile::Policy;
-use super::custom::{Custom, CustomError};
+use super::custom::{Custom, CustomError, Disclosed};
 use super::detect::Detector;
 use super::enrich::enrich;
 use super::redact::{Kept, Materials, Redacted};
@@ -126,14 +126,22 @@ pub fn admit(
         }
     };
     enrich(&mut event, &policy.enrichments);
-    let mut redacted = Redacted::apply(&mut event, &policy.treatments, materials);
+    let Ok(masks) = custom.treat(event.members()) else {
+        return hide(Verdict::Error, &[ERROR_RULE.into()], materials);
+    };
+    let treatments = match masks.as_slice() {
+        [] => Cow::Borrowed(policy.treatments.as_slice()),
+        masks => Cow::Owned([masks, &policy.treatments].concat()),
+    };
+    let mut redacted = Redacted::apply(&mut event, &treatments, materials);
     if !redacted.exposed.is_empty() {
         let rule = |detector: &Detector| format!("detected/{}", detector.name()).into();
         let rules: Vec<_> = redacted.exposed.iter().map(rule).collect();
         return hide(Verdict::Quarantine, &rules, materials);
     }
     redacted.trim(&mut event, arrival.source, policy);
-    let judgement = judge(policy, event.members(), arrival.source, custom);
+    let seen = Disclosed::new(custom, redacted.values(custom.needs()));
+    let judgement = judge(policy, event.members(), arrival.source, &seen);
     if let Some(class) = judgement.class {
         event.classify(class);
     }

@@ -1,7 +1,8 @@
 //! Rules that the core does not decide: what another engine says about what a record will show.
 
-use super::statement::Enforcement;
-use crate::core::record::json::Object;
+use super::statement::{Enforcement, Treatment};
+use crate::core::record::Path;
+use crate::core::record::json::{Object, Value};
 
 /// Rules beside the native ones.
 ///
@@ -19,9 +20,63 @@ pub trait Custom {
         class: Option<&str>,
     ) -> Result<Vec<(Enforcement, String)>, CustomError>;
 
+    /// Returns what is not to be shown of an event as it was submitted, before anything else is done to it:
+    /// places that are dropped or masked.
+    fn treat(&self, _event: &Object<'_>) -> Result<Vec<Treatment>, CustomError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns the rules by which somebody has to be told of an event, with names and arguments as in
+    /// [`Custom::judge`].
+    fn alert(&self, _event: &Object<'_>, _class: Option<&str>) -> Result<Vec<String>, CustomError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns the places whose values the rules see although records only commit to them. A verdict about a
+    /// record that has one of them can be replayed by those alone to whom it was disclosed.
+    fn needs(&self) -> &[Path] {
+        &[]
+    }
+
     /// Returns whether there are no such rules at all, so that nothing has to be made ready for them.
     fn is_empty(&self) -> bool {
         false
+    }
+}
+
+/// Rules that see values which the record of an event only commits to.
+pub struct Disclosed<'c> {
+    custom: &'c dyn Custom,
+    values: Vec<(Path, Value<'static>)>,
+}
+
+impl<'c> Disclosed<'c> {
+    /// Takes the values, and where they stand.
+    pub const fn new(custom: &'c dyn Custom, values: Vec<(Path, Value<'static>)>) -> Self {
+        Self { custom, values }
+    }
+}
+
+impl Custom for Disclosed<'_> {
+    fn judge(
+        &self,
+        event: &Object<'_>,
+        class: Option<&str>,
+    ) -> Result<Vec<(Enforcement, String)>, CustomError> {
+        if self.values.is_empty() {
+            return self.custom.judge(event, class);
+        }
+        let mut seen = event.clone();
+        for (path, value) in &self.values {
+            if let Some(place) = path.find_mut(&mut seen) {
+                *place = value.clone();
+            }
+        }
+        self.custom.judge(&seen, class)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.custom.is_empty()
     }
 }
 

@@ -24,7 +24,7 @@ pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, judge};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
 pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
 pub use condition::{Condition, Glob, Pattern, PatternError, Test};
-pub use custom::{Custom, CustomError, NoCustom};
+pub use custom::{Custom, CustomError, Disclosed, NoCustom};
 pub use detect::Detector;
 pub use redact::{Kept, Materials};
 pub use statement::{

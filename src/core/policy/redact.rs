@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 use super::compile::Policy;
 use super::detect::Detector;
 use super::statement::{Action, Target, Treatment};
-use crate::core::record::json::{Object, Value};
-use crate::core::record::{Event, Opening, Path, Redaction, RedactionAction, Salt, Secret, Token};
+use crate::core::record::json::{self, Object, Value};
+use crate::core::record::{
+    Event, Opening, Path, Redaction, RedactionAction, SUBMISSION_LIMITS, Salt, Secret, Token,
+};
 
 /// What redaction needs of the world, which the core does not know.
 pub trait Materials {
@@ -95,6 +97,20 @@ impl Redacted {
         }
     }
 
+    /// Returns the committed values at or inside of some places.
+    pub(super) fn values(&self, places: &[Path]) -> Vec<(Path, Value<'static>)> {
+        let is_meant = |path: &Path| places.iter().any(|place| path.is_within(place));
+        let value = |(opening, _): &(Opening, _)| {
+            let value = json::parse_canonical(&opening.value, &SUBMISSION_LIMITS).ok()?;
+            Some((opening.path.clone(), value.into_owned()))
+        };
+        self.openings
+            .iter()
+            .filter(|(opening, _)| is_meant(&opening.path))
+            .filter_map(value)
+            .collect()
+    }
+
     /// Treats one value as a whole.
     fn treat(
         &mut self,
@@ -112,7 +128,7 @@ impl Redacted {
             Action::Drop => event.remove(&path).map(|_| RedactionAction::Drop),
             Action::Commit { .. } => {
                 if let Some(opening) = event.commit(&path, materials.salt()) {
-                    self.redactions.retain(|redaction| redaction.path != path);
+                    self.redactions.retain(|redaction| !redaction.path.is_within(&path));
                     self.openings.push((opening, subject));
                 }
                 return;
@@ -160,10 +176,10 @@ impl Redacted {
         self.note(path, done);
     }
 
-    /// Notes what was done: of one place, what was done last.
+    /// Notes what was done: of one place and what is inside of it, what was done last.
     fn note(&mut self, path: Path, done: Option<RedactionAction>) {
         if let Some(action) = done {
-            self.redactions.retain(|redaction| redaction.path != path);
+            self.redactions.retain(|redaction| !redaction.path.is_within(&path));
             self.redactions.push(Redaction { path, action });
         }
     }

@@ -72,6 +72,23 @@ impl Path {
             _ => None,
         })
     }
+
+    /// Returns what stands here below the members of a record, to be changed.
+    pub fn find_mut<'v, 'a>(&self, members: &'v mut Object<'a>) -> Option<&'v mut Value<'a>> {
+        let mut steps = self.steps();
+        let first = members.member_mut(&steps.next()?)?;
+        steps.try_fold(first, |value, step| match value {
+            Value::Object(object) => object.member_mut(&step),
+            Value::Array(values) => values.get_mut(position(&step)?),
+            _ => None,
+        })
+    }
+
+    /// Returns whether this is the other path, or inside of what stands there.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let rest = self.0.strip_prefix(other.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 /// Returns the name or position that a step stands for.

@@ -81,6 +81,22 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Returns the value without the text that it was read from.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(is) => Value::Bool(is),
+            Self::Number(number) => Value::Number(number),
+            Self::String(text) => Value::String(text.into_owned().into()),
+            Self::Array(values) => Value::Array(values.into_iter().map(Self::into_owned).collect()),
+            Self::Object(Object { members }) => {
+                let member =
+                    |(name, value): Member<'_>| (name.into_owned().into(), value.into_owned());
+                Value::Object(Object { members: members.into_iter().map(member).collect() })
+            }
+        }
+    }
+
     /// Returns the canonical text (RFC 8785).
     pub fn format(&self) -> String {
         let mut out = String::new();
