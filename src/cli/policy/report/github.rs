@@ -40,7 +40,7 @@ fn of_finding(report: &Report, finding: &Diagnostic) -> String {
     }
     if finding.line > 0 && finding.column > 0 {
         properties.push(("col", finding.column.to_string()));
-        properties.push(("endColumn", (finding.column + finding.length).to_string()));
+        properties.push(("endColumn", (finding.column + finding.length.max(1)).to_string()));
     }
     properties.push(("title", finding.code.to_owned()));
     let help = finding.help.iter().map(|help| format!("\nhelp: {help}"));

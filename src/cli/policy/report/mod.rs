@@ -127,13 +127,6 @@ impl Report {
     }
 }
 
-impl Outcome {
-    /// Returns how a case went of which this is wrong.
-    pub(super) fn of(wrong: Vec<String>) -> Self {
-        if wrong.is_empty() { Self::Passed } else { Self::Failed(wrong) }
-    }
-}
-
 impl Tally {
     /// Writes what there is: `1 error, 2 warnings`; nothing where all is well and nothing was tried.
     pub(super) fn to_text(self) -> String {
