@@ -117,6 +117,10 @@ fn implies(given: &Condition, wanted: &Condition) -> bool {
         (_, Condition::All(parts)) => parts.iter().all(|part| implies(given, part)),
         (Condition::Any(ways), _) => ways.iter().all(|way| implies(way, wanted)),
         (Condition::All(parts), _) if follows(parts, wanted) => true,
+        (Condition::Field { path, test: Test::OneOf(texts) }, Condition::Any(_)) => {
+            let one = |text: &String| Condition::field(path.clone(), Test::Exact(text.clone()));
+            texts.iter().all(|text| implies(&one(text), wanted))
+        }
         (_, Condition::Any(ways)) => ways.iter().any(|way| implies(given, way)),
         (Condition::Not(given), Condition::Not(wanted)) => implies(wanted, given),
         (

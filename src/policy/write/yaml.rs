@@ -162,11 +162,11 @@ mod tests {
                 "deep",
                 Some(Yaml::map([(
                     "m",
-                    Some(Yaml::map([("n", Some(Yaml::map([("o", Some(Yaml::word(true)))])))])),
+                    Some(Yaml::map([("p", Some(Yaml::map([("o", Some(Yaml::word(true)))])))])),
                 )])),
             ),
         ]);
-        let wanted = "name: \"a b\"\nshort: {x: 1}\nlist:\n  - {a: \"yes\"}\n  - \"12\"\ndeep:\n  m:\n    n: {o: true}\n";
+        let wanted = "name: \"a b\"\nshort: {x: 1}\nlist:\n  - {a: \"yes\"}\n  - \"12\"\ndeep:\n  m: {p: {o: true}}\n";
         assert_eq!(map.document(), wanted);
         let nested = Yaml::List(vec![Yaml::List(vec![map])]);
         assert!(nested.document().starts_with("- - name: \"a b\"\n    short: {x: 1}\n"));
