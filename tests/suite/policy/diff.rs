@@ -29,12 +29,12 @@ fn require(at: &str, field: FieldType) -> Requirement {
     Requirement { path: path(at), field }
 }
 
-fn days(days: u64) -> Option<Period> {
-    Some(Period { seconds: days * 86_400 })
+fn days(days: u64) -> Period {
+    Period { seconds: days * 86_400 }
 }
 
-fn date(year: u16) -> Option<Date> {
-    Some(Date { year, month: 6, day: 30 })
+fn date(year: u16) -> Date {
+    Date { year, month: 6, day: 30 }
 }
 
 fn key(number: u8) -> ApproverKey {
@@ -44,7 +44,12 @@ fn key(number: u8) -> ApproverKey {
 }
 
 fn retention() -> Retention {
-    Retention { hot: days(90), warm: days(180), archive: days(360), total: days(400) }
+    Retention {
+        hot: Some(days(90)),
+        warm: Some(days(180)),
+        archive: Some(days(360)),
+        total: Some(days(400)),
+    }
 }
 
 fn class(name: &str) -> Class {
@@ -100,7 +105,7 @@ fn hold() -> Hold {
         reason: "a court".to_owned(),
         classes: vec![Glob::new("login")],
         when: when("auth."),
-        until: date(2028),
+        until: Some(date(2028)),
         place: Place::default(),
     }
 }
@@ -136,7 +141,7 @@ fn document() -> Document {
         name: "base".to_owned(),
         description: Some("words".to_owned()),
         owner: Some("security".to_owned()),
-        review_by: date(2027),
+        review_by: Some(date(2027)),
         extends: vec![Parent {
             name: "org".to_owned(),
             digest: PolicyDigest::from_bytes([1; 32]),
@@ -214,7 +219,7 @@ fn changes_of_the_policy_itself_have_their_directions() {
         ("description", Neutral, |d| d.description = None),
         ("owner gone", Weaker, |d| d.owner = None),
         ("owner", Neutral, |d| d.owner = Some("others".into())),
-        ("review later", Weaker, |d| d.review_by = date(2030)),
+        ("review later", Weaker, |d| d.review_by = Some(date(2030))),
         ("no review", Weaker, |d| d.review_by = None),
         ("parent gone", Weaker, |d| d.extends.clear()),
         ("parent version", Unclear, |d| d.extends[0].digest = PolicyDigest::from_bytes([2; 32])),
@@ -223,10 +228,10 @@ fn changes_of_the_policy_itself_have_their_directions() {
         ("violations unsaid", Neutral, |d| d.on_violation = None),
         ("unknown warn", Weaker, |d| d.unknown_class = Some(Enforcement::Warn)),
         ("unknown accepted", Weaker, |d| d.unknown_class = None),
-        ("hot", Weaker, |d| d.retention.hot = days(89)),
-        ("warm", Weaker, |d| d.retention.warm = days(1)),
-        ("archive", Weaker, |d| d.retention.archive = days(1)),
-        ("total", Weaker, |d| d.retention.total = days(399)),
+        ("hot", Weaker, |d| d.retention.hot = Some(days(89))),
+        ("warm", Weaker, |d| d.retention.warm = Some(days(1))),
+        ("archive", Weaker, |d| d.retention.archive = Some(days(1))),
+        ("total", Weaker, |d| d.retention.total = Some(days(399))),
         ("for ever", Stricter, |d| d.retention.total = None),
     ]);
 }
@@ -257,7 +262,7 @@ fn changes_of_classes_have_their_directions() {
         ("warn", Weaker, |d| d.classes[0].otherwise = Some(Enforcement::Warn)),
         ("reject", Stricter, |d| d.classes[0].otherwise = Some(Enforcement::Reject)),
         ("as the policy", Neutral, |d| d.classes[0].otherwise = None),
-        ("hot", Weaker, |d| d.classes[0].retention.as_mut().unwrap().hot = days(1)),
+        ("hot", Weaker, |d| d.classes[0].retention.as_mut().unwrap().hot = Some(days(1))),
         ("kept as the policy", Neutral, |d| d.classes[0].retention = None),
         ("kept for ever", Stricter, |d| d.classes[0].retention = Some(Retention::default())),
         ("index", Neutral, |d| d.classes[0].indexes.clear()),
@@ -365,7 +370,7 @@ fn changes_of_what_people_may_do_have_their_directions() {
         ("reason", Neutral, |d| d.holds[0].reason = "another".into()),
         ("hold on all", Stricter, |d| d.holds[0].classes.clear()),
         ("hold on fewer", Weaker, |d| d.holds[0].when = when("auth.in")),
-        ("hold ends earlier", Weaker, |d| d.holds[0].until = date(2027)),
+        ("hold ends earlier", Weaker, |d| d.holds[0].until = Some(date(2027))),
         ("hold never ends", Stricter, |d| d.holds[0].until = None),
         ("role gone", Stricter, |d| d.access.clear()),
         ("member", Weaker, |d| d.access[0].members.push(Glob::new("*"))),
