@@ -12,7 +12,11 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(
-        ["proto/attestree/v1/log.proto", "proto/attestree/v1/admin.proto"],
+        [
+            "proto/attestree/v1/log.proto",
+            "proto/attestree/v1/event.proto",
+            "proto/attestree/v1/admin.proto",
+        ],
         ["proto"],
     )?;
 

@@ -2,12 +2,20 @@
 //! holds the temporary directory.
 //!
 //! `pipeline/batch/N` keeps 8 atomic batches of N entries of 256 bytes in flight, `pipeline/unary/N`
-//! keeps N single entries in flight. Throughput is in entries.
+//! keeps N single entries in flight. Throughput is in entries. `audit/...` does the same with events of 1 KiB
+//! on an audit log, whose policy has 100 rules and commits three fields of each.
 
 use std::{collections::VecDeque, hint::black_box, sync::Arc};
 
 use attestree::{
-    pipeline::{Log, NewEntry, Pipeline, Submission, Ticket},
+    core::{
+        policy::{
+            Action, Class, Condition, Enforcement, FieldType, Requirement, Rule, Statements,
+            Target, Test, Treatment,
+        },
+        record::{ApprovalRule, Path},
+    },
+    pipeline::{Content, Log, NewEntry, Pipeline, Submission, Ticket},
     store::LogIdentity,
 };
 use bytes::Bytes;
@@ -23,6 +31,20 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 )]
 mod world;
 
+#[path = "../tests/suite/audit/site.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::indexing_slicing,
+    clippy::type_complexity,
+    clippy::unwrap_used,
+    reason = "shared with the suite"
+)]
+mod site;
+
+use site::Site;
 use world::{World, block_on};
 
 /// Length of an entry: that of a short audit event.
@@ -46,7 +68,12 @@ impl Source {
             }
             NewEntry { bytes: Bytes::from(bytes), key: None }
         });
-        Submission { entries: entries.collect(), principal: Bytes::new(), atomic: true }
+        Submission {
+            entries: entries.collect(),
+            principal: Bytes::new(),
+            content: Content::Raw,
+            atomic: true,
+        }
     }
 }
 
@@ -89,9 +116,78 @@ fn pipeline(criterion: &mut Criterion) {
         });
     }
     group.finish();
-    assert!(log.published().head().size.get() > 0, "something was published");
     pipeline.stop();
 }
 
-criterion_group!(benches, pipeline);
+/// Returns a policy of 100 rules in ten classes that commits three fields.
+fn statements() -> Statements {
+    let path = |text: &str| Path::parse(text).expect("a constant path");
+    let areas =
+        ["auth", "db", "deploy", "config", "access", "admin", "data", "code", "system", "billing"];
+    let like = |area: &str| vec![Condition::field(path("/act"), Test::Prefix(format!("{area}.")))];
+    let class = |area: &&str| Class { name: format!("{area}-class"), when: like(area) };
+    let places = ["/actor/id", "/out", "/resource/id", "/ctx/trace", "/ctx/reason"];
+    let rule = |(number, (area, place)): (usize, (&&str, &&str))| Rule {
+        name: format!("rule/{number}"),
+        classes: vec![format!("{area}-class")],
+        when: Vec::new(),
+        require: vec![Requirement { path: path(place), field: FieldType::Text }],
+        otherwise: Enforcement::Quarantine,
+    };
+    let pairs = areas.iter().cycle().zip(places.iter().cycle());
+    let commit = |place: &str| Treatment {
+        target: Target::Path(path(place)),
+        action: Action::Commit { subject: None },
+    };
+    Statements {
+        classes: areas.iter().map(class).collect(),
+        rules: pairs.take(100).enumerate().map(rule).collect(),
+        treatments: ["/actor/name", "/actor/mail", "/ctx/note"].map(commit).into(),
+        ..Statements::default()
+    }
+}
+
+/// Makes a submission of events of about a KiB.
+fn events(entries: usize) -> Submission {
+    let filler = "x".repeat(600);
+    let text = format!(
+        r#"{{"act":"auth.login","out":"success","actor":{{"id":"u_8812","name":"Ada Example","mail":"ada@example.com"}},"resource":{{"id":"payments-eu","labels":{{"env":"prod","tier":"1"}}}},"ctx":{{"trace":"4bf92f3577b34da6a3ce929d0e0e4736","reason":"none","note":"a note","agent":"{filler}","request":{{"method":"POST","status":401,"ms":12.5}}}}}}"#
+    );
+    let bytes = Bytes::from(text);
+    let entry = NewEntry { bytes, key: None };
+    Submission {
+        entries: vec![entry; entries],
+        principal: vec![7; 32].into(),
+        content: Content::Event { class: None },
+        atomic: true,
+    }
+}
+
+fn audit(criterion: &mut Criterion) {
+    let site = Site::new(&ApprovalRule::NOBODY);
+    let pipeline = site.open();
+    let log = pipeline.log("").expect("the default log");
+    site::apply(&pipeline, &log, &site.state("bench", site::states(statements())));
+    let mut group = criterion.benchmark_group("audit");
+    for (name, entries, width, rounds) in [("unary/64", 1, 64, 2_048), ("batch/1000", 1_000, 8, 32)]
+    {
+        group.throughput(Throughput::Elements((entries * rounds) as u64));
+        group.sample_size(20);
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || {
+                    // The clock stands, and times must not run ahead of it.
+                    site.clock.pass(1_000);
+                    (0..rounds).map(|_| events(entries)).collect::<Vec<_>>()
+                },
+                |waiting| drive(&pipeline, &log, waiting, width),
+                criterion::BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+    pipeline.stop();
+}
+
+criterion_group!(benches, pipeline, audit);
 criterion_main!(benches);

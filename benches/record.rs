@@ -6,18 +6,21 @@
 
 #![expect(clippy::indexing_slicing, reason = "a wrong index is a failed benchmark")]
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 
 use attestree::core::number::UnixMillis;
 use attestree::core::origin::Origin;
 use attestree::core::policy::{
-    Action, Admission, Admitted, Arrival, Class, Condition, Detector, Enforcement, FieldType, Glob,
-    Materials, Policy, Requirement, Rule, Statements, Target, Test, Treatment, admit,
+    Action, Admission, Admitted, Arrival, Bundle, Class, Condition, Detector, Enforcement,
+    FieldType, Glob, Materials, NoCustom, Policy, Requirement, Rule, Statements, Target, Test,
+    Treatment, admit,
 };
 use attestree::core::record::{
     Path, Place, PolicyDigest, Record, RecordId, SUBMISSION_LIMITS, Salt, Secret, Timestamp,
     Verdict, json,
 };
+use attestree::policy::compile;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Rules of the policy.
@@ -64,9 +67,8 @@ fn event() -> Vec<u8> {
 
 /// Returns a policy of [`RULES`] rules, with detectors or without.
 fn policy(detectors: &[Detector]) -> Policy {
-    let is_like = |pattern: &str| {
-        vec![Condition { path: path("/act"), test: Test::Glob(Glob::new(pattern)) }]
-    };
+    let is_like =
+        |pattern: &str| vec![Condition::field(path("/act"), Test::Glob(Glob::new(pattern)))];
     let areas =
         ["auth", "db", "deploy", "config", "access", "admin", "data", "code", "system", "billing"];
     let classes = areas
@@ -86,10 +88,10 @@ fn policy(detectors: &[Detector]) -> Policy {
     ];
     let rule = |number: usize| {
         let (field, kind) = fields[number % fields.len()];
-        let region = Condition {
-            path: path("/ctx/region"),
-            test: Test::OneOf(vec!["eu-central-1".to_owned(), "eu-west-1".to_owned()]),
-        };
+        let region = Condition::field(
+            path("/ctx/region"),
+            Test::OneOf(vec!["eu-central-1".to_owned(), "eu-west-1".to_owned()]),
+        );
         Rule {
             name: format!("rule-{number}"),
             classes: if number < RULES / 2 {
@@ -116,6 +118,7 @@ fn policy(detectors: &[Detector]) -> Policy {
         rules: (0..RULES).map(rule).collect(),
         treatments: commits.into_iter().chain(detectors.iter().map(detect)).collect(),
         unknown_class: None,
+        ..Statements::default()
     };
     Policy::compile(PolicyDigest::NONE, &statements).expect("the statements fit together")
 }
@@ -123,8 +126,9 @@ fn policy(detectors: &[Detector]) -> Policy {
 /// Admits an event that keeps the rules; returns its record.
 fn admitted(policy: &Policy, event: &[u8], materials: &mut Counted) -> Admitted {
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival = Arrival { bytes: event, source: Some("CN=payments"), id, now: now() };
-    match admit(policy, &arrival, materials) {
+    let arrival =
+        Arrival { bytes: event, source: Some("CN=payments"), class: None, id, now: now() };
+    match admit(policy, &arrival, materials, &NoCustom) {
         Ok(Admission::Recorded(admitted)) => admitted,
         other => panic!("the event is not recorded: {other:?}"),
     }
@@ -170,6 +174,32 @@ fn admission(c: &mut Criterion) {
     group.finish();
 }
 
+/// Returns a bundle of so many rules: a class for every ten, each with a match of its own.
+fn bundle(rules: usize) -> Bundle {
+    let mut text = "apiVersion: attestree/v1\nkind: Policy\nclasses:\n".to_owned();
+    for class in 0..rules / 10 {
+        let fields: Vec<String> = (0..10).map(|field| format!("ctx.field-{field}")).collect();
+        let fields = fields.join(", ");
+        writeln!(text, "  class-{class}:\n    match: {{action: {{glob: 'area-{class}.*'}}, ctx.region: [eu, us]}}\n    require: [{fields}]")
+            .expect("a string takes everything");
+    }
+    let files = [("policy.yaml".to_owned(), text.into_bytes())];
+    Bundle::new(files).expect("one small file")
+}
+
+fn documents(c: &mut Criterion) {
+    let mut group = c.benchmark_group("policy");
+    for rules in [100, 1_000] {
+        let bundle = bundle(rules);
+        let compiled = compile(&bundle).unwrap_or_else(|found| panic!("{found:?}"));
+        assert_eq!(compiled.document.statements().0.rules.len(), rules);
+        group.bench_function(format!("compile/{rules}"), |b| {
+            b.iter(|| compile(black_box(&bundle)).is_ok());
+        });
+    }
+    group.finish();
+}
+
 fn sealing(c: &mut Criterion) {
     let kept = admitted(&policy(&[]), &event(), &mut Counted(0)).kept;
     let origin = Origin::parse("log.example/audit").expect("an origin");
@@ -184,5 +214,5 @@ fn sealing(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading, admission, sealing);
+criterion_group!(benches, reading, admission, documents, sealing);
 criterion_main!(benches);

@@ -14,6 +14,8 @@ pub mod cosign;
 pub mod manual;
 pub mod monitor;
 #[cfg(feature = "server")]
+pub mod openmetrics;
+#[cfg(feature = "server")]
 pub mod pipeline;
 pub mod policy;
 pub mod proto;

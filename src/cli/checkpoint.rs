@@ -21,6 +21,8 @@ Examples:
   attestree checkpoint --tiles https://logs.example.com/prod --trust trust.policy")]
 pub(super) struct Args {
     /// Go on printing each newer checkpoint, proved to continue the one before it
+    ///
+    /// Under a trust policy with a quorum these are the cosigned ones, from the first one on.
     #[arg(long, conflicts_with = "tiles")]
     follow: bool,
     /// Read it as a file over HTTP from the log's tile prefix [default: derived from --server]

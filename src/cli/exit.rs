@@ -14,6 +14,10 @@ pub enum Exit {
     Failed,
     /// What was to be verified is false. Something is wrong with a log, a receipt or a server.
     Unverified,
+    /// Two things that were compared differ: a policy and another, or what is and what should be.
+    Different,
+    /// A log's policy rejects something that was submitted; what it does not reject is in the log.
+    Rejected,
     /// The command line is wrong. The number is `EX_USAGE` of `sysexits.h`.
     Usage,
 }
@@ -24,7 +28,8 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
-            Self::Unverified => 2,
+            Self::Unverified | Self::Different => 2,
+            Self::Rejected => 3,
             Self::Usage => 64,
         }
     }
@@ -54,6 +59,20 @@ pub(super) fn unverified(message: impl Into<String>) -> anyhow::Error {
     Fault { exit: Exit::Unverified, message: message.into() }.into()
 }
 
+/// Makes the error for an outcome that was printed already, as a report is: the exit code alone is left to say.
+pub(super) fn quietly(exit: Exit) -> anyhow::Error {
+    Fault { exit, message: String::new() }.into()
+}
+
+/// Makes the error for events that are not in the log because of what they are.
+pub(super) fn rejected(events: u64) -> anyhow::Error {
+    let message = match events {
+        1 => "1 event is not in the log; correct it and send it again".to_owned(),
+        events => format!("{events} events are not in the log; correct them and send them again"),
+    };
+    Fault { exit: Exit::Rejected, message }.into()
+}
+
 /// Prints what clap has to say: help and versions are no errors.
 pub(super) fn usage(refusal: &clap::Error) -> Exit {
     let exit = if refusal.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -68,9 +87,13 @@ pub(super) fn report(error: &anyhow::Error, addition: Option<String>) -> Exit {
     if error.chain().any(is_broken_pipe) {
         return Exit::Done;
     }
+    let message = message(error);
+    if message.is_empty() {
+        return error.chain().find_map(exit_of).unwrap_or(Exit::Failed);
+    }
     // Nobody is left to hear that the stream is closed.
     let addition = addition.map_or_else(String::new, |addition| format!("; {addition}"));
-    let _closed = writeln!(anstream::stderr(), "attestree: {}{addition}", message(error));
+    let _closed = writeln!(anstream::stderr(), "attestree: {message}{addition}");
     error.chain().find_map(exit_of).unwrap_or(Exit::Failed)
 }
 

@@ -14,6 +14,8 @@ use super::output::{self, Output, base64};
 use super::remote::Remote;
 use crate::client::audit::{Progress, audit};
 use crate::core::tree::TreeHead;
+#[cfg(feature = "server")]
+use crate::server::{KeyPlace, fsck};
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -23,6 +25,8 @@ follows. Names the first entry that is wrong, and what is wrong there; the exit 
 
 With --data it reads the database of a stopped server or of a backup, and compares besides what only
 the database holds: its rows, the identities, the segments, the newest head and the nodes inside tiles.
+Of an audit log it reads every record, and checks that what opens each committed field is stored, and that
+it does open it, if the keys are there (DIR/keys, with their key-encryption key in DIR.kek or --kek).
 
 Examples:
   attestree fsck
@@ -35,6 +39,19 @@ pub(super) struct Args {
     #[cfg(feature = "server")]
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
+    /// Key-encryption key of the audit logs of that directory [default: DIR.kek, if it is there]
+    #[cfg(feature = "server")]
+    #[arg(long, env = "ATTESTREE_KEK", value_name = "FILE", requires = "data")]
+    kek: Option<PathBuf>,
+}
+
+/// The committed fields of a log that passed, as JSON.
+#[cfg(feature = "server")]
+#[derive(Debug, Serialize)]
+struct PassedFields {
+    origin: String,
+    fields: u64,
+    opened: bool,
 }
 
 /// A log that passed, as JSON.
@@ -52,7 +69,7 @@ pub(super) struct Passed {
 pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     #[cfg(feature = "server")]
     if let Some(data) = &args.data {
-        return directory(data, remote, output);
+        return directory(data, args.kek.as_deref(), remote, output);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
@@ -69,8 +86,15 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
 
 /// Checks the logs of a data directory: all of them, or the one that is named.
 #[cfg(feature = "server")]
-fn directory(data: &Path, remote: &Remote, output: Output) -> anyhow::Result<()> {
-    let directory = crate::server::fsck::Directory::open(data)?;
+fn directory(
+    data: &Path,
+    kek: Option<&Path>,
+    remote: &Remote,
+    output: Output,
+) -> anyhow::Result<()> {
+    let directory = fsck::Directory::open(data)?;
+    // After the database, so that no row is newer than its key.
+    let keys = fsck::Keys::open(KeyPlace { data, kek })?;
     let mut found = false;
     for log in directory.logs()? {
         if remote.log.as_ref().is_some_and(|origin| origin != log.origin()) {
@@ -83,9 +107,31 @@ fn directory(data: &Path, remote: &Remote, output: Output) -> anyhow::Result<()>
         let progress =
             progress.map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
         meter.passed(log.origin().as_str(), &head, &progress, output)?;
+        if let Some(records) = log.check_records()? {
+            records.map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
+        }
+        check_fields(&log, keys.as_ref(), output)?;
     }
     anyhow::ensure!(found, "{} holds no such log", data.display());
     Ok(())
+}
+
+/// Checks the committed fields of an audit log.
+#[cfg(feature = "server")]
+fn check_fields(log: &fsck::Log, keys: Option<&fsck::Keys>, output: Output) -> anyhow::Result<()> {
+    let Some(checked) = log.check_fields(keys)? else { return Ok(()) };
+    let fields = checked.map_err(|finding| unverified(format!("{}: {finding}", log.origin())))?;
+    let passed = PassedFields {
+        origin: log.origin().to_string(),
+        fields: fields.committed,
+        opened: fields.opened,
+    };
+    let count = output::count(passed.fields, "committed field has", "committed fields have");
+    let text = match passed.opened {
+        true => format!("{}: {count} what opens them, and it does", passed.origin),
+        false => format!("{}: {count} what opens them; the keys are not here", passed.origin),
+    };
+    output.print(&passed, text)
 }
 
 /// Shows how far a check is, and how fast.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::log::Identity;
+use super::log::{Holds, Identity};
 use super::output::{self, Output};
 use super::remote::origin;
 use crate::core::note::SigningKey;
@@ -24,7 +24,8 @@ On a directory that exists, adds a further log; the server has to be stopped the
 
 Examples:
   attestree init --origin example.com/log
-  attestree init --data /srv/attestree --origin example.com/audit --identity entry-hash")]
+  attestree init --data /srv/attestree --origin example.com/log --identity entry-hash
+  attestree init --origin example.com/audit --kind audit --approver KEY --approver KEY")]
 pub(super) struct Args {
     /// Directory to create, or to add a log to
     #[arg(long, env = "ATTESTREE_DATA", value_name = "DIR", default_value = "attestree-data")]
@@ -35,9 +36,14 @@ pub(super) struct Args {
     /// What makes two submissions the same entry when they have no idempotency key
     #[arg(long, value_enum, default_value_t = Identity::None)]
     identity: Identity,
+    #[command(flatten)]
+    holds: Holds,
     /// Watermark file, outside of the directory [default: DIR.watermark]
     #[arg(long, env = "ATTESTREE_WATERMARK", value_name = "FILE")]
     watermark: Option<PathBuf>,
+    /// Key-encryption key of audit logs, outside of the directory [default: DIR.kek]
+    #[arg(long, env = "ATTESTREE_KEK", value_name = "FILE")]
+    kek: Option<PathBuf>,
     /// Use this signing key, of `attestree key generate`, instead of a new one
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -66,6 +72,8 @@ pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
                 Identity::EntryHash => LogIdentity::EntryHash,
             },
             key,
+            rule: args.holds.rule()?,
+            kek: args.kek,
         },
         &mut random,
     )?;

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use crate::client::{ClientError, Comparison, TileClient, Untrue, compare};
+use crate::client::{ClientError, Comparison, TileClient, Untrue, compare, keep_evidence};
 use crate::core::checkpoint::SignedCheckpoint;
-use crate::monitor::keep_evidence;
 
 /// Writes the evidence that an error holds, and returns what to tell about it.
 pub(super) fn evidence_of(error: &anyhow::Error, dir: Option<&Path>) -> Option<String> {

@@ -10,7 +10,9 @@ use super::exit::wrong_usage;
 use super::output::Output;
 use super::remote::{block_on, origin};
 use crate::client::ClientError;
+use crate::core::note::VerifierKey;
 use crate::core::origin::Origin;
+use crate::core::record::{ApprovalRule, ApproverKey};
 use crate::proto::{self, CreateLogRequest, admin_service_client::AdminServiceClient};
 
 /// The options.
@@ -27,8 +29,9 @@ enum What {
     #[command(after_help = "\
 The server has to run. Stopped, `attestree init --data DIR --origin ORIGIN` does the same.
 
-Example:
-  attestree log create example.com/audit --data attestree-data")]
+Examples:
+  attestree log create example.com/more --data attestree-data
+  attestree log create example.com/audit --kind audit --approver KEY --approver KEY --threshold 1")]
     Create {
         /// Origin of the new log: a host name and a path, without a scheme
         #[arg(value_parser = origin)]
@@ -39,7 +42,68 @@ Example:
         /// What makes two submissions the same entry when they have no idempotency key
         #[arg(long, value_enum, default_value_t = Identity::None)]
         identity: Identity,
+        #[command(flatten)]
+        holds: Holds,
     },
+}
+
+/// What a log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    /// Entries are bytes that the log does not look into
+    Opaque,
+    /// Entries are audit records, made of events as the log's policy says
+    Audit,
+}
+
+/// What a new log holds, and of an audit log who has to approve its first policy.
+#[derive(Debug, clap::Args)]
+pub(super) struct Holds {
+    /// What the log holds, for ever
+    #[arg(long, value_enum, default_value_t = Kind::Opaque)]
+    kind: Kind,
+    /// Public key of one who approves the first policy of an audit log; may be repeated
+    ///
+    /// Either the 43 characters as in records, or a verifier key of `attestree key`.
+    #[arg(long = "approver", value_name = "KEY", value_parser = approver)]
+    approvers: Vec<ApproverKey>,
+    /// How many approvers have to approve [default: all]
+    #[arg(long, value_name = "N")]
+    threshold: Option<usize>,
+}
+
+impl Holds {
+    /// Returns the rule that the first policy has to meet; `None` for an opaque log.
+    pub(super) fn rule(&self) -> anyhow::Result<Option<ApprovalRule>> {
+        if self.kind == Kind::Opaque {
+            if self.approvers.is_empty() && self.threshold.is_none() {
+                return Ok(None);
+            }
+            return Err(wrong_usage("--approver and --threshold are for --kind audit"));
+        }
+        let threshold = self.threshold.unwrap_or(self.approvers.len());
+        let rule = ApprovalRule::new(self.approvers.clone(), threshold);
+        let message =
+            "--approver takes at most 64 keys, each once, and --threshold from 0 to their number";
+        rule.map(Some).ok_or_else(|| wrong_usage(message))
+    }
+}
+
+/// Reads the key of an approver.
+fn approver(text: &str) -> Result<ApproverKey, String> {
+    let listed = || ApproverKey::new(*VerifierKey::parse(text).ok()?.public_bytes());
+    let key = ApproverKey::parse(text).or_else(listed);
+    key.ok_or_else(|| {
+        "use an Ed25519 public key: 43 characters of base64url, or NAME+ID+KEY".to_owned()
+    })
+}
+
+/// Writes a rule for the server.
+fn rule_message(rule: &ApprovalRule) -> proto::ApprovalRule {
+    proto::ApprovalRule {
+        keys: rule.keys().iter().map(|key| key.as_bytes().to_vec().into()).collect(),
+        threshold: u32::try_from(rule.threshold()).expect("a rule has 64 keys at most"),
+    }
 }
 
 /// What makes two submissions the same entry.
@@ -74,7 +138,9 @@ pub(super) async fn admin(
 
 /// Carries the command out.
 pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
-    let What::Create { origin, data, identity } = args.what;
+    let What::Create { origin, data, identity, holds } = args.what;
+    let rule = holds.rule()?;
+    let kind = if rule.is_some() { proto::LogKind::Audit } else { proto::LogKind::Opaque };
     let identity = match identity {
         Identity::None => proto::Identity::None,
         Identity::EntryHash => proto::Identity::EntryHash,
@@ -83,8 +149,9 @@ pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
         let (mut admin, url) = admin(&data).await?;
         let request = CreateLogRequest {
             origin: origin.to_string(),
-            kind: proto::LogKind::Opaque.into(),
+            kind: kind.into(),
             identity: identity.into(),
+            rule: rule.as_ref().map(rule_message),
         };
         let answer = admin.create_log(request).await;
         let answer = answer.map_err(|status| ClientError::from_status(&url, status))?;

@@ -12,6 +12,8 @@ mod completions;
 mod demo;
 #[cfg(feature = "server")]
 mod dev;
+#[cfg(feature = "server")]
+mod disclose;
 mod entries;
 mod entry;
 pub mod exit;
@@ -21,12 +23,15 @@ mod init;
 mod keep;
 mod key;
 #[cfg(feature = "server")]
+mod keys;
+#[cfg(feature = "server")]
 mod load;
 mod log;
 mod logs;
 mod man;
 mod monitor;
 mod output;
+mod policy;
 mod prove;
 mod receipt;
 mod remote;
@@ -60,7 +65,7 @@ Examples:
   attestree fsck                               re-derive everything from the entries
 
 Exit codes:
-  0 done   1 failed   2 verification failed   64 wrong usage";
+  0 done   1 failed   2 verification failed, or policies differ   3 rejected by a policy   64 wrong usage";
 
 /// An audit log that proves itself.
 #[derive(Debug, Parser)]
@@ -112,6 +117,14 @@ enum Verb {
     Log(log::Args),
     /// Make and look at signing keys
     Key(key::Args),
+    /// Write, test, compare and apply policies
+    Policy(policy::Args),
+    /// Look at the keys of audit logs, wrap them anew, destroy them
+    #[cfg(feature = "server")]
+    Keys(keys::Args),
+    /// Open committed fields of an audit record, each alone
+    #[cfg(feature = "server")]
+    Disclose(disclose::Args),
     /// Copy the logs of a running server
     #[cfg(feature = "server")]
     Backup(serve::BackupArgs),
@@ -174,6 +187,11 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Logs(args) => logs::run(&args, remote, output),
         Verb::Log(args) => log::run(args, output),
         Verb::Key(args) => key::run(args, output),
+        Verb::Policy(args) => policy::run(args, remote, output),
+        #[cfg(feature = "server")]
+        Verb::Keys(args) => keys::run(args, remote, output),
+        #[cfg(feature = "server")]
+        Verb::Disclose(args) => disclose::run(&args, remote),
         #[cfg(feature = "server")]
         Verb::Backup(args) => serve::backup(&args, output),
         #[cfg(feature = "server")]

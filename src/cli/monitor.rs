@@ -15,7 +15,7 @@ use super::output::{self, Output};
 use super::remote::Remote;
 use crate::client::{TileClient, WitnessClient};
 use crate::core::trust::TrustPolicy;
-use crate::monitor::{self, Event, Finding, Hook, Kind, Settings, Witness};
+use crate::monitor::{self, Event, Finding, HOOK_TIMEOUT, Hook, Kind, Settings, Witness};
 
 /// How long a witness may take to show what it remembers: one small file.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +33,8 @@ kept in --state and goes on after a crash. Without --follow it looks once.
 
 Findings: guilty (evidence was written; the log is followed no further), inconclusive (two keys of the log
 contradict each other), untrue (what is served is not what was signed), rollback (a smaller tree than the
-log has signed), unresponsive (nobody answers, which convicts nobody).
+log has signed), invalid (the records of an audit log break its rules: form, reserved, genesis, time, witnessed,
+policy, parts or approvals), unresponsive (nobody answers, which convicts nobody).
 
 Exit code 2 means any of these but the last, 1 that a log or a witness was unresponsive.
 
@@ -54,6 +55,9 @@ pub(super) struct Args {
     /// Go on looking, until every log is convicted
     #[arg(long)]
     follow: bool,
+    /// Check every log as an audit log, also one that does not begin with a genesis record
+    #[arg(long)]
+    audit: bool,
     /// Seconds between two looks at a log
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     interval: u64,
@@ -82,6 +86,7 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         policy,
         state: args.state.clone(),
         evidence: remote.evidence.clone().unwrap_or_else(|| args.state.clone()),
+        audit: args.audit,
         follow: args.follow,
         interval: Duration::from_secs(args.interval),
         hook: hook(args),
@@ -142,10 +147,10 @@ fn witnesses(remote: &Remote, policy: &TrustPolicy) -> anyhow::Result<Vec<Witnes
 fn hook(args: &Args) -> Option<Hook> {
     if let Some(command) = &args.exec_shell {
         let arguments = vec!["-c".into(), command.clone()];
-        return Some(Hook { program: "sh".into(), arguments });
+        return Some(Hook { program: "sh".into(), arguments, patience: HOOK_TIMEOUT });
     }
-    let arguments = args.exec_arg.clone();
-    args.exec.clone().map(|program| Hook { program, arguments })
+    let (arguments, patience) = (args.exec_arg.clone(), HOOK_TIMEOUT);
+    args.exec.clone().map(|program| Hook { program, arguments, patience })
 }
 
 /// Where events are shown: lines on standard output, and a bar for each log on a terminal.
@@ -242,6 +247,7 @@ fn found(finding: &Finding) -> String {
         Kind::Inconclusive => "inconclusive",
         Kind::Untrue => "untrue",
         Kind::Rollback => "rollback",
+        Kind::Invalid => "invalid",
         Kind::Unresponsive => "unresponsive",
     };
     let evidence = evidence.as_ref();

@@ -43,16 +43,26 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
 Asks the running server, through its socket, for a consistent copy; files that do not change are
 linked, not copied, where that is possible. With the server stopped the copy is made directly.
 
-The copy holds the logs, and neither signing keys nor the watermark.
+The copy holds the logs, and neither signing keys nor the watermark. The keys of audit logs are left out
+too, so that what is destroyed in the key store does not live on in backups; the committed fields of such a
+copy can only be opened beside the key store of the original. --with-keys copies the key store, wrapped, to
+DESTINATION/keys: keep such copies apart and short, and the key-encryption key (DIR.kek) elsewhere.
 
-Example:
-  attestree backup /backup/2026-11-21 --data attestree-data && attestree fsck --data /backup/2026-11-21")]
+To restore, put DESTINATION/db and DESTINATION/keys into the data directory of the stopped server. Without
+the keys, `attestree keys create` lets the logs go on; what was committed before stays undisclosed then.
+
+Examples:
+  attestree backup /backup/2026-11-21 --data attestree-data && attestree fsck --data /backup/2026-11-21
+  attestree backup /vault/2026-11-21 --data attestree-data --with-keys")]
 pub(super) struct BackupArgs {
     /// Directory to create
     destination: PathBuf,
     /// Data directory
     #[arg(long, env = "ATTESTREE_DATA", value_name = "DIR", default_value = "attestree-data")]
     data: PathBuf,
+    /// Copy the keys of audit logs as well, wrapped
+    #[arg(long)]
+    with_keys: bool,
 }
 
 /// A copy, as JSON.
@@ -71,6 +81,9 @@ pub(super) fn backup(args: &BackupArgs, output: Output) -> anyhow::Result<()> {
         .to_owned();
     if !over_socket(&args.data, &path)? {
         server::backup(&args.data, &destination)?;
+    }
+    if args.with_keys {
+        server::backup_keys(&args.data, &destination)?;
     }
     let text = format!("copied {} to {path}", args.data.display());
     output.print(&Copied { destination: path }, text)

@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
     let printed = args.output.as_os_str() == "-";
     if !printed {
         // The old receipt may be the only one, and may be the file that is written.
-        crate::monitor::replace(&args.output, &bytes)
+        crate::client::replace(&args.output, &bytes)
             .with_context(|| format!("write {}", args.output.display()))?;
     } else if !output.is_json() {
         return Output::bytes(&bytes);

@@ -1,6 +1,7 @@
 //! Why a remote operation did not give a verified value, sorted by who is at fault.
 
 use core::time::Duration;
+use std::collections::HashMap;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -10,6 +11,7 @@ use crate::core::evidence::Evidence;
 use crate::core::note::KeyError;
 use crate::core::number::{LeafIndex, TreeSize};
 use crate::core::origin::OriginError;
+use crate::core::record::EchoError;
 use crate::core::tile::Resource;
 use crate::core::tree::{ProofError, ProveError, TreeHead};
 use crate::core::trust::TrustError;
@@ -133,6 +135,9 @@ pub struct Refused {
     pub retry_after: Option<Duration>,
     /// With `ALREADY_EXISTS`: the index of the entry that has the idempotency key.
     pub first_index: Option<u64>,
+    /// What else there is for programs: `rules` and `policy` of an event that the policy rejects, `line`,
+    /// `column` and `offset` of one that is malformed.
+    pub details: HashMap<String, String>,
 }
 
 impl Refused {
@@ -147,7 +152,13 @@ impl Refused {
             message: status.message().to_owned(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             first_index,
+            details: info.map(|info| info.metadata.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Returns whether the log's policy rejects what was submitted.
+    pub fn is_verdict(&self) -> bool {
+        self.reason == "POLICY"
     }
 
     /// Reads the refusal of one entry of a stream.
@@ -158,10 +169,11 @@ impl Refused {
         };
         Self {
             code: Code::from_i32(refusal.code),
-            reason: String::new(),
+            reason: refusal.reason,
             message: refusal.message,
             retry_after,
             first_index: refusal.first_index,
+            details: refusal.details,
         }
     }
 }
@@ -205,6 +217,9 @@ pub enum Untrue {
         /// The leaf.
         index: LeafIndex,
     },
+    /// The record of an event is not what was submitted.
+    #[error("the log changed the event: {0}")]
+    Echo(#[from] Box<EchoError>),
     /// The signed tree is smaller than what the answer says it covers.
     #[error("the signed tree of {size} entries does not cover {needed} entries")]
     Uncovered {

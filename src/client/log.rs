@@ -17,16 +17,22 @@ use crate::core::tree::TreeHead;
 use crate::core::trust::TrustPolicy;
 use crate::proto::{
     self, Answer, AppendBatchRequest, AppendRequest, AppendStreamRequest, BatchEntry,
-    ListLogsRequest, append_stream_response::Outcome, log_service_client::LogServiceClient,
+    ListLogsRequest, append_stream_response::Outcome, event_service_client::EventServiceClient,
+    log_service_client::LogServiceClient,
 };
 
 /// Most bytes of one answer: 256 entries of 65,535 bytes, and a megabyte for their framing.
 const ANSWER_BYTES_MAX: usize = 17 << 20;
 
+/// Most bytes of the answer to a batch of events: 4,096 records that have the bytes which were submitted,
+/// 16 MiB, or as many commitments; besides, of each up to 4 KiB of what the server made.
+const RECORDS_BYTES_MAX: usize = 2 * (16 << 20) + 4_096 * 4_096;
+
 /// A log on a server. Everything it returns has been verified. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) grpc: LogServiceClient<Channel>,
+    pub(super) events: EventServiceClient<Channel>,
     server: Server,
     pub(super) trust: Arc<Trust>,
 }
@@ -131,8 +137,10 @@ impl Client {
 
     /// Talks to a log over a connection that is there, believing what `trust` accepts.
     pub fn over(server: &Server, channel: Channel, trust: Arc<Trust>) -> Self {
+        let events =
+            EventServiceClient::new(channel.clone()).max_decoding_message_size(RECORDS_BYTES_MAX);
         let grpc = LogServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        Self { grpc, server: server.clone(), trust }
+        Self { grpc, events, server: server.clone(), trust }
     }
 
     /// Returns what is believed of the log; shared by the clones of this client.
@@ -172,7 +180,7 @@ impl Client {
     }
 
     /// What appends wait for.
-    fn wait(&self) -> i32 {
+    pub(super) fn wait(&self) -> i32 {
         let wait = if self.has_quorum() { proto::Wait::Cosigned } else { proto::Wait::Unspecified };
         wait.into()
     }

@@ -15,12 +15,14 @@
 //! # Out of scope
 //!
 //! - Which keys and witnesses to believe: [`crate::core::trust`].
-//! - Files, terminals and retries of whole files: [`crate::cli`].
+//! - Terminals and retries of whole files: [`crate::cli`].
 
 pub mod audit;
 mod compare;
 mod courier;
+mod disk;
 mod error;
+mod event;
 mod log;
 #[cfg(unix)]
 pub mod operator;
@@ -37,7 +39,9 @@ mod witness;
 
 pub use compare::{Comparison, compare};
 pub use courier::{Courier, Hook};
+pub use disk::{keep_evidence, replace};
 pub use error::{ClientError, Refused, Untrue};
+pub use event::{AppendedEvent, Became, PlacedEvents, Recorded, event_batch};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
 pub use range::BatchTree;
 pub use server::Server;

@@ -64,10 +64,8 @@ pub struct Watch {
 impl Client {
     /// Returns the newest checkpoint; where the policy has a quorum, the newest that has it.
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, ClientError> {
-        let kind =
-            if self.has_quorum() { CheckpointKind::Cosigned } else { CheckpointKind::Newest };
-        let request =
-            GetCheckpointRequest { log: self.origin(), kind: kind.into(), ..Default::default() };
+        let kind = self.kind().into();
+        let request = GetCheckpointRequest { log: self.origin(), kind, ..Default::default() };
         let answer = self
             .grpc
             .clone()
@@ -77,9 +75,14 @@ impl Client {
         Ok(self.checkpoint_of(answer.into_inner().checkpoint.as_ref())?)
     }
 
-    /// Follows the log's checkpoints.
+    /// Returns which checkpoints the policy can accept.
+    fn kind(&self) -> CheckpointKind {
+        if self.has_quorum() { CheckpointKind::Cosigned } else { CheckpointKind::Newest }
+    }
+
+    /// Follows the log's checkpoints; where the policy has a quorum, those that have it.
     pub async fn watch(&self) -> Result<Watch, ClientError> {
-        let request = WatchCheckpointsRequest { log: self.origin() };
+        let request = WatchCheckpointsRequest { log: self.origin(), kind: self.kind().into() };
         let answer = self.grpc.clone().watch_checkpoints(request).await;
         let stream = answer.map_err(|status| self.failed(status))?.into_inner();
         Ok(Watch { client: self.clone(), stream, last: None })

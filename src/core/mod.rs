@@ -7,6 +7,7 @@
 //!   in what was read, what time it is and which key signs.
 
 pub mod bundle;
+pub mod chain;
 pub mod checkpoint;
 pub mod entry;
 pub mod evidence;

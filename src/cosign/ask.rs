@@ -4,11 +4,14 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::endpoint::Endpoint;
+use super::{Shared, endpoint::Endpoint};
 use crate::{
     client::{AddCheckpointAnswer, ClientError},
-    core::{number::TreeSize, origin::Origin, witness::AddCheckpoint},
-    pipeline::Clock,
+    core::{
+        hash::TreeHash, number::TreeSize, origin::Origin, tree::prove_consistency,
+        witness::AddCheckpoint,
+    },
+    pipeline::{Clock, Log, Published},
 };
 
 /// What an address said.
@@ -46,10 +49,33 @@ pub(super) async fn ask(
         Look::Always => true,
         Look::IfOdd(signed) => is_odd(&answer, &request, signed),
     };
-    // What can't be read says nothing: the answer to the checkpoint stands for itself.
-    let remembered =
-        if looks { endpoint.client().latest(&origin).await.ok().flatten() } else { None };
+    let remembered = if looks { recall(&endpoint, &origin).await } else { None };
     Said { answer, remembered, took }
+}
+
+/// Reads what an address remembers, unverified. What can't be read says nothing.
+pub(super) async fn recall(endpoint: &Endpoint, origin: &Origin) -> Option<Bytes> {
+    endpoint.client().latest(origin).await.ok().flatten()
+}
+
+/// Proves that a head extends the tree of a smaller size; `None` where a tile can't be read.
+pub(super) fn prove(
+    shared: &Shared,
+    log: &Log,
+    head: &Published,
+    from: TreeSize,
+) -> Option<Vec<TreeHash>> {
+    if from == TreeSize::ZERO {
+        return Some(Vec::new());
+    }
+    let nodes = shared.pipeline.reader().nodes(log.number(), &head.edge);
+    match prove_consistency(&nodes, from, head.head().size) {
+        Ok(proof) => Some(proof),
+        Err(error) => {
+            tracing::error!(origin = log.origin(), error = %error, "a consistency proof failed");
+            None
+        }
+    }
 }
 
 /// Returns whether an answer may mean that the address knows another history of the log.

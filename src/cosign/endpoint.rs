@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::{
-    client::{ClientError, Server, WitnessClient},
+    client::{ClientError, Server, WitnessClient, server::Tls},
     core::trust::TrustPolicy,
 };
 
@@ -36,11 +36,15 @@ impl Endpoint {
 
 /// Returns where the witnesses of a policy are asked, in the order of the policy. Witnesses without an
 /// address come by themselves.
-pub fn endpoints(trust: &TrustPolicy, timeout: Duration) -> Result<Vec<Endpoint>, ClientError> {
+pub fn endpoints(
+    trust: &TrustPolicy,
+    tls: &Tls,
+    timeout: Duration,
+) -> Result<Vec<Endpoint>, ClientError> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for (position, witness) in trust.witnesses().iter().enumerate() {
         let Some(url) = &witness.url else { continue };
-        let server = Server::parse(url)?;
+        let server = Server::parse(url)?.with_tls(tls.clone());
         let name = witness.name.clone();
         match endpoints.iter_mut().find(|known| known.client.prefix() == server.url()) {
             Some(known) => {

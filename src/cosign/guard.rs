@@ -8,14 +8,15 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     Shared,
-    ask::{Look, Said, ask},
+    ask::{Look, Said, ask, prove},
+    endpoint::Endpoint,
     inspect::{Finding, inspect},
     log::{Jitter, convict},
     round::Draw as _,
 };
 use crate::{
     client::AddCheckpointAnswer,
-    core::witness::AddCheckpoint,
+    core::{hash::TreeHash, note::NoteSignature, number::TreeSize, witness::AddCheckpoint},
     pipeline::{Examination, Guarded, Log, Published},
 };
 
@@ -31,19 +32,12 @@ pub(super) async fn pass(shared: &Arc<Shared>, log: &Arc<Log>, jitter: &mut Jitt
             Heard::Enough(permit) => {
                 let pipeline = shared.pipeline.clone();
                 let signing = move || pipeline.begin_signing(&permit);
-                let error = match tokio::task::spawn_blocking(signing).await {
-                    Ok(Ok(())) => {
-                        tracing::info!(
-                            origin = log.origin(),
-                            "the witnesses were heard; the log signs"
-                        );
-                        return true;
-                    }
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
-                tracing::error!(origin = log.origin(), error, "the log can't sign");
-                return false;
+                // A failure is fatal to the process, which has been told.
+                if !matches!(tokio::task::spawn_blocking(signing).await, Ok(Ok(()))) {
+                    return false;
+                }
+                tracing::info!(origin = log.origin(), "the witnesses were heard; the log signs");
+                return true;
             }
             Heard::Never => return false,
             Heard::TooFew => {
@@ -69,36 +63,27 @@ enum Heard {
 /// Asks every address at once and listens until it knows enough.
 async fn examine(shared: &Arc<Shared>, log: &Arc<Log>) -> Heard {
     let witnessed = log.witnessed().expect("only logs with witnesses wait for them");
-    let trust = Arc::clone(witnessed.trust());
     let ours = shared.pipeline.edge(log).size();
-    let mut examination = Examination::new(log.number(), trust, ours);
+    let examination = Examination::new(log.number(), Arc::clone(witnessed.trust()), ours);
     // The last checkpoint that was stored with a signature, or that of the empty tree: nothing new is
     // signed to ask.
     let last = log.signed();
-    let mut asked = JoinSet::new();
-    for (endpoint, address) in shared.endpoints.iter().enumerate() {
-        let (address, origin) = (address.clone(), log.row().origin.clone());
-        let request = AddCheckpoint {
-            old_size: last.head().size,
-            proof: Vec::new(),
-            note: last.checkpoint.note().clone(),
-        };
-        let clock = Arc::clone(shared.pipeline.clock());
-        asked.spawn(
-            async move { (endpoint, ask(address, origin, request, Look::Always, clock).await) },
-        );
+    let mut round = Round { shared, log, ours, last, examination, asked: JoinSet::new() };
+    for endpoint in 0..shared.endpoints.len() {
+        round.ask(endpoint, round.last.head().size, Vec::new());
     }
-    while let Some(said) = asked.join_next().await {
+    while let Some(said) = round.asked.join_next().await {
         // A question that panicked is one that was not answered.
-        let Ok((endpoint, said)) = said else { continue };
-        if !hear(shared, log, &last, endpoint, said, &mut examination) {
+        let Ok((endpoint, from, said)) = said else { continue };
+        if !round.hear(endpoint, from, said) {
             return Heard::Never;
         }
-        if let Ok(permit) = examination.conclude() {
+        if let Ok(permit) = round.examination.conclude() {
             return Heard::Enough(permit);
         }
     }
-    let error = examination.unproven().map(|unproven| unproven.to_string()).unwrap_or_default();
+    let unproven = round.examination.unproven();
+    let error = unproven.map(|unproven| unproven.to_string()).unwrap_or_default();
     tracing::error!(
         origin = log.origin(),
         error,
@@ -107,60 +92,125 @@ async fn examine(shared: &Arc<Shared>, log: &Arc<Log>) -> Heard {
     Heard::TooFew
 }
 
-/// Takes note of what one address said. Returns false if it stands against the log.
-fn hear(
-    shared: &Shared,
-    log: &Arc<Log>,
-    last: &Published,
-    endpoint: usize,
-    said: Said,
-    examination: &mut Examination,
-) -> bool {
-    let address = shared.endpoints.get(endpoint).expect("the address that was asked");
-    let mut remembered = None;
-    if let Some(note) = &said.remembered {
-        match inspect(&shared.pipeline, log, note) {
-            Finding::Nothing => {}
-            Finding::Within(size) => remembered = Some(size),
-            Finding::Against(against) => {
-                convict(shared, log, address.names(), &against);
-                return false;
-            }
-        }
+/// One round of questions.
+struct Round<'a> {
+    shared: &'a Arc<Shared>,
+    log: &'a Arc<Log>,
+    /// Size of the tree that the log holds.
+    ours: TreeSize,
+    /// What is sent.
+    last: Arc<Published>,
+    examination: Examination,
+    /// The address, the size that it was told to start from, and what it said.
+    asked: JoinSet<(usize, TreeSize, Said)>,
+}
+
+impl Round<'_> {
+    fn address(&self, endpoint: usize) -> &Endpoint {
+        self.shared.endpoints.get(endpoint).expect("the address that was asked")
     }
-    match said.answer {
-        Ok(AddCheckpointAnswer::Cosigned(lines)) => {
-            let now = shared.pipeline.clock().now();
-            let (head, size) = (last.head(), last.head().size);
-            // A head that was no candidate before can't have its cosignatures kept; they count here.
-            let text = last.checkpoint.clone();
-            let _kept = log.take_cosignatures(head, &lines, now);
-            let witnessed = log.witnessed().expect("only logs with witnesses wait for them");
-            for witness in witnessed.signers(&text, &lines) {
-                if address.witnesses().contains(&witness) {
-                    examination.hear(witness, size.max(remembered.unwrap_or(size)));
+
+    /// Sends the last checkpoint to an address.
+    fn ask(&mut self, endpoint: usize, from: TreeSize, proof: Vec<TreeHash>) {
+        let (address, origin) = (self.address(endpoint).clone(), self.log.row().origin.clone());
+        let note = self.last.checkpoint.note().clone();
+        let request = AddCheckpoint { old_size: from, proof, note };
+        let clock = Arc::clone(self.shared.pipeline.clock());
+        self.asked.spawn(async move {
+            (endpoint, from, ask(address, origin, request, Look::Always, clock).await)
+        });
+    }
+
+    /// Takes note of what one address said. Returns false if it stands against the log.
+    fn hear(&mut self, endpoint: usize, from: TreeSize, said: Said) -> bool {
+        let (log, address) = (self.log, self.address(endpoint).clone());
+        let mut remembered = None;
+        if let Some(note) = &said.remembered {
+            match inspect(&self.shared.pipeline, log, note) {
+                Finding::Nothing => {}
+                Finding::Within(size) => remembered = Some(size),
+                Finding::Against(against) => {
+                    convict(self.shared, log, address.names(), &against);
+                    return false;
                 }
             }
         }
-        Ok(AddCheckpointAnswer::Conflict { size }) => {
-            for witness in address.witnesses() {
-                examination.hear(*witness, size);
+        match said.answer {
+            Ok(AddCheckpointAnswer::Cosigned(lines)) => {
+                self.hear_cosignatures(&address, &lines, remembered);
+            }
+            Ok(AddCheckpointAnswer::Conflict { size }) => {
+                self.hear_size(endpoint, from, size, remembered);
+            }
+            Ok(AddCheckpointAnswer::Refused { status, text }) => {
+                let error = format!("{status} {text}");
+                let witness = address.names().join(" ");
+                tracing::warn!(
+                    origin = log.origin(),
+                    witness,
+                    error,
+                    "a witness refused the log's last checkpoint"
+                );
+            }
+            Err(error) => {
+                let witness = address.names().join(" ");
+                tracing::warn!(origin = log.origin(), witness, error = %error, "a witness was not heard");
             }
         }
-        Ok(AddCheckpointAnswer::Refused { status, text }) => {
-            let error = format!("{status} {text}");
-            let witness = address.names().join(" ");
-            tracing::warn!(
-                origin = log.origin(),
-                witness,
-                error,
-                "a witness refused the log's last checkpoint"
-            );
-        }
-        Err(error) => {
-            let witness = address.names().join(" ");
-            tracing::warn!(origin = log.origin(), witness, error = %error, "a witness was not heard");
+        true
+    }
+
+    /// Takes cosignatures of the last checkpoint: whoever made one has compared it with its memory.
+    fn hear_cosignatures(
+        &mut self,
+        address: &Endpoint,
+        lines: &[NoteSignature],
+        remembered: Option<TreeSize>,
+    ) {
+        let (head, now) = (self.last.head(), self.shared.pipeline.clock().now());
+        // A head that was no candidate before can't have its cosignatures kept; they count here.
+        let _kept = self.log.take_cosignatures(head, lines, now);
+        let witnessed = self.log.witnessed().expect("only logs with witnesses wait for them");
+        for witness in witnessed.signers(&self.last.checkpoint, lines) {
+            if address.witnesses().contains(&witness) {
+                self.examination.hear(witness, head.size.max(remembered.unwrap_or(head.size)));
+            }
         }
     }
-    true
+
+    /// Takes the size that an address says it has cosigned.
+    ///
+    /// A number says nothing of the tree. It counts if there is no tree, if it is beyond the log's own,
+    /// or if the checkpoint is shown as well, which was compared. A witness that shows none is sent the
+    /// last checkpoint again with the proof from its size, so that it compares for itself.
+    fn hear_size(
+        &mut self,
+        endpoint: usize,
+        from: TreeSize,
+        size: TreeSize,
+        remembered: Option<TreeSize>,
+    ) {
+        let shown = remembered.filter(|shown| *shown >= size);
+        let address = self.address(endpoint).clone();
+        if size == TreeSize::ZERO || size > self.ours || shown.is_some() {
+            for witness in address.witnesses() {
+                self.examination.hear(*witness, shown.unwrap_or(size));
+            }
+            return;
+        }
+        let is_first = from == self.last.head().size;
+        let proof =
+            (is_first && size < from).then(|| prove(self.shared, self.log, &self.last, size));
+        if let Some(proof) = proof.flatten() {
+            self.ask(endpoint, size, proof);
+            return;
+        }
+        let witness = address.names().join(" ");
+        tracing::warn!(
+            origin = self.log.origin(),
+            witness,
+            tree_size = size.get(),
+            "a witness names a size and does not show the checkpoint: it was not heard"
+        );
+    }
 }

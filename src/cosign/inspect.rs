@@ -1,17 +1,11 @@
 //! A checkpoint under the log's own key that somebody else remembers, held against what the log holds.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
-
 use crate::{
     core::{
         checkpoint::SignedCheckpoint,
         evidence::Evidence,
         number::TreeSize,
         tree::{TreeHead, prove_consistency, root_at},
-        witness::origin_hash_hex,
     },
     pipeline::{Log, Pipeline},
 };
@@ -81,14 +75,4 @@ pub(super) fn inspect(pipeline: &Pipeline, log: &Log, note: &[u8]) -> Finding {
         proof.ok().and_then(|proof| Evidence::prefix(&found, &signed.checkpoint, ours, proof))
     };
     Finding::Against(Box::new(Against { head, reason, evidence }))
-}
-
-/// Writes evidence into its directory, under a name that says which log and which size.
-pub(super) fn write(directory: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
-    fs::create_dir_all(directory)?;
-    let [older, _] = evidence.heads();
-    let name = format!("{}-{}.evidence", origin_hash_hex(evidence.origin()), older.size);
-    let path = directory.join(name);
-    fs::write(&path, evidence.format())?;
-    Ok(path)
 }

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng as _, SeedableRng as _},
@@ -14,20 +15,16 @@ use tokio::{
 
 use super::{
     Shared,
-    ask::{Look, Said, ask},
+    ask::{Look, Said, ask, prove, recall},
+    endpoint::Endpoint,
     guard,
-    inspect::{Against, Finding, inspect, write},
+    inspect::{Against, Finding, inspect},
     keep::Kept,
     round::{Draw, Rounds},
 };
 use crate::{
-    client::AddCheckpointAnswer,
-    core::{
-        hash::TreeHash,
-        number::TreeSize,
-        tree::{TreeHead, prove_consistency},
-        witness::AddCheckpoint,
-    },
+    client::{AddCheckpointAnswer, keep_evidence},
+    core::{hash::TreeHash, number::TreeSize, tree::TreeHead, witness::AddCheckpoint},
     pipeline::{Candidate, Log, LogStatus},
 };
 
@@ -51,8 +48,13 @@ pub(super) async fn run(shared: Arc<Shared>, log: Arc<Log>) {
     }
 }
 
-/// One request under way, when it ends: the address, the head that it was sent, and what came back.
-type Ended = (usize, TreeHead, Said);
+/// One request under way, when it ends.
+enum Ended {
+    /// The address, the head that it was sent, and what came back.
+    Asked(usize, TreeHead, Said),
+    /// The address, and what it remembers.
+    Looked(usize, Option<Bytes>),
+}
 
 /// The state of one log's task.
 struct Task {
@@ -66,8 +68,9 @@ struct Task {
 }
 
 impl Task {
-    fn new(shared: Arc<Shared>, log: Arc<Log>, jitter: Jitter) -> Self {
-        let rounds = Rounds::new(shared.endpoints.len());
+    fn new(shared: Arc<Shared>, log: Arc<Log>, mut jitter: Jitter) -> Self {
+        let now = shared.pipeline.clock().monotonic();
+        let rounds = Rounds::new(shared.endpoints.len(), now, &mut jitter);
         let kept = Kept::load(shared.pipeline.store(), &log);
         Self { shared, log, jitter, rounds, kept, asked: JoinSet::new(), paused: false }
     }
@@ -101,12 +104,15 @@ impl Task {
                 }
                 Some(ended) = self.asked.join_next(), if !self.asked.is_empty() => {
                     // A request that panicked ends the task, and with it the process's trust in itself.
-                    let (endpoint, head, said) = ended.expect("a request does not panic");
-                    self.apply(endpoint, head, said);
+                    match ended.expect("a request does not panic") {
+                        Ended::Asked(endpoint, head, said) => self.apply(endpoint, head, said),
+                        Ended::Looked(endpoint, note) => drop(self.is_against(endpoint, note.as_ref())),
+                    }
                 }
                 () = sleep(due.unwrap_or_default()), if due.is_some() => {}
             }
             self.ask_due();
+            self.look_due();
         }
     }
 
@@ -133,7 +139,7 @@ impl Task {
         let Some(candidate) = self.candidate() else { return };
         let (head, now) = (candidate.checkpoint().head(), self.monotonic());
         let mut proofs: BTreeMap<TreeSize, Vec<TreeHash>> = BTreeMap::new();
-        for (endpoint, known, refreshes) in self.rounds.take_due(head.size, now) {
+        for (endpoint, known) in self.rounds.take_due(head.size, now) {
             if known > head.size {
                 // It has cosigned a later head that came from elsewhere; the next candidate is for it.
                 self.rounds.cosigned(endpoint, known, now);
@@ -141,7 +147,7 @@ impl Task {
             }
             let proof = match proofs.get(&known) {
                 Some(proof) => proof.clone(),
-                None => match self.prove(&candidate, known) {
+                None => match prove(&self.shared, &self.log, candidate.head(), known) {
                     Some(proof) => proofs.entry(known).or_insert(proof).clone(),
                     None => {
                         self.rounds.failed(endpoint, now, &mut self.jitter);
@@ -151,44 +157,47 @@ impl Task {
             };
             let note = candidate.checkpoint().note().clone();
             let request = AddCheckpoint { old_size: known, proof, note };
-            let look =
-                if refreshes { Look::Always } else { Look::IfOdd(self.log.signed().head().size) };
-            let address =
-                self.shared.endpoints.get(endpoint).expect("one state an endpoint").clone();
+            let look = Look::IfOdd(self.log.signed().head().size);
+            let address = self.address(endpoint).clone();
             let (origin, clock) =
                 (self.log.row().origin.clone(), Arc::clone(self.shared.pipeline.clock()));
             self.asked.spawn(async move {
-                (endpoint, head, ask(address, origin, request, look, clock).await)
+                Ended::Asked(endpoint, head, ask(address, origin, request, look, clock).await)
             });
         }
     }
 
-    /// Proves that a candidate extends the tree of a smaller size.
-    fn prove(&self, candidate: &Candidate, known: TreeSize) -> Option<Vec<TreeHash>> {
-        if known == TreeSize::ZERO {
-            return Some(Vec::new());
+    /// Asks every address whose turn it is what it remembers.
+    fn look_due(&mut self) {
+        for endpoint in self.rounds.take_looks(self.monotonic()) {
+            let (address, origin) = (self.address(endpoint).clone(), self.log.row().origin.clone());
+            self.asked
+                .spawn(async move { Ended::Looked(endpoint, recall(&address, &origin).await) });
         }
-        let nodes = self.shared.pipeline.reader().nodes(self.log.number(), &candidate.head().edge);
-        match prove_consistency(&nodes, known, candidate.checkpoint().head().size) {
-            Ok(proof) => Some(proof),
-            Err(error) => {
-                tracing::error!(origin = self.log.origin(), error = %error, "a consistency proof failed");
-                None
-            }
-        }
+    }
+
+    fn address(&self, endpoint: usize) -> &Endpoint {
+        self.shared.endpoints.get(endpoint).expect("one state an endpoint")
+    }
+
+    /// Halts the log if what an address remembers stands against it; returns whether it does.
+    fn is_against(&self, endpoint: usize, note: Option<&Bytes>) -> bool {
+        let Some(note) = note else { return false };
+        let Finding::Against(against) = inspect(&self.shared.pipeline, &self.log, note) else {
+            return false;
+        };
+        convict(&self.shared, &self.log, self.address(endpoint).names(), &against);
+        true
     }
 
     /// Takes note of what an address said to a candidate.
     fn apply(&mut self, endpoint: usize, head: TreeHead, said: Said) {
-        let address = self.shared.endpoints.get(endpoint).expect("one state an endpoint").clone();
+        let address = self.address(endpoint).clone();
         let now = self.monotonic();
         for name in address.names() {
             self.shared.meter.answered(self.log.origin(), name, said.took);
         }
-        if let Some(note) = &said.remembered
-            && let Finding::Against(against) = inspect(&self.shared.pipeline, &self.log, note)
-        {
-            convict(&self.shared, &self.log, address.names(), &against);
+        if self.is_against(endpoint, said.remembered.as_ref()) {
             return;
         }
         let failure = match said.answer {
@@ -285,7 +294,7 @@ pub(super) fn convict(shared: &Shared, log: &Arc<Log>, names: &[String], against
     );
     let mut reason = against.reason.clone();
     if let Some(evidence) = &against.evidence {
-        match write(&shared.config.evidence, evidence) {
+        match keep_evidence(&shared.config.evidence, evidence) {
             Ok(path) => reason = format!("{reason}; evidence: {}", path.display()),
             Err(error) => tracing::error!(origin, error = %error, "evidence can't be written"),
         }

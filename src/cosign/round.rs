@@ -16,6 +16,13 @@ use crate::core::number::TreeSize;
 /// of a busy log, and an alert at three times that leaves room for two refreshes that fail.
 pub(super) const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
 
+/// How often each address is asked what it remembers, whatever it answers otherwise.
+///
+/// A witness that is asked for a cosignature shows a second history by its answer. This finds one at
+/// witnesses of a log that stands still, and one that came there without an answer of its own. A small file
+/// a minute is nothing beside a candidate a second.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_mins(1);
+
 /// How long an address is left alone after a first failure, before jitter.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 
@@ -45,6 +52,8 @@ struct State {
     not_before: Duration,
     /// Whether it names a size that the log never signed.
     ahead: bool,
+    /// When it is to be asked next what it remembers.
+    look_at: Duration,
 }
 
 /// What is known of all addresses for one log.
@@ -52,9 +61,12 @@ struct State {
 pub(super) struct Rounds(Vec<State>);
 
 impl Rounds {
-    /// Begins with addresses of which nothing is known.
-    pub(super) fn new(endpoints: usize) -> Self {
-        Self(vec![State::default(); endpoints])
+    /// Begins with addresses of which nothing is known. They are looked at for the first time within the
+    /// interval, each log at another moment.
+    pub(super) fn new(endpoints: usize, now: Duration, draw: &mut dyn Draw) -> Self {
+        let millis = u64::try_from(LOOK_INTERVAL.as_millis()).expect("a minute");
+        let look_at = now + Duration::from_millis(draw.below(millis));
+        Self(vec![State { look_at, ..State::default() }; endpoints])
     }
 
     fn state(&mut self, endpoint: usize) -> &mut State {
@@ -63,32 +75,45 @@ impl Rounds {
 
     /// Returns the addresses to ask now for a candidate of this size, and takes them for busy.
     ///
-    /// Each comes with the size to prove from, and with whether it was asked for this size before.
+    /// Each comes with the size to prove from.
     pub(super) fn take_due(
         &mut self,
         candidate: TreeSize,
         now: Duration,
-    ) -> Vec<(usize, TreeSize, bool)> {
+    ) -> Vec<(usize, TreeSize)> {
         let mut due = Vec::new();
         for (endpoint, state) in self.0.iter_mut().enumerate() {
             if state.due_at(candidate).is_some_and(|at| at <= now) {
                 state.busy = true;
-                let refreshes = state.cosigned.is_some_and(|(size, _)| size == candidate);
-                due.push((endpoint, state.known, refreshes));
+                due.push((endpoint, state.known));
             }
         }
         due
     }
 
-    /// Returns when the next address is due.
+    /// Returns the addresses to ask now what they remember.
+    pub(super) fn take_looks(&mut self, now: Duration) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (endpoint, state) in self.0.iter_mut().enumerate() {
+            if state.look_at <= now {
+                state.look_at = now + LOOK_INTERVAL;
+                due.push(endpoint);
+            }
+        }
+        due
+    }
+
+    /// Returns when the next address is due, or is to be looked at.
     pub(super) fn next_due(&self, candidate: TreeSize) -> Option<Duration> {
-        self.0.iter().filter_map(|state| state.due_at(candidate)).min()
+        let due = self.0.iter().filter_map(|state| state.due_at(candidate));
+        due.chain(self.0.iter().map(|state| state.look_at)).min()
     }
 
     /// An address has cosigned a candidate.
     pub(super) fn cosigned(&mut self, endpoint: usize, size: TreeSize, now: Duration) {
         let state = self.state(endpoint);
-        *state = State { known: size, cosigned: Some((size, now)), ..State::default() };
+        let (cosigned, look_at) = (Some((size, now)), state.look_at);
+        *state = State { known: size, cosigned, look_at, ..State::default() };
     }
 
     /// An address says what it has cosigned last, which lies within what the log has signed.
@@ -176,23 +201,28 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// Nobody is looked at within these tests but where that is what they are about.
+    fn rounds(endpoints: usize) -> Rounds {
+        Rounds::new(endpoints, seconds(86_400), &mut Middle)
+    }
+
     #[test]
     fn each_address_is_asked_once_a_candidate_and_then_to_refresh() {
-        let mut rounds = Rounds::new(2);
+        let mut rounds = rounds(2);
         let due = rounds.take_due(size(5), seconds(1));
-        assert_eq!(due, [(0, size(0), false), (1, size(0), false)]);
+        assert_eq!(due, [(0, size(0)), (1, size(0))]);
         assert_eq!(rounds.take_due(size(5), seconds(1)), [], "both are busy");
         rounds.cosigned(0, size(5), seconds(2));
         assert_eq!(rounds.take_due(size(5), seconds(3)), []);
-        assert_eq!(rounds.take_due(size(9), seconds(3)), [(0, size(5), false)], "a new candidate");
+        assert_eq!(rounds.take_due(size(9), seconds(3)), [(0, size(5))], "a new candidate");
         rounds.cosigned(0, size(9), seconds(4));
         assert_eq!(rounds.next_due(size(9)), Some(seconds(304)));
-        assert_eq!(rounds.take_due(size(9), seconds(304)), [(0, size(9), true)]);
+        assert_eq!(rounds.take_due(size(9), seconds(304)), [(0, size(9))]);
     }
 
     #[test]
     fn a_dead_address_is_left_alone_longer_each_time_but_never_for_more_than_a_minute() {
-        let mut rounds = Rounds::new(1);
+        let mut rounds = rounds(1);
         let mut now = Duration::ZERO;
         let mut pauses = Vec::new();
         for _ in 0..40 {
@@ -210,20 +240,34 @@ mod tests {
 
     #[test]
     fn conflicts_teach_the_size_and_end_in_a_pause() {
-        let mut rounds = Rounds::new(1);
+        let mut rounds = rounds(1);
         for known in [3, 4, 3] {
             rounds.take_due(size(5), seconds(1));
             rounds.conflict(0, size(known), seconds(1), &mut Middle);
             assert_eq!(rounds.next_due(size(5)), Some(Duration::ZERO));
         }
-        assert_eq!(rounds.take_due(size(5), seconds(1)), [(0, size(3), false)]);
+        assert_eq!(rounds.take_due(size(5), seconds(1)), [(0, size(3))]);
         rounds.conflict(0, size(4), seconds(1), &mut Middle);
         assert!(rounds.next_due(size(5)) > Some(seconds(1)), "four in a row are a loop");
     }
 
     #[test]
+    fn each_address_is_looked_at_once_a_minute_whatever_it_answers() {
+        let mut rounds = Rounds::new(2, seconds(10), &mut Middle);
+        assert_eq!(rounds.take_looks(seconds(39)), [0; 0]);
+        assert_eq!(rounds.take_looks(seconds(40)), [0, 1], "in the middle of the first minute");
+        rounds.take_due(size(5), seconds(40));
+        rounds.cosigned(0, size(5), seconds(41));
+        rounds.failed(1, seconds(41), &mut Middle);
+        assert_eq!(rounds.take_looks(seconds(99)), [0; 0]);
+        assert_eq!(rounds.take_looks(seconds(100)), [0, 1]);
+        rounds.take_due(size(5), seconds(100));
+        assert_eq!(rounds.next_due(size(5)), Some(seconds(160)), "the log stands still");
+    }
+
+    #[test]
     fn a_size_that_was_never_signed_is_remembered_until_the_address_takes_it_back() {
-        let mut rounds = Rounds::new(2);
+        let mut rounds = rounds(2);
         rounds.take_due(size(5), seconds(1));
         rounds.ahead(1, seconds(1), &mut Middle);
         rounds.cosigned(0, size(5), seconds(1));

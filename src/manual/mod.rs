@@ -12,6 +12,18 @@ pub mod formats {}
 #[doc = include_str!("records.md")]
 pub mod records {}
 
+#[doc = include_str!("events.md")]
+pub mod events {}
+
+#[doc = include_str!("policy.md")]
+pub mod policy {}
+
+#[doc = include_str!("rego.md")]
+pub mod rego {}
+
+#[doc = include_str!("infra.md")]
+pub mod infra {}
+
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 

@@ -74,7 +74,7 @@ pub struct Finding {
     pub origin: String,
     /// How bad it is.
     pub kind: Kind,
-    /// Who showed it: `log`, `entries`, or `witness NAME`.
+    /// Who showed it: `log`, `entries`, `records RULE`, or `witness NAME`.
     pub source: String,
     /// What was found, in a sentence.
     pub reason: String,
@@ -96,6 +96,8 @@ pub enum Kind {
     Untrue,
     /// The log shows a smaller tree than it has signed.
     Rollback,
+    /// The log has signed records that break the rules of audit logs.
+    Invalid,
     /// Nobody answers, or what was asked for is not there.
     Unresponsive,
 }

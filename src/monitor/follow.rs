@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::event::{Event, Finding, Kind};
 use super::read::{Bundles, ReadError, Tally};
 use super::state::{Kept, StateError};
-use super::{MonitorError, Settings, disk};
-use crate::client::{ClientError, Comparison, TileClient, Untrue, compare};
+use super::{MonitorError, Settings};
+use crate::client::{ClientError, Comparison, TileClient, Untrue, compare, keep_evidence};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::evidence::{Evidence, Judgement};
 use crate::core::hash::TreeHash;
@@ -87,12 +87,13 @@ impl Follower {
         if let Shown::Bad = self.consider(&shown).await? {
             return Ok(());
         }
+        self.witnessed(&shown);
         self.settle_pending().await?;
         self.ask_witnesses().await?;
         if self.worst != Some(Kind::Guilty) {
             self.read().await?;
         }
-        Ok(())
+        self.judge_records().await
     }
 
     /// Returns the checkpoint that the log shows, if its signature holds, and opens its state.
@@ -126,7 +127,7 @@ impl Follower {
 
     /// Opens what is kept of a log.
     async fn open(&mut self, origin: &Origin) -> Result<(), MonitorError> {
-        let (kept, resumed) = Kept::open(&self.settings.state, origin, &self.keys)?;
+        let (kept, resumed) = Kept::open(&self.settings, origin, &self.keys)?;
         let size = kept.state.read_size().get();
         self.kept = Some(kept);
         // What failed before the log's name was known was told under its address.
@@ -237,6 +238,7 @@ impl Follower {
                 self.well("entries").await;
                 let kept = self.kept.as_mut().expect("the state is open");
                 kept.state.read = Some(target.clone());
+                kept.state.records.end();
                 kept.save()?;
                 let (size, root) = (target.head().size.get(), target.head().root.to_base64());
                 let event = Event::read(target.origin().as_str(), size, root, &self.tally);
@@ -261,6 +263,7 @@ impl Follower {
         let mut tail: Vec<TreeHash> = Vec::new();
         while let Some(bundle) = bundles.next().await? {
             bundle.show(shown, &mut self.tally);
+            bundle.show(shown, &mut kept.state.records);
             tail.extend_from_slice(bundle.integrate(&mut kept.state.frontier));
             unkept += 1;
             if unkept == KEEP_BUNDLES {
@@ -287,7 +290,7 @@ impl Follower {
         evidence: &Evidence,
     ) -> Result<(), MonitorError> {
         let dir = &self.settings.evidence;
-        let path = disk::keep_evidence(dir, evidence)
+        let path = keep_evidence(dir, evidence)
             .map_err(|source| MonitorError::Evidence { path: dir.clone(), source })?;
         let (kind, reason) = match evidence.judge(&self.keys) {
             Judgement::Guilty { .. } => {

@@ -73,7 +73,10 @@ impl Follower {
     ) -> Result<(), MonitorError> {
         let newest = self.newest();
         match compare(&self.tiles, remembered, &newest).await {
-            Comparison::Consistent(_) => self.well(source).await,
+            Comparison::Consistent(_) => {
+                self.witnessed(remembered);
+                self.well(source).await;
+            }
             Comparison::Guilty(evidence) => self.accuse(source, &evidence).await?,
             Comparison::Unresponsive(error) => {
                 self.wait(source, remembered)?;

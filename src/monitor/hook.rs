@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use super::event::Finding;
 
-/// How long a hook may run before it is killed: sending a message takes seconds, and the next finding
-/// waits for it.
-const HOOK_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a hook may usually run before it is killed: sending a message takes seconds, and the next
+/// finding waits for it.
+pub const HOOK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What to run on each finding.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Hook {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// How long it may run before it is killed.
+    pub patience: Duration,
 }
 
 /// Why a hook has not done its work.
@@ -44,10 +46,12 @@ pub enum HookError {
         status: std::process::ExitStatus,
     },
     /// It took too long and was killed.
-    #[error("the hook {program:?} took longer than a minute and was killed")]
+    #[error("the hook {program:?} took longer than {} seconds and was killed", .patience.as_secs())]
     Slow {
         /// The program.
         program: OsString,
+        /// How long it had.
+        patience: Duration,
     },
 }
 
@@ -80,8 +84,9 @@ impl Hook {
             drop(input);
             child.wait().await
         };
-        let status = match timeout(HOOK_TIMEOUT, run).await {
-            Err(_) => return Err(HookError::Slow { program: program() }),
+        let patience = self.patience;
+        let status = match timeout(patience, run).await {
+            Err(_) => return Err(HookError::Slow { program: program(), patience }),
             Ok(status) => status.map_err(failed)?,
         };
         if status.success() {

@@ -13,21 +13,20 @@
 //!
 //! # Out of scope
 //!
-//! - What entries say. [`Look`] is where checks of that begin.
+//! - What entries say, other than those of audit logs: [`crate::core::chain`] has the rules of their records.
 //! - Terminals, and which logs and witnesses there are: [`crate::cli`].
 
-mod disk;
 mod event;
 mod follow;
 mod gossip;
 mod hook;
 mod read;
+mod records;
 mod state;
 
-pub use disk::{keep_evidence, replace};
 pub use event::{Event, Finding, Kind};
 pub use gossip::Witness;
-pub use hook::{Hook, HookError};
+pub use hook::{HOOK_TIMEOUT, Hook, HookError};
 pub use read::{Look, Tally};
 pub use state::StateError;
 
@@ -55,6 +54,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// Directory for evidence.
     pub evidence: PathBuf,
+    /// Whether every log is an audit log, also one that does not begin as one.
+    pub audit: bool,
     /// Whether to go on until every log is convicted.
     pub follow: bool,
     /// How long to wait between two looks at a log.

@@ -1,7 +1,7 @@
 //! What a monitor remembers of one log, on disk.
 //!
 //! ```text
-//! attestree-monitor@v1 <SHA-256 of the second line, in hexadecimal>
+//! attestree-monitor@v2 <SHA-256 of the second line, in hexadecimal>
 //! {"generation":7,"origin":"example.com/log","bundles":3,"nodes":["..."],"read":"<note>",...}
 //! ```
 //!
@@ -22,8 +22,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::replace;
+use super::Settings;
 use super::read::WIDE;
+use super::records::{self, Records};
+use crate::client::replace;
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::hash::TreeHash;
 use crate::core::number::TreeSize;
@@ -33,10 +35,14 @@ use crate::core::trust::TrustPolicy;
 use crate::core::witness::origin_hash_hex;
 
 /// What the first line begins with.
-const HEADER: &str = "attestree-monitor@v1 ";
+const HEADER: &str = "attestree-monitor@v2 ";
 
-/// Most bytes of a state that is read: two notes and those that wait, in JSON, and a frontier.
-const STATE_BYTES_MAX: u64 = 8 << 20;
+/// What it began with before records were checked: such a log is read again from its beginning.
+const HEADER_WITHOUT_RECORDS: &str = "attestree-monitor@v1 ";
+
+/// Most bytes of a state that is read: two notes and those that wait, in JSON, a frontier, and 4 MiB of a
+/// policy whose end was not read yet, in hexadecimal.
+const STATE_BYTES_MAX: u64 = 16 << 20;
 
 /// Most checkpoints that wait to be compared. Each source may leave as many as fit; the first ones
 /// are kept, because they contradict a later tree for ever.
@@ -110,6 +116,8 @@ pub(super) struct State {
     pub(super) newest: Option<SignedCheckpoint>,
     /// Checkpoints that could not be compared.
     pub(super) pending: Vec<Pending>,
+    /// What is known of the records.
+    pub(super) records: Records,
     /// Name of the file with the evidence, once the log is convicted.
     pub(super) convicted: Option<String>,
 }
@@ -125,6 +133,7 @@ struct Stored {
     read: Option<String>,
     newest: Option<String>,
     pending: Vec<(String, String)>,
+    records: Option<records::Stored>,
     convicted: Option<String>,
 }
 
@@ -140,9 +149,16 @@ pub(super) struct Kept {
 }
 
 impl State {
-    fn new() -> Self {
-        let frontier = Frontier::new();
-        Self { frontier, read: None, newest: None, pending: Vec::new(), convicted: None }
+    fn new(origin: &Origin, is_audit: bool) -> Self {
+        let records = Records::new(origin, is_audit);
+        let (frontier, pending) = (Frontier::new(), Vec::new());
+        Self { frontier, read: None, newest: None, pending, records, convicted: None }
+    }
+
+    /// Forgets what was read, so that its records are checked from the first on.
+    fn read_again(self, origin: &Origin, is_audit: bool) -> Self {
+        let Self { frontier, read, records, .. } = Self::new(origin, is_audit);
+        Self { frontier, read, records, ..self }
     }
 
     /// Remembers a checkpoint that could not be compared, if there is room.
@@ -170,17 +186,17 @@ impl Kept {
     ///
     /// Returns whether something was there.
     pub(super) fn open(
-        dir: &Path,
+        settings: &Settings,
         origin: &Origin,
         policy: &TrustPolicy,
     ) -> Result<(Self, bool), StateError> {
-        let path = dir.join(format!("{}.state", origin_hash_hex(origin)));
+        let path = settings.state.join(format!("{}.state", origin_hash_hex(origin)));
         let newest = read_mark(&path)?;
         let Some(text) = read_text(&path)? else {
             if let Some(newest) = newest {
                 return Err(StateError::Backwards { path, found: 0, newest });
             }
-            let state = State::new();
+            let state = State::new(origin, settings.audit);
             let sizes = state.sizes();
             return Ok((Self { state, origin: origin.clone(), path, generation: 0, sizes }, false));
         };
@@ -190,6 +206,13 @@ impl Kept {
             return Err(StateError::Backwards { path, found: generation, newest });
         }
         let state = restore(&path, stored, policy, origin)?;
+        // An audit log that was not known to be one is read again as well.
+        let is_unchecked = match state.records {
+            Records::Unread { .. } => true,
+            Records::Opaque => settings.audit,
+            Records::Audit { .. } => false,
+        };
+        let state = if is_unchecked { state.read_again(origin, settings.audit) } else { state };
         let sizes = state.sizes();
         Ok((Self { state, origin: origin.clone(), path, generation, sizes }, true))
     }
@@ -219,6 +242,7 @@ impl Kept {
                 .iter()
                 .map(|p| (p.source.clone(), note(&p.checkpoint)))
                 .collect(),
+            records: state.records.store(),
             convicted: state.convicted.clone(),
         };
         let body = serde_json::to_string(&stored).expect("strings and numbers are JSON") + "\n";
@@ -270,7 +294,9 @@ fn read_text(path: &Path) -> Result<Option<String>, StateError> {
 fn parse(path: &Path, text: &str, origin: &Origin) -> Result<Stored, StateError> {
     let damaged = |problem| StateError::Damaged { path: path.to_owned(), problem };
     let (first, body) = text.split_once('\n').ok_or(damaged("it has no second line"))?;
-    let found = first.strip_prefix(HEADER).ok_or(damaged("the first line is another one"))?;
+    let known = [HEADER, HEADER_WITHOUT_RECORDS];
+    let found = known.iter().find_map(|header| first.strip_prefix(header));
+    let found = found.ok_or(damaged("the first line is another one"))?;
     if found != sum(body) {
         return Err(damaged("its sum does not match"));
     }
@@ -305,8 +331,18 @@ fn restore(
         let checkpoint = verify(note)?;
         Ok(Pending { source: source.clone(), checkpoint })
     });
+    let frontier = frontier.ok_or(StateError::Damaged { path: path.to_owned(), problem })?;
+    let records = match stored.records {
+        None => Some(Records::new(origin, false)),
+        Some(records) => Records::restore(records, origin),
+    };
+    let is_behind =
+        |records: &Records| records.next().is_some_and(|next| next < frontier.size().get());
+    let problem = "the records are not those of the frontier";
+    let records = records.filter(|records| !is_behind(records));
     Ok(State {
-        frontier: frontier.ok_or(StateError::Damaged { path: path.to_owned(), problem })?,
+        records: records.ok_or(StateError::Damaged { path: path.to_owned(), problem })?,
+        frontier,
         read: stored.read.as_deref().map(verify).transpose()?,
         newest: stored.newest.as_deref().map(verify).transpose()?,
         pending: pending.collect::<Result<_, _>>()?,

@@ -3,22 +3,27 @@
 //! It runs on the submitter's thread, so that hashing and checks spread over all cores. What comes
 //! out, [`Admitted`], is a permit: nothing else reaches the sequencer.
 
+use core::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
     BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, IDEMPOTENCY_KEY_BYTES_MAX,
-    log::{Log, LogStatus},
+    audit::{Audited, Event, Judged, Unjudged, judge},
+    log::Log,
     pool::{Limits, NoRoom, Permit, Room, Usage},
-    ticket::TicketSender,
+    ticket::{Failure, TicketSender},
+    vault::VaultError,
 };
 use crate::{
     core::{
         entry::{self, EntryError},
-        hash::TreeHash,
+        hash::{HASH_BYTES, TreeHash},
+        number::UnixMillis,
+        record::{SUBMISSION_LIMITS, SubmissionError, json::JsonError, submission_tag},
     },
-    store::{IdentityKey, LogIdentity, LogKind},
+    store::{IdentityKey, LogIdentity},
 };
 
 /// Most bytes of a principal: its length is one byte of the identity key.
@@ -33,6 +38,19 @@ pub struct NewEntry {
     pub key: Option<Bytes>,
 }
 
+/// What the entries of a submission are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// The entries themselves, for an opaque log.
+    #[default]
+    Raw,
+    /// Events, of which an audit log makes records: JSON, 1 byte to 1 MiB.
+    Event {
+        /// `unparsed`, of bytes of which a receiver could make no event.
+        class: Option<&'static str>,
+    },
+}
+
 /// What a client sends, not yet judged.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -41,12 +59,14 @@ pub struct Submission {
     /// Who submits, as far as the transport knows; empty if it does not. Idempotency keys of
     /// different principals never meet.
     pub principal: Bytes,
+    /// What the entries are.
+    pub content: Content,
     /// Whether one conflict refuses all entries.
     pub atomic: bool,
 }
 
 /// Why a submission was refused. Nothing of it was kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is no entry in it.
     #[error("the submission has no entries; send at least one")]
@@ -58,6 +78,14 @@ pub enum Refusal {
         position: usize,
         /// What is wrong with it.
         error: EntryError,
+    },
+    /// One event is too long.
+    #[error("event {position} has {bytes} bytes; send at most {}", SUBMISSION_LIMITS.bytes)]
+    EventLength {
+        /// Position of the event in the submission.
+        position: usize,
+        /// Its length.
+        bytes: usize,
     },
     /// It has more entries than one commit.
     #[error("the batch has {entries} entries; send at most {BATCH_ENTRIES_MAX} at once")]
@@ -85,8 +113,39 @@ pub enum Refusal {
     #[error("no log has this origin; `attestree logs` lists those that exist")]
     UnknownLog,
     /// The log takes records only, and raw entries would forge them.
-    #[error("an audit log takes no raw entries")]
+    #[error("an audit log takes events, of which it makes its records, and no raw entries")]
     AuditLog,
+    /// The log takes raw entries only.
+    #[error("an opaque log takes raw entries, and no events")]
+    OpaqueLog,
+    /// An event is no JSON object.
+    #[error("entry {position}, line {line}, column {column}: {reason}")]
+    Malformed {
+        /// Position of the entry in the submission.
+        position: usize,
+        /// Offset in the entry in bytes, from 0.
+        offset: usize,
+        /// Line, from 1.
+        line: usize,
+        /// Character within the line, from 1.
+        column: usize,
+        /// What is wrong; it holds nothing of the entry.
+        reason: String,
+    },
+    /// The policy refuses an event.
+    #[error("the policy refuses entry {position}: {}", rules.join(", "))]
+    Rejected {
+        /// Position of the entry in the submission.
+        position: usize,
+        /// The rules that refuse it.
+        rules: Vec<String>,
+    },
+    /// Keys of fields can't be had.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The clock can't be trusted.
+    #[error("the log's clock can't be trusted; nothing is recorded until an operator confirms it")]
+    ClockDoubted,
     /// The pool of all logs is full.
     #[error("the server is at its limit of waiting entries; send it again after the given delay")]
     PoolFull,
@@ -122,10 +181,16 @@ pub enum Refusal {
 /// One admitted entry.
 #[derive(Debug)]
 pub(super) struct AdmittedEntry {
+    /// What was submitted: on opaque logs the entry.
     pub(super) bytes: Bytes,
+    /// The entry's leaf hash; of an event there is none yet.
     pub(super) leaf_hash: TreeHash,
+    /// What tells it from others under the same idempotency key.
+    pub(super) tag: TreeHash,
     /// The identity of its idempotency key.
     pub(super) key: Option<IdentityKey>,
+    /// What an event comes to.
+    pub(super) judged: Option<Box<Judged>>,
 }
 
 /// A submission that may become leaves.
@@ -134,6 +199,10 @@ pub(super) struct Admitted {
     pub(super) log: Arc<Log>,
     pub(super) entries: Vec<AdmittedEntry>,
     pub(super) atomic: bool,
+    /// Who submits, as records name it.
+    pub(super) source: Option<String>,
+    /// The class of bytes of which no event could be made.
+    pub(super) class: Option<&'static str>,
     pub(super) permit: Permit,
     pub(super) ticket: TicketSender,
 }
@@ -148,7 +217,7 @@ fn check(submission: &Submission) -> Result<Room, Refusal> {
     }
     let mut bytes = 0;
     for (position, new) in submission.entries.iter().enumerate() {
-        entry::check(&new.bytes).map_err(|error| Refusal::Entry { position, error })?;
+        check_length(position, &new.bytes, submission.content)?;
         if let Some(key) = &new.key
             && !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
         {
@@ -163,7 +232,18 @@ fn check(submission: &Submission) -> Result<Room, Refusal> {
     Ok(Room { entries: entries as u64, bytes: bytes as u64 })
 }
 
-/// Judges a submission, reserves its room and computes its leaf hashes.
+/// Checks the length of an entry, or of what one is made of.
+fn check_length(position: usize, bytes: &[u8], content: Content) -> Result<(), Refusal> {
+    let is_event = matches!(content, Content::Event { .. });
+    if !bytes.is_empty() && is_event {
+        let (bytes, max) = (bytes.len(), SUBMISSION_LIMITS.bytes);
+        return if bytes > max { Err(Refusal::EventLength { position, bytes }) } else { Ok(()) };
+    }
+    entry::check(bytes).map_err(|error| Refusal::Entry { position, error })
+}
+
+/// Judges a submission, reserves its room and computes what the sequencer would otherwise have to: leaf
+/// hashes, or records.
 ///
 /// # Panics
 ///
@@ -173,38 +253,102 @@ pub(super) fn admit(
     submission: Submission,
     pool: &Arc<Usage>,
     limits: &Limits,
+    now: UnixMillis,
     ticket: TicketSender,
 ) -> Result<Admitted, Refusal> {
     assert!(submission.principal.len() <= PRINCIPAL_BYTES_MAX, "a principal fits its length byte");
-    match log.status() {
-        LogStatus::Open => {}
-        LogStatus::Closed => return Err(Refusal::Closed),
-        LogStatus::Halted => return Err(Refusal::Halted),
-        LogStatus::Waiting => return Err(Refusal::Waiting),
-    }
-    if log.row().kind != LogKind::Opaque {
-        return Err(Refusal::AuditLog);
-    }
+    log.check_takes()?;
+    let class = match (submission.content, log.audited()) {
+        (Content::Raw, None) => None,
+        (Content::Event { class }, Some(_)) => class,
+        (Content::Raw, Some(_)) => return Err(Refusal::AuditLog),
+        (Content::Event { .. }, None) => return Err(Refusal::OpaqueLog),
+    };
     let room = check(&submission)?;
-    let permit = Permit::reserve(pool, &log.usage, room, limits).map_err(|full| match full {
-        NoRoom::Pool => Refusal::PoolFull,
-        NoRoom::Log => Refusal::LogFull,
-    })?;
-    let entries = submission
-        .entries
-        .into_iter()
-        .map(|new| AdmittedEntry {
-            leaf_hash: TreeHash::leaf(&new.bytes),
-            key: new
-                .key
-                .map(|key| IdentityKey::idempotency(log.number(), &submission.principal, &key)),
-            bytes: new.bytes,
-        })
-        .collect();
-    Ok(Admitted { log: Arc::clone(log), entries, atomic: submission.atomic, permit, ticket })
+    let permit = Permit::reserve(pool, &log.usage, room, limits).map_err(Refusal::from)?;
+    let Submission { entries, principal, atomic, .. } = submission;
+    let source = source(&principal).filter(|_| log.audited().is_some());
+    let identity = |key: Option<Bytes>| {
+        key.map(|key| IdentityKey::idempotency(log.number(), &principal, &key))
+    };
+    let admit_one = |(position, new): (usize, NewEntry)| {
+        let key = identity(new.key);
+        match log.audited() {
+            None => Ok(AdmittedEntry::raw(new.bytes, key)),
+            Some(audited) => {
+                let event = Event { bytes: &new.bytes, source: source.as_deref(), class };
+                let judged = judge(log, audited, &audited.generation(), event, now)
+                    .map_err(|unjudged| refused(position, unjudged))?;
+                Ok(AdmittedEntry::event(new.bytes, key, judged, audited))
+            }
+        }
+    };
+    let entries = entries.into_iter().enumerate().map(admit_one).collect::<Result<_, Refusal>>()?;
+    Ok(Admitted { log: Arc::clone(log), entries, atomic, source, class, permit, ticket })
+}
+
+/// Returns the name under which records know a principal: the fingerprint of its certificate.
+fn source(principal: &[u8]) -> Option<String> {
+    let fingerprint = TreeHash::from_slice(principal)?;
+    let mut source = "sha256:".to_owned();
+    for byte in fingerprint.as_bytes() {
+        write!(source, "{byte:02x}").expect("writing to a string can't fail");
+    }
+    Some(source)
+}
+
+/// Says why an event becomes no record.
+fn refused(position: usize, unjudged: Unjudged) -> Refusal {
+    match unjudged {
+        Unjudged::Malformed(SubmissionError::Json(error)) => {
+            let JsonError { fault, byte: offset, line, column } = error;
+            Refusal::Malformed { position, offset, line, column, reason: fault.to_string() }
+        }
+        Unjudged::Malformed(error) => {
+            let reason = error.to_string();
+            Refusal::Malformed { position, offset: 0, line: 1, column: 1, reason }
+        }
+        Unjudged::Rejected(rules) => Refusal::Rejected { position, rules },
+        Unjudged::Vault(error) => Refusal::Vault(error),
+    }
+}
+
+impl From<NoRoom> for Refusal {
+    fn from(full: NoRoom) -> Self {
+        match full {
+            NoRoom::Pool => Self::PoolFull,
+            NoRoom::Log => Self::LogFull,
+        }
+    }
+}
+
+impl AdmittedEntry {
+    fn raw(bytes: Bytes, key: Option<IdentityKey>) -> Self {
+        let leaf_hash = TreeHash::leaf(&bytes);
+        Self { bytes, leaf_hash, tag: leaf_hash, key, judged: None }
+    }
+
+    fn event(bytes: Bytes, key: Option<IdentityKey>, judged: Judged, audited: &Audited) -> Self {
+        let none = TreeHash::from_bytes([0; HASH_BYTES]);
+        let tag = key.as_ref().map_or(none, |_| submission_tag(&audited.secret, &bytes));
+        Self { bytes, leaf_hash: none, tag, key, judged: Some(Box::new(judged)) }
+    }
 }
 
 impl Admitted {
+    /// Answers the submitter with a failure.
+    pub(super) fn fail(self, failure: Failure) {
+        let _gone = self.ticket.send(Err(failure));
+    }
+
+    /// Returns whether each entry becomes the next leaf, as no identity or count says otherwise.
+    pub(super) fn is_plain(&self) -> bool {
+        let counted = |entry: &AdmittedEntry| {
+            entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some())
+        };
+        !self.has_identity() && !self.entries.iter().any(counted)
+    }
+
     /// Returns whether any entry needs an identity lookup.
     pub(super) fn has_identity(&self) -> bool {
         self.log.row().identity == LogIdentity::EntryHash

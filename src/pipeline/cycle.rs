@@ -6,7 +6,7 @@ use super::{
     head::Signer,
     log::{Log, Published},
     pool::Permit,
-    ticket::{Failure, Outcome, Receipted, TicketSender},
+    ticket::{Failure, Outcome, Receipted, Recorded, TicketSender},
 };
 use crate::{
     core::{
@@ -23,6 +23,8 @@ pub(super) struct Sequenced {
     pub(super) ticket: TicketSender,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) leaf_hashes: Vec<TreeHash>,
+    /// What was made of events; empty on opaque logs.
+    pub(super) records: Vec<Option<Recorded>>,
     /// Held until the answer is sent, so that the pool bounds what is in memory.
     pub(super) permit: Permit,
 }
@@ -115,8 +117,8 @@ impl Sequenced {
 
     /// Answers the submitter with its outcomes.
     fn answer(self, published: Arc<Published>) {
-        let Self { ticket, outcomes, leaf_hashes, permit } = self;
+        let Self { ticket, outcomes, leaf_hashes, records, permit } = self;
         drop(permit);
-        let _gone = ticket.send(Ok(Receipted { outcomes, leaf_hashes, published }));
+        let _gone = ticket.send(Ok(Receipted { outcomes, leaf_hashes, records, published }));
     }
 }

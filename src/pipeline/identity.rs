@@ -95,7 +95,7 @@ impl Identities {
         next: u64,
         oldest: LeafIndex,
     ) -> Result<Vec<Outcome>, Failure> {
-        if !group.has_identity() {
+        if group.is_plain() {
             let count = group.entries.len() as u64;
             return Ok((next..next + count)
                 .map(|next| Outcome::Sequenced { index: index(next) })
@@ -112,7 +112,7 @@ impl Identities {
                     self.undo(mark);
                     return Err(Failure::Conflict { position, first });
                 }
-                Outcome::Duplicate { .. } | Outcome::Conflict { .. } => {}
+                Outcome::Duplicate { .. } | Outcome::Conflict { .. } | Outcome::Suppressed => {}
             }
             outcomes.push(outcome);
         }
@@ -131,16 +131,19 @@ impl Identities {
         let entry = group.entries.get(position).expect("positions run over the group's entries");
         let by_key = entry.key.as_ref().and_then(|key| self.find(key, oldest));
         if let Some(row) = by_key {
-            if row.tag != entry.leaf_hash {
+            if row.tag != entry.tag {
                 return Outcome::Conflict { first: row.index };
             }
             return Outcome::Duplicate { index: row.index };
         }
+        // What is only counted has no index that a key could lead to.
+        if entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some()) {
+            return Outcome::Suppressed;
+        }
         let hash = (group.log.row().identity == LogIdentity::EntryHash)
             .then(|| IdentityKey::entry_hash(group.log.number(), &entry.leaf_hash));
         let by_hash = hash.as_ref().and_then(|key| self.find(key, oldest));
-        let row =
-            IdentityRow { index: by_hash.map_or(index, |row| row.index), tag: entry.leaf_hash };
+        let row = IdentityRow { index: by_hash.map_or(index, |row| row.index), tag: entry.tag };
         // The key of a repeated entry is kept as well, so that its reuse for another is noticed.
         if let Some(key) = &entry.key {
             self.add(key.clone(), row);

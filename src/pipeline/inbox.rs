@@ -77,9 +77,14 @@ impl Inlet {
         }
         match &event {
             Event::Submit(group) => state.entries += group.permit.room().entries,
-            Event::Open(_) | Event::Halt(..) | Event::Done(_) | Event::Poisoned | Event::Stop => {
-                state.news = true;
-            }
+            Event::Open(_)
+            | Event::Halt(..)
+            | Event::Apply(..)
+            | Event::Confirm(_)
+            | Event::Tick
+            | Event::Done(_)
+            | Event::Poisoned
+            | Event::Stop => state.news = true,
         }
         state.events.push(event);
         let wakes = state.wanted.is_some_and(|wanted| state.serves(wanted));

@@ -8,6 +8,8 @@ use std::sync::{
 use tokio::sync::watch;
 
 use super::{
+    admit::Refusal,
+    audit::Audited,
     candidate::{NoCandidate, Publish, Taken, Witnessed},
     pool::Usage,
 };
@@ -59,6 +61,8 @@ pub enum LogStatus {
     Halted,
     /// The log takes no entries until its witnesses have been heard.
     Waiting,
+    /// The log takes no entries until an operator has confirmed the clock.
+    ClockDoubted,
 }
 
 impl LogStatus {
@@ -68,6 +72,7 @@ impl LogStatus {
             Self::Closed => 1,
             Self::Halted => 2,
             Self::Waiting => 3,
+            Self::ClockDoubted => 4,
         }
     }
 }
@@ -87,11 +92,18 @@ pub struct Log {
     /// Whether there is a head that readers may see.
     readable: AtomicBool,
     witnessed: Option<Witnessed>,
+    /// What only an audit log has.
+    audited: Option<Arc<Audited>>,
 }
 
 impl Log {
     /// Makes the handle of a log whose newest signed head is `signed`.
-    pub(super) fn new(row: LogRow, status: LogStatus, signed: Published) -> Self {
+    pub(super) fn new(
+        row: LogRow,
+        status: LogStatus,
+        signed: Published,
+        audited: Option<Arc<Audited>>,
+    ) -> Self {
         Self {
             row,
             status: AtomicU8::new(status.code()),
@@ -100,6 +112,7 @@ impl Log {
             shown: None,
             readable: AtomicBool::new(true),
             witnessed: None,
+            audited,
         }
     }
 
@@ -112,6 +125,7 @@ impl Log {
         witnessed: Witnessed,
         signed: Readable,
         cosigned: Option<Arc<Published>>,
+        audited: Option<Arc<Audited>>,
     ) -> Self {
         let (signed, is_signed_readable) = match signed {
             Readable::Yes(head) => (head, true),
@@ -133,6 +147,7 @@ impl Log {
             shown,
             readable: AtomicBool::new(readable),
             witnessed: Some(witnessed),
+            audited,
         }
     }
 
@@ -157,7 +172,24 @@ impl Log {
             0 => LogStatus::Open,
             1 => LogStatus::Closed,
             3 => LogStatus::Waiting,
+            4 => LogStatus::ClockDoubted,
             _ => LogStatus::Halted,
+        }
+    }
+
+    /// Returns what only an audit log has.
+    pub(super) fn audited(&self) -> Option<&Arc<Audited>> {
+        self.audited.as_ref()
+    }
+
+    /// Checks that entries are taken.
+    pub(super) fn check_takes(&self) -> Result<(), Refusal> {
+        match self.status() {
+            LogStatus::Open => Ok(()),
+            LogStatus::Closed => Err(Refusal::Closed),
+            LogStatus::Halted => Err(Refusal::Halted),
+            LogStatus::Waiting => Err(Refusal::Waiting),
+            LogStatus::ClockDoubted => Err(Refusal::ClockDoubted),
         }
     }
 

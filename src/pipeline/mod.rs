@@ -25,6 +25,7 @@
 //! - Translation from and to gRPC and HTTP: [`crate::service`].
 
 mod admit;
+mod audit;
 mod candidate;
 mod commit;
 mod cycle;
@@ -40,10 +41,12 @@ mod queue;
 mod sequence;
 mod task;
 mod ticket;
+mod vault;
 mod waiting;
 
 pub use self::{
-    admit::{NewEntry, Refusal, Submission},
+    admit::{Content, NewEntry, Refusal, Submission},
+    audit::{AuditError, AuditParts, Entropy, Governed, Governor, PolicyRefusal, first_rule},
     candidate::{CANDIDATES_MAX, Candidate, Candidates, NoCandidate, Publish, Taken, Witnessed},
     commit::Ledger,
     cycle::{Answerer, Answers},
@@ -53,8 +56,9 @@ pub use self::{
     meter::{Meter, WitnessMeter},
     open::{CreateError, OpenError, Parts, next_log},
     pool::Limits,
-    task::{Pipeline, Stopped},
-    ticket::{Failure, Outcome, Receipted, Ticket},
+    task::{Pipeline, Stopped, create_log},
+    ticket::{Failure, Outcome, Receipted, Recorded, Ticket},
+    vault::{Vault, VaultError},
     waiting::WitnessPlan,
 };
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Answerer, Clock, Ledger, Limits, Meter,
+    audit::{AuditError, AuditLane, AuditParts, Audited, take_up},
     guard::Guarded,
     head::{CommittedHead, RootMismatch, Signer, Unguarded},
     log::{Log, LogStatus, Published},
@@ -19,8 +20,8 @@ use crate::{
         tree::{Edge, SecondRoot, TreeHead},
     },
     store::{
-        LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader, Watermark,
-        WatermarkError,
+        LogKind, LogRow, LogState, RecoverError, Recovered, Store, StoreError, TileReader,
+        Watermark, WatermarkError,
     },
 };
 
@@ -52,6 +53,8 @@ pub struct Parts {
     pub answerer: Answerer,
     /// Which logs have witnesses; none if this is absent.
     pub witnesses: Option<WitnessPlan>,
+    /// What audit logs need; without it none is opened.
+    pub audit: Option<AuditParts>,
 }
 
 /// Why a log is not opened. Nothing was signed.
@@ -136,6 +139,14 @@ pub enum OpenError {
         /// What is wrong with it.
         error: CheckpointError,
     },
+    /// An audit log can't be taken up where its records end.
+    #[error("audit log {origin}: {error}")]
+    Audit {
+        /// The log's origin.
+        origin: String,
+        /// Why.
+        error: AuditError,
+    },
     /// A thread could not be started.
     #[error("start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -195,6 +206,7 @@ pub(super) struct Checked {
     recovered: Recovered,
     head: CommittedHead,
     signer: Unguarded,
+    audit: Option<AuditLane>,
 }
 
 /// Recovers the edge of one log and checks it against watermark, key and clock. Signs nothing.
@@ -203,6 +215,7 @@ pub(super) fn check_log(
     key: SigningKey,
     store: &Store,
     watermark: &Watermark,
+    audit: Option<&AuditParts>,
     now: UnixMillis,
 ) -> Result<Checked, OpenError> {
     let origin = || row.origin.to_string();
@@ -228,7 +241,11 @@ pub(super) fn check_log(
 
     let head = CommittedHead::new(durable, &recovered.second)
         .map_err(|mismatch| OpenError::Mismatch { origin: origin(), mismatch })?;
-    Ok(Checked { row: row.clone(), recovered, head, signer })
+    let audit = match row.kind {
+        LogKind::Opaque => None,
+        LogKind::Audit => Some(take_up(row, store, size, audit)?),
+    };
+    Ok(Checked { row: row.clone(), recovered, head, signer, audit })
 }
 
 /// What a log is made of besides its handle, once its head is signed.
@@ -236,12 +253,18 @@ pub(super) struct Signed {
     edge: Edge,
     second: SecondRoot,
     signer: Signer,
+    audit: Option<AuditLane>,
 }
 
 impl Checked {
     /// Returns what the log is.
     pub(super) fn row(&self) -> &LogRow {
         &self.row
+    }
+
+    /// Returns what only an audit log has.
+    pub(super) fn audited(&self) -> Option<Arc<Audited>> {
+        self.audit.as_ref().map(AuditLane::audited)
     }
 
     /// Returns the right edge of what was committed.
@@ -260,31 +283,31 @@ impl Checked {
         watermark: &Watermark,
         permit: &Guarded,
     ) -> Result<(Published, Signed), OpenError> {
-        let Self { recovered, head, signer, .. } = self;
+        let Self { recovered, head, signer, audit, .. } = self;
         let signer = signer.permit(permit);
         let head = head.raise(watermark, signer.key_hash())?;
         let Recovered { edge, second_root: second, .. } = recovered;
         let checkpoint = signer.sign(&head);
         let published = Published { checkpoint, edge: edge.clone(), at: head.at() };
-        Ok((published, Signed { edge, second, signer }))
+        Ok((published, Signed { edge, second, signer, audit }))
     }
 
     /// Opens a log without witnesses: nobody has to be heard before it signs.
     pub(super) fn open(self, watermark: &Watermark) -> Result<Opened, OpenError> {
-        let row = self.row.clone();
+        let (row, audited) = (self.row.clone(), self.audited());
         let (published, rest) = self.sign(watermark, &Guarded::without_quorum(row.number))?;
         let status = match row.state {
             LogState::Open => LogStatus::Open,
             LogState::Closed => LogStatus::Closed,
         };
-        Ok(rest.open(Arc::new(Log::new(row, status, published))))
+        Ok(rest.open(Arc::new(Log::new(row, status, published, audited))))
     }
 }
 
 impl Signed {
     /// Hands a log over to the threads that write.
     pub(super) fn open(self, log: Arc<Log>) -> Opened {
-        let Self { edge, second, signer } = self;
-        Opened { log, edge, second, signer }
+        let Self { edge, second, signer, audit } = self;
+        Opened { log, edge, second, signer, audit }
     }
 }

@@ -5,21 +5,22 @@
 //! it prepares one batch while another is being synced.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc},
 };
 
 use super::{
-    Clock,
+    BATCH_LOGS_MAX, Clock,
     admit::Admitted,
+    audit::{AuditLane, Change, Written},
     cycle::{Cycle, LogBatch, Order, Sequenced},
     head::Signer,
     identity::Identities,
     inbox::Inbox,
-    log::Log,
+    log::{Log, LogStatus},
     meter::Meter,
     queue::Queue,
-    ticket::{Failure, Outcome},
+    ticket::Outcome,
 };
 use crate::{
     core::{
@@ -27,7 +28,7 @@ use crate::{
         number::{LeafIndex, LogNumber},
         tree::{Edge, SecondHead, SecondMismatch, SecondRoot},
     },
-    store::{LogRows, Store, StoreError},
+    store::{LogRows, LogState, Store, StoreError},
 };
 
 /// Entries that must wait before a batch is prepared while another is being committed.
@@ -46,6 +47,12 @@ pub(super) enum Event {
     Open(Box<Opened>),
     /// A log is to halt, because of what its witnesses have shown.
     Halt(Arc<Log>, String),
+    /// A policy is to be applied to a log.
+    Apply(Arc<Log>, Box<Change>),
+    /// An operator has confirmed the clock of a log.
+    Confirm(LogNumber),
+    /// Time has passed.
+    Tick,
     /// The committer is done with a cycle; everything in it is durable or failed.
     Done(u64),
     /// The committer stopped because the store is poisoned.
@@ -61,6 +68,8 @@ pub(super) struct Opened {
     pub(super) edge: Edge,
     pub(super) second: SecondRoot,
     pub(super) signer: Signer,
+    /// What only an audit log has.
+    pub(super) audit: Option<AuditLane>,
 }
 
 /// The sequencer's part of one log.
@@ -70,6 +79,8 @@ struct Lane {
     edge: Edge,
     second: SecondRoot,
     identities: Identities,
+    /// What only an audit log has.
+    audit: Option<AuditLane>,
 }
 
 /// The state of the sequencer thread.
@@ -82,6 +93,8 @@ pub(super) struct Sequencer {
     orders: mpsc::Sender<Order>,
     lanes: BTreeMap<LogNumber, Lane>,
     queue: Queue,
+    /// Logs that have something to record which nobody submitted.
+    due: BTreeSet<LogNumber>,
     /// Number of the last cycle that was sent.
     sent: u64,
     /// Number of the last cycle that the committer is done with.
@@ -109,6 +122,7 @@ impl Sequencer {
             orders,
             lanes: BTreeMap::new(),
             queue: Queue::default(),
+            due: BTreeSet::new(),
             sent: 0,
             done: 0,
             stopping: false,
@@ -138,7 +152,7 @@ impl Sequencer {
     }
 
     fn finished(&self) -> bool {
-        self.poisoned || (self.stopping && self.queue.is_empty() && self.sent == self.done)
+        self.poisoned || (self.stopping && !self.has_work() && self.sent == self.done)
     }
 
     /// Changes the state by one event.
@@ -146,12 +160,33 @@ impl Sequencer {
         match event {
             Event::Submit(group) => self.queue.push(group),
             Event::Open(opened) => {
-                let Opened { log, edge, second, signer } = *opened;
+                let Opened { log, edge, second, signer, mut audit } = *opened;
                 // The order of this channel puts the signer before any cycle that needs it.
                 let _committer_gone = self.orders.send(Order::Open(Box::new(signer)));
-                let lane =
-                    Lane { log: Arc::clone(&log), edge, second, identities: Identities::default() };
+                if let Some(audit) = &mut audit {
+                    audit.start(&*self.clock);
+                }
+                let identities = Identities::default();
+                let lane = Lane { log: Arc::clone(&log), edge, second, identities, audit };
                 self.lanes.insert(log.number(), lane);
+                self.look(log.number());
+            }
+            Event::Apply(log, change) => {
+                if let Some(audit) = self.audit(log.number()) {
+                    audit.change(*change);
+                }
+                self.look(log.number());
+            }
+            Event::Confirm(log) => {
+                let clock = Arc::clone(&self.clock);
+                if let Some(audit) = self.audit(log) {
+                    audit.confirm(&*clock);
+                }
+                self.look(log);
+            }
+            Event::Tick => {
+                let logs: Vec<LogNumber> = self.lanes.keys().copied().collect();
+                logs.into_iter().for_each(|log| self.look(log));
             }
             Event::Halt(log, reason) => {
                 let _committer_gone = self.orders.send(Order::Halt(log, reason));
@@ -170,10 +205,39 @@ impl Sequencer {
         }
     }
 
+    /// Returns what only an audit log has.
+    fn audit(&mut self, log: LogNumber) -> Option<&mut AuditLane> {
+        self.lanes.get_mut(&log)?.audit.as_mut()
+    }
+
+    /// Looks whether a log has something to record that nobody submitted.
+    fn look(&mut self, log: LogNumber) {
+        let due = self.lanes.get(&log).is_some_and(|lane| lane.is_due(&*self.clock));
+        if due {
+            self.due.insert(log);
+        }
+    }
+
+    /// Takes what goes into the next commit: what was submitted, and logs that have something to say.
+    fn cut(&mut self) -> BTreeMap<LogNumber, Vec<Admitted>> {
+        let mut cut: BTreeMap<_, _> = self.queue.cut().into_iter().collect();
+        while cut.len() < BATCH_LOGS_MAX
+            && let Some(log) = self.due.pop_first()
+        {
+            cut.entry(log).or_default();
+        }
+        cut
+    }
+
+    /// Returns whether anything waits.
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || !self.due.is_empty()
+    }
+
     fn may_cut(&self) -> bool {
         let in_flight = self.sent - self.done;
         !self.poisoned
-            && !self.queue.is_empty()
+            && self.has_work()
             && (in_flight == 0 || (in_flight == 1 && self.queue.entries() >= OVERLAP_ENTRIES_MIN))
     }
 
@@ -183,7 +247,7 @@ impl Sequencer {
         let started = self.clock.monotonic();
         let number = self.sent + 1;
         let mut batches = Vec::new();
-        for (log, groups) in self.queue.cut() {
+        for (log, groups) in self.cut() {
             let lane = self.lanes.get_mut(&log).expect("a group is admitted to an open log only");
             match lane.batch(number, groups, &self.store, &*self.clock, self.identity_window) {
                 Ok(batch) => batches.extend(batch),
@@ -225,6 +289,13 @@ impl Sequencer {
 }
 
 impl Lane {
+    /// Returns whether the log has something to record that nobody submitted.
+    fn is_due(&self, clock: &dyn Clock) -> bool {
+        let takes = self.log.row().state == LogState::Open
+            && !matches!(self.log.status(), LogStatus::Halted | LogStatus::ClockDoubted);
+        takes && self.audit.as_ref().is_some_and(|audit| audit.is_due(clock))
+    }
+
     /// Decides the outcomes of the groups, integrates the new entries and encodes their rows.
     ///
     /// Returns nothing if every group was refused. On an error the tickets of all groups are
@@ -243,41 +314,29 @@ impl Lane {
         let oldest = window.map_or(0, |window| size.saturating_sub(window));
         let oldest = LeafIndex::new(oldest).expect("an index below the tree's size");
 
-        let mut entries = Vec::new();
-        let mut leaf_hashes = Vec::new();
-        let mut sequenced = Vec::with_capacity(groups.len());
-        for group in groups {
-            let next = size + entries.len() as u64;
-            let outcomes = match self.identities.resolve(&group, next, oldest) {
-                Ok(outcomes) => outcomes,
-                Err(failure) => {
-                    fail(group, failure);
-                    continue;
-                }
-            };
-            let Admitted { entries: group_entries, permit, ticket, .. } = group;
-            let hashes: Vec<TreeHash> = group_entries.iter().map(|entry| entry.leaf_hash).collect();
-            for (entry, outcome) in group_entries.into_iter().zip(&outcomes) {
-                if matches!(outcome, Outcome::Sequenced { .. }) {
-                    leaf_hashes.push(entry.leaf_hash);
-                    entries.push(entry.bytes);
-                }
+        let mut written = Written::new(size);
+        match &mut self.audit {
+            Some(audit) => {
+                audit.write(&self.log, groups, &mut self.identities, oldest, clock, &mut written);
             }
-            sequenced.push(Sequenced { ticket, outcomes, leaf_hashes: hashes, permit });
+            None => groups.into_iter().for_each(|group| {
+                append(group, &mut self.identities, oldest, &mut written);
+            }),
         }
-        if sequenced.is_empty() {
-            return Ok(None);
-        }
-
         let identities = self.identities.take(cycle);
-        let rows = if entries.is_empty() && identities.is_empty() {
+        let Written { entries, leaf_hashes, extra, sequenced, .. } = written;
+        let rows = if entries.is_empty() && identities.is_empty() && extra.is_empty() {
+            if sequenced.is_empty() {
+                return Ok(None);
+            }
             None
         } else {
             let integration = self.edge.append(&leaf_hashes);
             let bytes = entries.iter().map(AsRef::as_ref);
             let number = self.log.number();
-            let rows =
-                LogRows::encode(number, clock.now(), previous, bytes, &integration, identities);
+            let now = clock.now();
+            let mut rows = LogRows::encode(number, now, previous, bytes, &integration, identities);
+            rows.extra = extra;
             self.edge = integration.edge;
             Some(Arc::new(rows))
         };
@@ -292,7 +351,20 @@ impl Lane {
     }
 }
 
-/// Answers a group that was refused in sequencing.
-fn fail(group: Admitted, failure: Failure) {
-    let _gone = group.ticket.send(Err(failure));
+/// Decides what of a group of an opaque log is new, and appends that.
+fn append(group: Admitted, identities: &mut Identities, oldest: LeafIndex, written: &mut Written) {
+    let outcomes = match identities.resolve(&group, written.next().get(), oldest) {
+        Ok(outcomes) => outcomes,
+        Err(failure) => return group.fail(failure),
+    };
+    let Admitted { entries, permit, ticket, .. } = group;
+    let leaf_hashes: Vec<TreeHash> = entries.iter().map(|entry| entry.leaf_hash).collect();
+    for (entry, outcome) in entries.into_iter().zip(&outcomes) {
+        if matches!(outcome, Outcome::Sequenced { .. }) {
+            written.leaf_hashes.push(entry.leaf_hash);
+            written.entries.push(entry.bytes);
+        }
+    }
+    let records = Vec::new();
+    written.sequenced.push(Sequenced { ticket, outcomes, leaf_hashes, records, permit });
 }

@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use super::{
     Clock, CreateError, Limits, Log, LogStatus, OpenError, Parts, Refusal, Submission, Ticket,
     admit::admit,
+    audit::{AuditParts, first_rule},
     commit::Committer,
     guard::Guarded,
     inbox::{Inlet, inbox},
     open::{check_log, next_log},
-    pool::Usage,
+    pool::{Permit, Room, Usage},
     sequence::{Event, Opened, Sequencer},
     waiting::{Waiting, WaitingLogs, WitnessPlan, settle},
 };
@@ -27,8 +28,9 @@ use crate::{
     core::{
         note::SigningKey,
         number::{LogNumber, UnixMillis},
+        record::ApprovalRule,
     },
-    store::{LogRow, LogState, Store, TileReader, Watermark},
+    store::{LogKind, LogRow, LogState, Store, StoreError, TileReader, Watermark},
 };
 
 /// How often the watermark is made durable, in milliseconds: a copy that could be restored is older.
@@ -54,12 +56,14 @@ pub(super) struct Shared {
     /// Logs that were checked and have not signed yet.
     pub(super) waiting: Mutex<WaitingLogs>,
     witnesses: Option<WitnessPlan>,
+    audit: Option<AuditParts>,
     /// Held while a log is created, so that numbers and prefixes stay unique.
     creating: Mutex<()>,
     pub(super) events: Inlet,
     stopping: AtomicBool,
     short_of_space: AtomicBool,
-    fatal: watch::Receiver<bool>,
+    /// Told by whoever meets a write that failed.
+    pub(super) fatal: watch::Sender<bool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped to stop the watermark thread.
     ticking: Mutex<Option<mpsc::Sender<()>>>,
@@ -90,17 +94,17 @@ impl Pipeline {
     /// and writers are told so. Anything else that fails refuses the whole.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
         let Parts { store, ledger, watermark, reader, keys, clock, limits, .. } = parts;
-        let Parts { meter, answerer, witnesses, .. } = parts;
+        let Parts { meter, answerer, witnesses, audit, .. } = parts;
         let watermark = Arc::new(watermark);
         let (logs, opened, waiting) =
-            open_logs(&store, &watermark, keys, witnesses.as_ref(), clock.now())?;
+            open_logs(&store, &watermark, keys, witnesses.as_ref(), audit.as_ref(), clock.now())?;
         // What was signed above is covered by a durable watermark before anyone can read it.
         watermark.sync()?;
         let watermark_synced = Arc::new(AtomicU64::new(millis(clock.monotonic())));
 
         let (events, event_queue) = inbox();
         let (orders, order_queue) = mpsc::channel();
-        let (fatal_sender, fatal) = watch::channel(false);
+        let fatal = watch::Sender::new(false);
         let sequencer = Sequencer::new(
             store.clone(),
             Arc::clone(&clock),
@@ -117,23 +121,20 @@ impl Pipeline {
             meter,
             orders: order_queue,
             events: events.clone(),
-            fatal: fatal_sender.clone(),
+            fatal: fatal.clone(),
             signers: BTreeMap::new(),
             answerer,
         };
         let (ticking, ticks) = mpsc::channel();
         let marks = Arc::clone(&watermark);
         let threads = vec![
-            spawn("sequencer", &fatal_sender, move || sequencer.run())?,
-            spawn("committer", &fatal_sender, move || committer.run())?,
-            spawn("watermark", &fatal_sender, {
-                let fatal = fatal_sender.clone();
-                let (clock, synced) = (Arc::clone(&clock), Arc::clone(&watermark_synced));
-                move || {
-                    sync_watermark(&marks, &ticks, &fatal, || {
-                        synced.store(millis(clock.monotonic()), Ordering::Release);
-                    });
-                }
+            spawn("sequencer", &fatal, move || sequencer.run())?,
+            spawn("committer", &fatal, move || committer.run())?,
+            spawn("watermark", &fatal, {
+                let (fatal, clock) = (fatal.clone(), Arc::clone(&clock));
+                let beat =
+                    Beat { clock, synced: Arc::clone(&watermark_synced), events: events.clone() };
+                move || sync_watermark(&marks, &ticks, &fatal, || beat.strike())
             })?,
         ];
         opened.into_iter().for_each(|opened| hand_over(opened, &events));
@@ -148,6 +149,7 @@ impl Pipeline {
             logs: RwLock::new(logs),
             waiting: Mutex::new(waiting),
             witnesses,
+            audit,
             creating: Mutex::new(()),
             events,
             stopping: AtomicBool::new(false),
@@ -162,16 +164,36 @@ impl Pipeline {
     /// Submits entries to a log. Never blocks.
     pub fn submit(&self, log: &Arc<Log>, submission: Submission) -> Result<Ticket, Refusal> {
         let shared = &*self.shared;
+        self.check_open()?;
+        let (sender, ticket) = Ticket::new();
+        let now = shared.clock.now();
+        let admitted = admit(log, submission, &shared.pool, &shared.limits, now, sender)?;
+        self.tell(Event::Submit(admitted))?;
+        Ok(ticket)
+    }
+
+    /// Checks that the write path takes anything at all.
+    pub(super) fn check_open(&self) -> Result<(), Refusal> {
+        let shared = &*self.shared;
         if shared.stopping.load(Ordering::Acquire) || *shared.fatal.borrow() {
             return Err(Refusal::ShuttingDown);
         }
         if shared.short_of_space.load(Ordering::Acquire) {
             return Err(Refusal::NoSpace);
         }
-        let (sender, ticket) = Ticket::new();
-        let admitted = admit(log, submission, &shared.pool, &shared.limits, sender)?;
-        shared.events.send(Event::Submit(admitted)).map_err(|_closed| Refusal::ShuttingDown)?;
-        Ok(ticket)
+        Ok(())
+    }
+
+    /// Reserves room for what a log is to append.
+    pub(super) fn reserve(&self, log: &Log, entries: u64, bytes: u64) -> Result<Permit, Refusal> {
+        let shared = &*self.shared;
+        let room = Room { entries, bytes };
+        Ok(Permit::reserve(&shared.pool, &log.usage, room, &shared.limits)?)
+    }
+
+    /// Tells the sequencer something.
+    pub(super) fn tell(&self, event: Event) -> Result<(), Refusal> {
+        self.shared.events.send(event).map_err(|_closed| Refusal::ShuttingDown)
     }
 
     /// Returns the logs in the order of their creation; the first is the default log.
@@ -209,19 +231,28 @@ impl Pipeline {
     }
 
     /// Creates a log and opens it. Blocks on the disk; `row.number` must come from [`next_log`].
-    pub fn create_log(&self, row: &LogRow, key: SigningKey) -> Result<Arc<Log>, CreateError> {
+    ///
+    /// `rule` says who has to approve the first policy of an audit log.
+    pub fn create_log(
+        &self,
+        row: &LogRow,
+        key: SigningKey,
+        rule: &ApprovalRule,
+    ) -> Result<Arc<Log>, CreateError> {
         let shared = &*self.shared;
         let _one_at_a_time = shared.creating.lock().unwrap_or_else(PoisonError::into_inner);
         if next_log(&shared.store, &row.origin)? != row.number {
             return Err(CreateError::Raced);
         }
-        shared.store.create_log(row)?;
+        create_log(&shared.store, row, rule)?;
         let now = shared.clock.now();
-        let checked = check_log(row, key, &shared.store, &shared.watermark, now)?;
+        let checked =
+            check_log(row, key, &shared.store, &shared.watermark, shared.audit.as_ref(), now)?;
         let opened = match WitnessPlan::witnesses(shared.witnesses.as_ref(), row)? {
             None => checked.open(&shared.watermark)?,
             Some(witnessed) => Waiting::new(checked, witnessed, &shared.store, now)?
-                .sign(&shared.watermark, &Guarded::new_log(row.number))?,
+                .sign(&shared.watermark, &Guarded::new_log(row.number))?
+                .show(),
         };
         shared.watermark.sync().map_err(OpenError::from)?;
         let log = Arc::clone(&opened.log);
@@ -282,7 +313,7 @@ impl Pipeline {
 
     /// Returns a receiver that turns true when the store is poisoned and the process has to end.
     pub fn fatal(&self) -> watch::Receiver<bool> {
-        self.shared.fatal.clone()
+        self.shared.fatal.subscribe()
     }
 
     /// Refuses every later submission.
@@ -322,6 +353,16 @@ impl Logs {
     }
 }
 
+/// Makes a log in a store, open or not: all that it needs is durable when this returns.
+///
+/// `rule` says who has to approve the first policy of an audit log; its first start records it in `genesis`.
+pub fn create_log(store: &Store, row: &LogRow, rule: &ApprovalRule) -> Result<(), StoreError> {
+    match row.kind {
+        LogKind::Opaque => store.create_log(row),
+        LogKind::Audit => store.create_log_with(row, &[first_rule(row.number, rule)]),
+    }
+}
+
 /// Opens every log that is not halted.
 ///
 /// Only when each has passed its checks is the first head signed: what is refused for one log is
@@ -331,6 +372,7 @@ fn open_logs(
     watermark: &Watermark,
     keys: Vec<(LogNumber, SigningKey)>,
     plan: Option<&WitnessPlan>,
+    audit: Option<&AuditParts>,
     now: UnixMillis,
 ) -> Result<(Logs, Vec<Opened>, WaitingLogs), OpenError> {
     let mut keys: BTreeMap<_, _> = keys.into_iter().collect();
@@ -349,7 +391,7 @@ fn open_logs(
         }
         let missing = || OpenError::KeyMissing { origin: row.origin.to_string() };
         let key = keys.remove(&row.number).ok_or_else(missing);
-        match key.and_then(|key| check_log(&row, key, store, watermark, now)) {
+        match key.and_then(|key| check_log(&row, key, store, watermark, audit, now)) {
             Ok(log) => checked.push((log, WitnessPlan::witnesses(plan, &row)?)),
             // It takes no entries, and nothing of it is signed again: the others may go on.
             Err(error) if row.state == LogState::Closed => {
@@ -372,7 +414,7 @@ fn open_logs(
         let log = Waiting::new(log, witnessed, store, now)?;
         logs.add(Arc::clone(&log.log));
         match log.permit(plan, store, now)? {
-            Some(permit) => opened.push(log.sign(watermark, &permit)?),
+            Some(permit) => opened.push(log.sign(watermark, &permit)?.show()),
             None => drop(waiting.insert(log.log.number(), log)),
         }
     }
@@ -412,6 +454,22 @@ impl Drop for PanicGuard {
         if self.armed {
             self.fatal.send_replace(true);
         }
+    }
+}
+
+/// What is done twice a second besides.
+struct Beat {
+    clock: Arc<dyn Clock>,
+    /// When the watermark was last made durable.
+    synced: Arc<AtomicU64>,
+    events: Inlet,
+}
+
+impl Beat {
+    fn strike(&self) {
+        self.synced.store(millis(self.clock.monotonic()), Ordering::Release);
+        // Silence is noticed by the same beat.
+        let _sequencer_gone = self.events.send(Event::Tick);
     }
 }
 

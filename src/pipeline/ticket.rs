@@ -7,10 +7,15 @@ use core::{
 };
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::log::Published;
-use crate::core::{hash::TreeHash, number::LeafIndex};
+use super::{log::Published, vault::VaultError};
+use crate::core::{
+    hash::TreeHash,
+    number::LeafIndex,
+    record::{Opening, Verdict},
+};
 
 /// Where one entry of a submission stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,19 @@ pub enum Outcome {
         /// The index of the entry that has the key.
         first: LeafIndex,
     },
+    /// The event was counted and not recorded, as the policy's rule wants. Only on audit logs.
+    Suppressed,
+}
+
+/// What became of an event that was recorded.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The exact bytes of the entry.
+    pub entry: Bytes,
+    /// What opens the commitments in it, by field number.
+    pub openings: Vec<Opening>,
+    /// What the policy said.
+    pub verdict: Verdict,
 }
 
 /// The answer to a submission: every entry that is not in conflict is durable and covered by
@@ -38,14 +56,17 @@ pub enum Outcome {
 pub struct Receipted {
     /// One outcome an entry, in the order of the submission.
     pub outcomes: Vec<Outcome>,
-    /// One leaf hash an entry, in the order of the submission.
+    /// One leaf hash an entry, in the order of the submission. On audit logs that of a new record; of
+    /// anything else zeros, because only the log knows the bytes.
     pub leaf_hashes: Vec<TreeHash>,
+    /// One record an entry where a new one was made, in the order of the submission; empty on opaque logs.
+    pub records: Vec<Option<Recorded>>,
     /// The head that covers them.
     pub published: Arc<Published>,
 }
 
 /// Why a submission that was admitted was not answered with indices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// An idempotency key of an atomic submission belongs to another entry. Nothing was appended.
     #[error("the idempotency key of entry {position} was used for another entry, at index {first}")]
@@ -55,6 +76,35 @@ pub enum Failure {
         /// The index of the entry that has the key.
         first: LeafIndex,
     },
+    /// The policy that governs by now refuses the event. Nothing of its submission was appended.
+    #[error("the policy refuses entry {position}: {}", rules.join(", "))]
+    Rejected {
+        /// Position of the entry in the submission.
+        position: usize,
+        /// The rules that refuse it.
+        rules: Vec<String>,
+    },
+    /// Not enough of those who have to approve a policy do. Nothing was appended.
+    #[error(
+        "the policy needs {threshold} approvals by keys of the rule in force, for this log, the policy that \
+         governs now and the new one, that are not over"
+    )]
+    Unapproved {
+        /// How many have to approve.
+        threshold: usize,
+    },
+    /// The policy governs already. Nothing was appended.
+    #[error("the policy governs the log already, by the record at index {index}")]
+    PolicyActive {
+        /// The index of its record.
+        index: LeafIndex,
+    },
+    /// The clock can't be trusted, so that nothing is sequenced. Nothing was appended.
+    #[error("the log's clock can't be trusted; nothing is recorded until an operator confirms it")]
+    ClockDoubted,
+    /// Keys of fields can't be had. Nothing was appended.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The log stopped itself because its two roots differ. Nothing was signed.
     #[error("the log halted itself because a check failed; its operator has to act")]
     Halted,

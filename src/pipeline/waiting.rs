@@ -14,7 +14,7 @@ use super::{
     candidate::{Publish, Witnessed},
     guard::Guarded,
     log::{Log, LogStatus, Published, Readable},
-    open::Checked,
+    open::{Checked, Signed},
     sequence::{Event, Opened},
 };
 use crate::{
@@ -110,7 +110,8 @@ impl Waiting {
         };
         // Under another policy than before, what was cosigned may have no quorum any more.
         let cosigned = witnessed.candidates().cosigned().cloned();
-        let log = Arc::new(Log::waiting(row.clone(), witnessed, signed, cosigned));
+        let log =
+            Arc::new(Log::waiting(row.clone(), witnessed, signed, cosigned, checked.audited()));
         Ok(Self { log, checked })
     }
 
@@ -137,12 +138,31 @@ impl Waiting {
         Ok(None)
     }
 
-    /// Signs the head. The log takes no entries until [`settle`] says so.
-    pub(super) fn sign(self, watermark: &Watermark, permit: &Guarded) -> Result<Opened, OpenError> {
+    /// Signs the head.
+    pub(super) fn sign(
+        self,
+        watermark: &Watermark,
+        permit: &Guarded,
+    ) -> Result<Unshown, OpenError> {
         let Self { log, checked } = self;
         let (published, rest) = checked.sign(watermark, permit)?;
+        Ok(Unshown { log, published, rest })
+    }
+}
+
+/// A log whose first signature nobody has seen yet.
+pub(super) struct Unshown {
+    log: Arc<Log>,
+    published: Published,
+    rest: Signed,
+}
+
+impl Unshown {
+    /// Shows the head. The log takes no entries until [`settle`] says so.
+    pub(super) fn show(self) -> Opened {
+        let Self { log, published, rest } = self;
         log.publish(Arc::new(published));
-        Ok(rest.open(log))
+        rest.open(log)
     }
 }
 
@@ -184,17 +204,22 @@ impl Pipeline {
 
     /// Signs what a log has committed, and lets it take entries. Blocks on the disk.
     ///
-    /// An error leaves the log as it was, without a signature that anyone has seen.
+    /// An error is as fatal as a failed commit, and is logged here: nobody has seen a signature, and the
+    /// process ends, because nobody knows what the watermark holds.
     pub fn begin_signing(&self, permit: &Guarded) -> Result<(), OpenError> {
         let shared = &*self.shared;
         let number = permit.log();
         let taken = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         let Some(waiting) = taken else { return Ok(()) };
         let log = Arc::clone(&waiting.log);
-        let opened = waiting.sign(&shared.watermark, permit)?;
-        shared.watermark.sync()?;
+        let signed = waiting.sign(&shared.watermark, permit);
+        let signed = signed.and_then(|signed| Ok(shared.watermark.sync().map(|()| signed)?));
+        let signed = signed.inspect_err(|error| {
+            tracing::error!(origin = log.origin(), error = %error, "the log can't sign");
+            shared.fatal.send_replace(true);
+        })?;
         // The order of this channel puts the log before any of its entries.
-        let _stopping = shared.events.send(Event::Open(Box::new(opened)));
+        let _stopping = shared.events.send(Event::Open(Box::new(signed.show())));
         settle(&log);
         Ok(())
     }

@@ -17,15 +17,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, backup, files, init, listener::Connections, random::Random};
+use super::{Config, backup, files, init, listener::Connections, random::Random, vault::Ring};
 use crate::{
-    core::origin::Origin,
+    core::{origin::Origin, record::ApprovalRule},
     pipeline::{Clock, Log, Pipeline, next_log},
     service::{
         Desk,
         grpc::{Admin, Operator, OperatorError},
     },
-    store::LogIdentity,
+    store::{LogIdentity, LogKind},
 };
 
 /// What the operator's calls work on.
@@ -33,6 +33,7 @@ pub(super) struct Host {
     data: PathBuf,
     pipeline: Pipeline,
     clock: Arc<dyn Clock>,
+    ring: Arc<Ring>,
     /// Held while a log is made, so that two never get the same number.
     random: Mutex<Random>,
 }
@@ -43,21 +44,32 @@ impl Host {
         config: &Config,
         pipeline: Pipeline,
         clock: Arc<dyn Clock>,
+        ring: Arc<Ring>,
         random: Random,
     ) -> Self {
-        Self { data: config.data.clone(), pipeline, clock, random: Mutex::new(random) }
+        Self { data: config.data.clone(), pipeline, clock, ring, random: Mutex::new(random) }
     }
 }
 
 impl Operator for Host {
-    fn create_log(&self, origin: Origin, identity: LogIdentity) -> Result<Arc<Log>, OperatorError> {
+    fn create_log(
+        &self,
+        origin: Origin,
+        identity: LogIdentity,
+        rule: Option<ApprovalRule>,
+    ) -> Result<Arc<Log>, OperatorError> {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let number = next_log(self.pipeline.store(), &origin)?;
         let key = init::new_key(&origin, random.key_seed()).map_err(OperatorError::from_files)?;
         let key = files::keep_key(&self.data, number, key).map_err(OperatorError::from_files)?;
-        let row = init::row(number, origin, identity, &key, self.clock.now())
+        let kind = init::kind_of(rule.as_ref(), identity).map_err(OperatorError::from_files)?;
+        if kind == LogKind::Audit {
+            self.ring.ensure().map_err(OperatorError::from_files)?;
+        }
+        let row = init::row(number, origin, kind, identity, &key, self.clock.now())
             .map_err(OperatorError::from_files)?;
-        let log = self.pipeline.create_log(&row, key)?;
+        let rule = rule.unwrap_or(ApprovalRule::NOBODY);
+        let log = self.pipeline.create_log(&row, key, &rule)?;
         tracing::info!(origin = log.origin(), "a log was created");
         Ok(log)
     }

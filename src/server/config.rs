@@ -5,17 +5,20 @@
 //! it means: reading the one as the other checks every value and every relation between them, and
 //! opens no other file.
 
-use core::{fmt, net::SocketAddr, time::Duration};
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-    thread,
-};
+use core::{fmt, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, thread};
 
 use serde::Deserialize;
 
-use super::{cosigning, files, listener, telemetry, tls};
+pub use super::setting::ConfigError;
+use super::{
+    cosigning, files, listener,
+    setting::{
+        self, check_plaintext, count, first_of, parse_address, parse_telemetry, parse_tls, range,
+        seconds, word,
+    },
+    telemetry,
+};
 use crate::{
     pipeline::{Limits, Publish},
     store::StoreConfig,
@@ -35,6 +38,9 @@ pub struct RawConfig {
     /// Watermark file, outside of the data directory [default: DIR.watermark]
     #[arg(long, env = "ATTESTREE_WATERMARK", value_name = "FILE")]
     pub watermark: Option<PathBuf>,
+    /// Key-encryption key of audit logs, outside of the data directory [default: DIR.kek]
+    #[arg(long, env = "ATTESTREE_KEK", value_name = "FILE")]
+    pub kek: Option<PathBuf>,
     /// PEM file with the server's certificate chain
     #[arg(long, env = "ATTESTREE_TLS_CERTIFICATE", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
@@ -93,6 +99,9 @@ pub struct RawConfig {
     /// Trust file (c2sp.org/tlog-policy) with the logs' witnesses and their quorum
     #[arg(long, env = "ATTESTREE_TRUST", value_name = "FILE")]
     pub trust: Option<PathBuf>,
+    /// PEM file with the certificate authorities of the witnesses [default: the system's]
+    #[arg(long, env = "ATTESTREE_TRUST_CA", value_name = "FILE")]
+    pub trust_ca: Option<PathBuf>,
     /// Milliseconds between two heads that the witnesses of a log are shown [default: 1000]
     #[arg(long, env = "ATTESTREE_CHECKPOINT_INTERVAL_MS", value_name = "MS")]
     pub checkpoint_interval_ms: Option<u64>,
@@ -128,74 +137,6 @@ pub struct Flags {
     pub raw: RawConfig,
 }
 
-/// Why a configuration is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("read the configuration {path}: {error}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("the configuration {path} is wrong: {error}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        error: Box<toml::de::Error>,
-    },
-    /// A number is outside its range.
-    #[error("{key} is {value}; use {min} to {max}")]
-    Range {
-        /// The key.
-        key: &'static str,
-        /// What was given.
-        value: u64,
-        /// The smallest that is allowed.
-        min: u64,
-        /// The largest that is allowed.
-        max: u64,
-    },
-    /// A word is none of those allowed.
-    #[error("{key} is {value:?}; use {allowed}")]
-    Word {
-        /// The key.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What is allowed.
-        allowed: &'static str,
-    },
-    /// A key needs another one.
-    #[error("{key} is given without {needs}; give both or neither")]
-    Needs {
-        /// The key that was given.
-        key: &'static str,
-        /// The key that is missing.
-        needs: &'static str,
-    },
-    /// Others could read and change what goes over the network.
-    #[error(
-        "{address} can be reached from other machines and TLS is off; give tls_certificate and tls_key, \
-         listen on 127.0.0.1, or say --insecure-plaintext if something in front of it encrypts"
-    )]
-    Plaintext {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The watermark would be restored together with what it guards.
-    #[error(
-        "the watermark {path} lies inside the data directory, where a restored copy would bring its own; move it out"
-    )]
-    WatermarkInside {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
 /// What a server runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -203,6 +144,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The watermark's file.
     pub watermark: PathBuf,
+    /// The file of the key-encryption key, which is there if there is an audit log.
+    pub kek: PathBuf,
     /// Who may connect, and how.
     pub listener: listener::Config,
     /// How much may wait.
@@ -222,7 +165,7 @@ pub struct Config {
 impl Flags {
     /// Reads the file, if one is named, and joins all sources.
     pub fn read(self) -> Result<Config, ConfigError> {
-        let file = self.config.as_deref().map(RawConfig::read).transpose()?.unwrap_or_default();
+        let file: RawConfig = setting::read_file(self.config.as_deref())?;
         self.raw.over(file).parse()
     }
 }
@@ -230,25 +173,7 @@ impl Flags {
 /// The port is the number of the RFC; on loopback, so that nothing is exposed by default.
 const LISTEN_DEFAULT: &str = "127.0.0.1:6962";
 
-/// Takes each named key from the first source that gives it.
-macro_rules! first_of {
-    ($first:ident, $second:ident: $($key:ident),* $(,)?) => {
-        RawConfig {
-            $($key: $first.$key.or($second.$key)),*,
-            // A leave to sign unheard is given by a flag alone.
-            sign_unheard: $first.sign_unheard,
-        }
-    };
-}
-
 impl RawConfig {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        Self::from_toml(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })
-    }
-
     /// Reads the text of a configuration file.
     pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
@@ -257,12 +182,13 @@ impl RawConfig {
     /// Returns the keys of `self`, and those of `other` where `self` has none.
     #[must_use]
     pub fn over(self, other: Self) -> Self {
-        // Every key is named, so that a new one can't be forgotten.
-        first_of!(self, other:
-            data, listen, watermark, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
+        // A leave to sign unheard is given by a flag alone.
+        let sign_unheard = self.sign_unheard.clone();
+        first_of!(self, other, { sign_unheard }:
+            data, listen, watermark, kek, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
             connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
             pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
-            block_cache_bytes, trust, checkpoint_interval_ms, witness_timeout_ms, publish, publish_of,
+            block_cache_bytes, trust, trust_ca, checkpoint_interval_ms, witness_timeout_ms, publish, publish_of,
             log_level, log_format,
         )
     }
@@ -270,19 +196,10 @@ impl RawConfig {
     /// Checks every key and fills in the defaults.
     pub fn parse(mut self) -> Result<Config, ConfigError> {
         let witnesses = self.take_witnesses()?;
-        let data = self.data.unwrap_or_else(|| "attestree-data".into());
-        let watermark = self.watermark.unwrap_or_else(|| files::watermark(&data));
-        if watermark.starts_with(&data) {
-            return Err(ConfigError::WatermarkInside { path: watermark });
-        }
+        let (data, watermark, kek) = places(self.data, self.watermark, self.kek)?;
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
         let address = parse_address(self.listen, LISTEN_DEFAULT)?;
-        if tls.is_none() && !address.ip().is_loopback() && self.insecure_plaintext != Some(true) {
-            return Err(ConfigError::Plaintext { address });
-        }
-        // 65,536 file descriptors are what a service manager usually grants at most.
-        let connections_max = range("connections_max", self.connections_max, 1_024, 1, 65_536)?;
-        let shutdown = range("shutdown_seconds", self.shutdown_seconds, 10, 1, 3_600)?;
+        check_plaintext(address, tls.as_ref(), self.insecure_plaintext)?;
         let limits = Limits {
             pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
             pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
@@ -295,11 +212,13 @@ impl RawConfig {
         };
         Ok(Config {
             watermark,
+            kek,
             data,
             listener: listener::Config {
                 address,
                 tls,
-                connections_max: usize::try_from(connections_max).expect("at most 65,536"),
+                // 65,536 file descriptors are what a service manager usually grants at most.
+                connections_max: count("connections_max", self.connections_max, 1_024, 1, 65_536)?,
                 // Sixteen of the largest requests.
                 receive_bytes_max: range(
                     "receive_bytes_max",
@@ -316,26 +235,18 @@ impl RawConfig {
                     32 * MIB,
                     TIB,
                 )?,
-                shutdown: Duration::from_secs(shutdown),
+                shutdown: seconds("shutdown_seconds", self.shutdown_seconds, 10, 3_600)?,
             },
             limits,
             store: StoreConfig {
-                block_cache_bytes: bytes("block_cache_bytes", self.block_cache_bytes, 32 * MIB)?,
+                block_cache_bytes: cache("block_cache_bytes", self.block_cache_bytes)?,
                 ..StoreConfig::default()
             },
             // 32 MiB hold some 2,000 tiles: those of the newest half million entries.
-            tile_cache_bytes: bytes("tile_cache_bytes", self.tile_cache_bytes, 32 * MIB)?,
+            tile_cache_bytes: cache("tile_cache_bytes", self.tile_cache_bytes)?,
             worker_threads: worker_threads(self.worker_threads)?,
             witnesses,
-            telemetry: telemetry::Config {
-                level: word(
-                    "log_level",
-                    self.log_level,
-                    "info",
-                    "off, error, warn, info, debug or trace",
-                )?,
-                form: word("log_format", self.log_format, "text", "text or json")?,
-            },
+            telemetry: parse_telemetry(self.log_level, self.log_format)?,
         })
     }
 }
@@ -350,9 +261,15 @@ impl RawConfig {
             publish_of.insert(origin, published("publish_of", Some(given))?);
         }
         let sign_unheard = core::mem::take(&mut self.sign_unheard);
-        let trust = self.trust.take();
-        if trust.is_none() && (publish == Publish::Cosigned || !sign_unheard.is_empty()) {
-            let key = if sign_unheard.is_empty() { "publish" } else { "sign_unheard" };
+        let (trust, ca) = (self.trust.take(), self.trust_ca.take());
+        let needing = [
+            ("publish", publish == Publish::Cosigned),
+            ("publish_of", publish_of.values().any(|publish| *publish == Publish::Cosigned)),
+            ("sign_unheard", !sign_unheard.is_empty()),
+            ("trust_ca", ca.is_some()),
+        ];
+        let needing = needing.into_iter().find(|(_, needs)| *needs && trust.is_none());
+        if let Some((key, _)) = needing {
             return Err(ConfigError::Needs { key, needs: "trust" });
         }
         // A head a second is what witnesses and those who poll keep up with over any network.
@@ -362,6 +279,7 @@ impl RawConfig {
         let timeout = range("witness_timeout_ms", self.witness_timeout_ms, 5_000, 10, 60_000)?;
         Ok(cosigning::Config {
             trust,
+            ca,
             interval: Duration::from_millis(interval),
             timeout: Duration::from_millis(timeout),
             publish,
@@ -371,33 +289,22 @@ impl RawConfig {
     }
 }
 
-/// Reads the address to listen on.
-pub(super) fn parse_address(
-    listen: Option<String>,
-    default: &str,
-) -> Result<SocketAddr, ConfigError> {
-    let listen = listen.unwrap_or_else(|| default.to_owned());
-    listen.parse().map_err(|_| ConfigError::Word {
-        key: "listen",
-        value: listen,
-        allowed: "an IP address and a port, such as 127.0.0.1:6962 or [::1]:6962",
-    })
-}
-
-/// Checks that the files of TLS come together.
-pub(super) fn parse_tls(
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-    client_ca: Option<PathBuf>,
-) -> Result<Option<tls::Config>, ConfigError> {
-    let needs = |key, needs| Err(ConfigError::Needs { key, needs });
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Ok(Some(tls::Config { certificate, key, client_ca })),
-        (Some(_), None) => needs("tls_certificate", "tls_key"),
-        (None, Some(_)) => needs("tls_key", "tls_certificate"),
-        (None, None) if client_ca.is_some() => needs("tls_client_ca", "tls_certificate"),
-        (None, None) => Ok(None),
+/// Returns the data directory, and the files of the watermark and the KEK, which lie outside of it.
+fn places(
+    data: Option<PathBuf>,
+    watermark: Option<PathBuf>,
+    kek: Option<PathBuf>,
+) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
+    let data = data.unwrap_or_else(|| "attestree-data".into());
+    let watermark = watermark.unwrap_or_else(|| files::watermark(&data));
+    if watermark.starts_with(&data) {
+        return Err(ConfigError::WatermarkInside { path: watermark });
     }
+    let kek = kek.unwrap_or_else(|| files::kek(&data));
+    if kek.starts_with(&data) {
+        return Err(ConfigError::KekInside { path: kek });
+    }
+    Ok((data, watermark, kek))
 }
 
 /// 1,024 bytes.
@@ -409,45 +316,17 @@ const GIB: u64 = 1 << 30;
 /// 1,024 GiB.
 const TIB: u64 = 1 << 40;
 
-/// Checks a number, or takes its default.
-pub(super) fn range(
-    key: &'static str,
-    given: Option<u64>,
-    default: u64,
-    min: u64,
-    max: u64,
-) -> Result<u64, ConfigError> {
-    let value = given.unwrap_or(default);
-    if (min..=max).contains(&value) {
-        Ok(value)
-    } else {
-        Err(ConfigError::Range { key, value, min, max })
-    }
-}
-
-/// Checks the size of a cache, or takes its default.
-fn bytes(key: &'static str, given: Option<u64>, default: u64) -> Result<usize, ConfigError> {
-    // A TiB fits the addresses of every machine that RocksDB runs on.
-    Ok(usize::try_from(range(key, given, default, MIB, TIB)?).expect("64-bit addresses"))
-}
-
-/// Reads a word, or the default.
-pub(super) fn word<T: core::str::FromStr>(
-    key: &'static str,
-    given: Option<String>,
-    default: &str,
-    allowed: &'static str,
-) -> Result<T, ConfigError> {
-    let value = given.unwrap_or_else(|| default.to_owned());
-    value.parse().map_err(|_| ConfigError::Word { key, value, allowed })
-}
-
 /// Half of the cores serve connections by default; sequencer and committer need the others.
 fn worker_threads(given: Option<u64>) -> Result<usize, ConfigError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let default = u64::try_from((cores / 2).max(1)).expect("cores fit 64 bits");
-    let threads = range("worker_threads", given, default, 1, 1_024)?;
-    Ok(usize::try_from(threads).expect("at most 1,024"))
+    count("worker_threads", given, default, 1, 1_024)
+}
+
+/// Checks the size of a cache.
+fn cache(key: &'static str, given: Option<u64>) -> Result<usize, ConfigError> {
+    // A TiB fits the addresses of every machine that RocksDB runs on.
+    count(key, given, 32 * MIB, MIB, TIB)
 }
 
 impl fmt::Display for Config {
@@ -457,6 +336,7 @@ impl fmt::Display for Config {
         let Self {
             data,
             watermark,
+            kek,
             listener,
             limits,
             store,
@@ -467,6 +347,7 @@ impl fmt::Display for Config {
         } = self;
         writeln!(f, "data = {data:?}")?;
         writeln!(f, "watermark = {watermark:?}")?;
+        writeln!(f, "kek = {kek:?}")?;
         writeln!(f, "listen = \"{}\"", listener.address)?;
         if let Some(tls) = &listener.tls {
             writeln!(f, "tls_certificate = {:?}", tls.certificate)?;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use super::random::Random;
+use super::{random::Random, tls};
 use crate::{
     core::trust::{POLICY_BYTES_MAX, TrustPolicy},
     cosign::{self, Cosigners, endpoints},
@@ -28,6 +28,8 @@ const WITNESSES_MAX: usize = 64;
 pub struct Config {
     /// The trust file; without one no log has witnesses.
     pub trust: Option<PathBuf>,
+    /// The certificate authorities of the witnesses, instead of the system's.
+    pub ca: Option<PathBuf>,
     /// The least time between two candidates of a log.
     pub interval: Duration,
     /// How long a witness has for an answer.
@@ -45,6 +47,9 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(trust) = &self.trust {
             writeln!(f, "trust = {trust:?}")?;
+        }
+        if let Some(ca) = &self.ca {
+            writeln!(f, "trust_ca = {ca:?}")?;
         }
         writeln!(f, "checkpoint_interval_ms = {}", self.interval.as_millis())?;
         writeln!(f, "witness_timeout_ms = {}", self.timeout.as_millis())?;
@@ -110,8 +115,9 @@ pub(super) fn cosigners(
     meter: WitnessMeter,
     random: &mut Random,
 ) -> anyhow::Result<Cosigners> {
-    let endpoints =
-        endpoints(&plan.trust, config.timeout).context("use the witnesses of the trust file")?;
+    let tls = tls::client(config.ca.as_deref())?;
+    let endpoints = endpoints(&plan.trust, &tls, config.timeout)
+        .context("use the witnesses of the trust file")?;
     let config = cosign::Config { interval: config.interval, evidence };
     Ok(Cosigners::new(pipeline, config, endpoints, meter, random.key_seed()))
 }

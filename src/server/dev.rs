@@ -105,6 +105,8 @@ fn new_log(data: &Path, origin: &Origin) -> Init {
         origin: origin.clone(),
         identity: LogIdentity::None,
         key: None,
+        rule: None,
+        kek: None,
     }
 }
 

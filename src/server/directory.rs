@@ -23,6 +23,12 @@ impl Directory {
         Ok(Self { store, watermark })
     }
 
+    /// Opens the database for reading, beside a running server or not.
+    pub(super) fn open_read_only(data: &Path) -> anyhow::Result<Self> {
+        let store = Store::open_read_only(&files::database(data), &StoreConfig::default())?;
+        Ok(Self { store, watermark: files::watermark(data) })
+    }
+
     /// Finds a log by its origin; the empty origin means the first log.
     pub(super) fn log(&self, origin: &str) -> anyhow::Result<LogRow> {
         let mut logs = self.store.logs()?;

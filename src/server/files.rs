@@ -3,9 +3,11 @@
 //! ```text
 //! DIR/                       0700
 //!   db/                      the database
+//!   keys/                    the key store of audit logs, if there is one
 //!   signing/<number>.skey    0600, one signing key a log
 //!   admin.sock               0600, while a server runs
 //! DIR.watermark              outside, so that it is not restored together with DIR
+//! DIR.kek                    0600, outside, so that it is not copied together with DIR/keys
 //! ```
 
 use std::{
@@ -19,7 +21,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use zeroize::Zeroizing;
 
-use crate::core::{note::SigningKey, number::LogNumber};
+use crate::core::{note::SigningKey, number::LogNumber, record::Secret};
 
 /// Returns the default place of the watermark: beside the data directory.
 pub(super) fn watermark(data: &Path) -> PathBuf {
@@ -30,6 +32,16 @@ pub(super) fn watermark(data: &Path) -> PathBuf {
 /// copy does not take its place.
 pub(super) fn evidence(data: &Path) -> PathBuf {
     beside(data, ".evidence")
+}
+
+/// Returns the default place of the key-encryption key: beside the data directory.
+pub(super) fn kek(data: &Path) -> PathBuf {
+    beside(data, ".kek")
+}
+
+/// Returns the place of the key store.
+pub(super) fn keys(data: &Path) -> PathBuf {
+    data.join("keys")
 }
 
 fn beside(data: &Path, ending: &str) -> PathBuf {
@@ -97,6 +109,27 @@ pub(super) fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey
     );
     SigningKey::parse(text.trim_end())
         .with_context(|| format!("parse the signing key {}", path.display()))
+}
+
+/// Reads a key-encryption key.
+pub(super) fn read_kek(path: &Path) -> anyhow::Result<Secret> {
+    check_secret(path).with_context(|| {
+        format!(
+            "open the key-encryption key {}: without it the keys of audit logs do not unwrap",
+            path.display()
+        )
+    })?;
+    let text = Zeroizing::new(
+        fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?,
+    );
+    Secret::parse(text.trim_end()).with_context(|| format!("parse {}", path.display()))
+}
+
+/// Writes a new key-encryption key durably, and returns the one that the file has. One that is there is
+/// never overwritten.
+pub(super) fn keep_kek(path: &Path, kek: &Secret) -> anyhow::Result<Secret> {
+    create_secret(path, &kek.format())?;
+    read_kek(path)
 }
 
 /// Writes a new log's signing key durably, and returns the key that the log has.

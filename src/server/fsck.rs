@@ -11,6 +11,7 @@
 //!   over.
 //! - The head row: size, root, and the head before the last batch.
 //! - Identities: each leads to an entry with its tag; with entry-hash identity each entry has one.
+//! - Records of audit logs, and what opens their committed fields; see [`Log::check_fields`].
 //!
 //! # Out of scope
 //!
@@ -21,7 +22,11 @@ use std::{path::Path, sync::mpsc, thread};
 
 use anyhow::Context as _;
 
-use super::files;
+use super::{
+    fields::{self, FieldFinding, Fields},
+    files,
+    keys::KeyPlace,
+};
 use crate::{
     client::audit::Progress,
     core::{
@@ -32,8 +37,8 @@ use crate::{
         tree::{Edge, TILE_HEIGHT, TILE_WIDTH, Tile, TileId, TreeHead},
     },
     store::{
-        HeadRow, IdentityKey, LogIdentity, LogRow, Segments, Store, StoreConfig, StoreError,
-        TileReader, Tiles,
+        HeadRow, IdentityKey, LogIdentity, LogKind, LogRow, Segments, Store, StoreConfig,
+        StoreError, TileReader, Tiles, keys::KeyStore,
     },
 };
 
@@ -46,11 +51,25 @@ pub struct Directory {
     store: Store,
 }
 
+/// The keys of a data directory, or of a copy, that are only read.
+#[derive(Debug)]
+pub struct Keys(KeyStore);
+
+impl Keys {
+    /// Opens the keys: nothing if they, or the file of the key-encryption key beside them, are not there.
+    pub fn open(place: KeyPlace<'_>) -> anyhow::Result<Option<Self>> {
+        Ok(place.open_if_there()?.map(Self))
+    }
+}
+
+/// Either how many fields there are, or the first thing that is wrong with one.
+pub type FieldsChecked = Result<Fields, FieldFinding>;
+
 /// One log of a data directory.
 #[derive(Debug)]
 pub struct Log {
-    store: Store,
-    row: LogRow,
+    pub(super) store: Store,
+    pub(super) row: LogRow,
 }
 
 /// The first thing that is wrong with a stored log.
@@ -232,6 +251,16 @@ impl Log {
         Ok(Ok(done))
     }
 
+    /// Checks that what opens the committed fields of an audit log is there, opens each if the keys are, and
+    /// returns how many there are; nothing for an opaque log.
+    pub fn check_fields(&self, keys: Option<&Keys>) -> anyhow::Result<Option<FieldsChecked>> {
+        if self.row.kind != LogKind::Audit {
+            return Ok(None);
+        }
+        let size = self.head()?.size;
+        fields::check(&self.store, &self.row, size, keys.map(|keys| &keys.0)).map(Some)
+    }
+
     /// Integrates the leaf hashes and compares tiles and heads.
     fn integrate(
         &self,
@@ -323,6 +352,10 @@ impl Log {
             let wrong = Finding::Identity { index: row.index };
             if !edge.size().contains(row.index) {
                 return Ok(Err(wrong));
+            }
+            // The tag of a submission says nothing to who has not the log's secret.
+            if self.row.kind == LogKind::Audit {
+                continue;
             }
             let (tile, offset) = (row.index.get() / wide, row.index.get() % wide);
             let offset = usize::try_from(offset).expect("below 256");

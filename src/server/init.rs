@@ -4,14 +4,15 @@ use std::{fs, io, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use super::{clock::SystemClock, files, random::Random};
+use super::{clock::SystemClock, files, keyring, random::Random};
 use crate::{
     core::{
         note::{KeyName, SigningKey, VerifierKey},
         number::{LogNumber, UnixMillis},
         origin::Origin,
+        record::ApprovalRule,
     },
-    pipeline::{Clock as _, next_log},
+    pipeline::{Clock as _, create_log, next_log},
     store::{LogIdentity, LogKind, LogRow, LogState, Store, StoreConfig, Watermark},
 };
 
@@ -28,13 +29,17 @@ pub struct Init {
     pub identity: LogIdentity,
     /// The log's key; made if not given.
     pub key: Option<SigningKey>,
+    /// Of an audit log: who has to approve its first policy. Without it the log is an opaque one.
+    pub rule: Option<ApprovalRule>,
+    /// Of an audit log: the file of the key-encryption key; beside the data directory if not named.
+    pub kek: Option<PathBuf>,
 }
 
 /// Makes a data directory with one log, or adds a log to an existing one whose server is stopped.
 ///
 /// Returns the new log's verifier key. Everything is durable when it returns.
 pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
-    let Init { data, watermark, origin, identity, key } = init;
+    let Init { data, watermark, origin, identity, key, rule, kek } = init;
     let watermark_path = watermark.unwrap_or_else(|| files::watermark(&data));
     let database = files::database(&data);
     let config = StoreConfig::default();
@@ -70,8 +75,13 @@ pub fn init(init: Init, random: &mut Random) -> anyhow::Result<VerifierKey> {
         None => new_key(&origin, random.key_seed())?,
     };
     let key = files::keep_key(&data, number, key)?;
-    let row = row(number, origin, identity, &key, now)?;
-    store.create_log(&row)?;
+    let kind = kind_of(rule.as_ref(), identity)?;
+    if kind == LogKind::Audit {
+        let kek = kek.unwrap_or_else(|| files::kek(&data));
+        keyring::ensure(&store, &data, &kek, random)?;
+    }
+    let row = row(number, origin, kind, identity, &key, now)?;
+    create_log(&store, &row, &rule.unwrap_or(ApprovalRule::NOBODY))?;
     store.flush()?;
     watermark.sync()?;
     Ok(key.verifier_key().clone())
@@ -98,10 +108,23 @@ pub(super) fn new_key(origin: &Origin, seed: [u8; 32]) -> anyhow::Result<Signing
     Ok(SigningKey::from_seed(name, &seed))
 }
 
+/// Returns the kind of a log, by whether its first policy has to meet a rule.
+pub(super) fn kind_of(
+    rule: Option<&ApprovalRule>,
+    identity: LogIdentity,
+) -> anyhow::Result<LogKind> {
+    ensure!(
+        rule.is_none() || identity == LogIdentity::None,
+        "no two records of an audit log are equal, so its identity can't be the entry hash"
+    );
+    Ok(if rule.is_some() { LogKind::Audit } else { LogKind::Opaque })
+}
+
 /// Makes the row of a log that signs with a key.
 pub(super) fn row(
     number: LogNumber,
     origin: Origin,
+    kind: LogKind,
     identity: LogIdentity,
     key: &SigningKey,
     created: UnixMillis,
@@ -113,13 +136,5 @@ pub(super) fn row(
         "the key is named {}, the log {origin}; a log's key has the log's origin as its name",
         vkey.name().as_str()
     );
-    Ok(LogRow {
-        number,
-        origin,
-        kind: LogKind::Opaque,
-        state: LogState::Open,
-        identity,
-        vkeys: vec![vkey],
-        created,
-    })
+    Ok(LogRow { number, origin, kind, state: LogState::Open, identity, vkeys: vec![vkey], created })
 }

@@ -14,6 +14,7 @@
 mod admin;
 mod backup;
 pub mod baseline;
+mod chain;
 pub mod cheat;
 pub mod clock;
 mod close;
@@ -24,50 +25,58 @@ pub mod dev;
 mod directory;
 mod drop_unsigned;
 pub mod echo;
+mod fields;
 mod files;
 pub mod fsck;
 mod gather;
+mod governor;
 mod init;
+mod keyring;
+mod keys;
 mod listener;
 mod patience;
 pub mod random;
 mod restore_tail;
 mod running;
+mod setting;
 mod tail_source;
 pub mod telemetry;
 mod tls;
+mod vault;
 mod watch;
 pub mod witness;
 
+use core::net::SocketAddr;
 use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 
 pub use self::{
-    backup::backup,
+    backup::{backup, backup_keys},
+    chain::ChainFinding,
     close::close,
     config::{Config, Flags},
     drop_unsigned::drop_unsigned,
+    fields::{FieldFinding, Fields},
     init::{Init, init},
+    keys::{
+        KeyPlace, ListedKey, Rotated, create_keys, destroy_epoch, disclose, list_keys, rotate_kek,
+    },
     restore_tail::{Restored, Unfit, restore_tail},
     running::{Running, start},
     tail_source::TailSource,
 };
 pub use crate::pipeline::Stopped;
-pub use crate::store::LogIdentity;
+pub use crate::store::{LogIdentity, keys::KeptKey};
 
 /// Runs a server until it is told to stop. The first line on standard output is its address.
 pub fn run(flags: Flags) -> anyhow::Result<()> {
     let config = flags.read()?;
     telemetry::start(config.telemetry);
     tracing::info!("the effective configuration:\n{config}");
-    let scheme = if config.listener.tls.is_some() { "https" } else { "http" };
+    let has_tls = config.listener.tls.is_some();
     let running = start(config)?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on {scheme}://{}", running.address())
-        .and_then(|()| out.flush())
-        .context("write to standard output")?;
-    drop(out);
+    announce(has_tls, running.address())?;
     running.wait()?;
     match running.stop() {
         Stopped::Clean => Ok(()),
@@ -76,4 +85,14 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
              takes up what the disk holds"
         ),
     }
+}
+
+/// Says on standard output where a daemon listens: the first line that it prints, which supervisors wait
+/// for.
+fn announce(has_tls: bool, address: SocketAddr) -> anyhow::Result<()> {
+    let scheme = if has_tls { "https" } else { "http" };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on {scheme}://{address}")
+        .and_then(|()| out.flush())
+        .context("write to standard output")
 }

@@ -18,11 +18,12 @@
 //!
 //! # Out of scope
 //!
-//! - Idempotency keys of the tail: no copy of the tiles has them.
+//! - Idempotency keys of the tail, and what opens the committed fields of its records: no copy of the tiles
+//!   has them.
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use super::{clock::SystemClock, directory::Directory, tail_source::TailSource};
 use crate::{
@@ -129,6 +130,15 @@ pub async fn restore_tail(
             row.origin
         );
     };
+    // As at a start: what another key has signed says nothing of this log.
+    let vkey = row.vkeys.last().context("the log's row names no key")?;
+    ensure!(
+        mark.key_hash == TreeHash::digest(vkey.to_string().as_bytes()),
+        "the watermark {} was raised under another key than the one that {} signs with: put the log's own \
+         watermark back. Nothing was changed",
+        directory.watermark.display(),
+        row.origin
+    );
     let stored = directory.store.head(row.number)?.context("the log has no head row")?;
     let from = stored.head.size;
     if from >= mark.head.size {

@@ -1,7 +1,10 @@
 //! A server from start to stop.
 
 use core::{net::SocketAddr, time::Duration};
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::{Context as _, ensure};
 use tokio::{
@@ -12,12 +15,19 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Config, admin, clock::SystemClock, cosigning, cpu, files, listener::Listener, random::Random,
+    Config, admin,
+    clock::SystemClock,
+    cosigning, cpu, files,
+    governor::Documents,
+    listener::Listener,
+    random::Random,
+    vault::{Ring, SharedRandom},
     watch,
 };
 use crate::{
     pipeline::{
-        Answerer, Clock, Log, LogStatus, Meter, Parts, Pipeline, Stopped, WitnessMeter, WitnessPlan,
+        Answerer, AuditParts, Clock, Log, LogStatus, Meter, Parts, Pipeline, Stopped, Vault,
+        WitnessMeter, WitnessPlan,
     },
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
     store::{Store, TileReader, Watermark},
@@ -54,7 +64,7 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     // On the runtime itself, so that answers to one connection share its writes.
     let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(answers.send_in_turns())));
     let plan = cosigning::plan(&config.witnesses)?;
-    let pipeline = open(&config, &clock, &meter, answerer, plan.clone())?;
+    let (pipeline, ring) = open(&config, &clock, &meter, answerer, plan.clone())?;
     let witnesses = WitnessMeter::default();
     let desk = Desk {
         metrics: Arc::new(Metrics::new(&meter, &witnesses)),
@@ -69,7 +79,7 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         if let Some(plan) = &plan {
             ask_witnesses(&config, plan, &desk, witnesses, &tasks)?;
         }
-        open_sockets(&config, &desk, &clock, &tasks).await
+        open_sockets(&config, &desk, &clock, ring, &tasks).await
     });
     let running = |address| Running { runtime: Some(runtime), tasks, address, desk };
     match started {
@@ -88,7 +98,7 @@ fn open(
     meter: &Meter,
     answerer: Answerer,
     witnesses: Option<WitnessPlan>,
-) -> anyhow::Result<Pipeline> {
+) -> anyhow::Result<(Pipeline, Arc<Ring>)> {
     let store = Store::open(&files::database(&config.data), &config.store)?;
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
@@ -103,6 +113,11 @@ fn open(
         "there is no log in {}; create one with `attestree init`",
         config.data.display()
     );
+    let mut random = Random::from_system().context("seed the random generator")?;
+    let ring = Arc::new(Ring::open(config, &store, random.fork())?);
+    let vault: Arc<dyn Vault> = Arc::clone(&ring) as _;
+    let entropy = Arc::new(SharedRandom(Mutex::new(random)));
+    let audit = AuditParts { governor: Arc::new(Documents), vault, entropy };
     let pipeline = Pipeline::open(Parts {
         ledger: Box::new(store.clone()),
         reader: TileReader::new(store.clone(), config.tile_cache_bytes),
@@ -114,8 +129,9 @@ fn open(
         meter: meter.clone(),
         answerer,
         witnesses,
+        audit: Some(audit),
     })?;
-    Ok(pipeline)
+    Ok((pipeline, ring))
 }
 
 /// Starts to hear and to ask the witnesses of the logs, until the server closes.
@@ -139,12 +155,14 @@ async fn open_sockets(
     config: &Config,
     desk: &Desk,
     clock: &Arc<dyn Clock>,
+    ring: Arc<Ring>,
     tasks: &TaskTracker,
 ) -> anyhow::Result<SocketAddr> {
     let listener = Listener::bind(&config.listener).await?;
     let address = listener.address().context("read the address that was bound")?;
     let random = Random::from_system().context("seed the random generator")?;
-    let host = admin::Host::new(config, desk.pipeline.clone(), Arc::clone(clock), random);
+    let pipeline = desk.pipeline.clone();
+    let host = admin::Host::new(config, pipeline, Arc::clone(clock), ring, random);
     let socket = admin::Socket::bind(&config.data)?;
 
     let front = Front::new(desk);

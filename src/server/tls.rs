@@ -1,6 +1,11 @@
-//! TLS for the listener: the server's certificate, and the clients' where a CA is named.
+//! TLS: the listener's certificate, its clients' authority where one is named, and the authorities that
+//! are believed where this process is the client.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, ensure};
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
@@ -8,6 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio_rustls::TlsAcceptor;
 
 use super::files;
+use crate::client::server::Tls;
 
 /// The PEM files of a listener with TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +58,16 @@ pub(super) fn load(config: &Config) -> anyhow::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
-fn certificates(path: &PathBuf) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// Loads the authorities that a client believes; without a file those of the system.
+pub(super) fn client(ca: Option<&Path>) -> anyhow::Result<Tls> {
+    let Some(path) = ca else { return Ok(Tls::default()) };
+    // Parsed here as well, so that a file without a certificate is refused by its name.
+    certificates(path)?;
+    let ca = fs::read(path).with_context(|| format!("read the certificates {}", path.display()))?;
+    Ok(Tls { ca: Some(ca), identity: None })
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || format!("read the certificates {}", path.display());
     let certificates = CertificateDer::pem_file_iter(path)
         .with_context(read)?

@@ -50,7 +50,7 @@ pub(super) fn look(pipeline: &Pipeline, ready: &Ready, data: &Path) {
         Some(NotReady::NoSpace)
     } else if default == LogStatus::Halted {
         Some(NotReady::Halted)
-    } else if default == LogStatus::Waiting {
+    } else if matches!(default, LogStatus::Waiting | LogStatus::ClockDoubted) {
         Some(NotReady::Waiting)
     } else {
         None

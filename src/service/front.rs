@@ -15,7 +15,7 @@ use tower::Service as _;
 
 use super::{
     Desk, Principal,
-    grpc::{self, LogServer},
+    grpc::{self, EventServer, LogServer},
     http as web,
     receiving::{Received, Receiving},
 };
@@ -23,14 +23,24 @@ use super::{
 /// The path of every method of the log's service.
 const LOG_SERVICE: &str = "/attestree.v1.LogService/";
 
-/// The one method whose requests are not a single message.
-const APPEND_STREAM: &str = "AppendStream";
+/// The path of every method of the service of audit logs.
+const EVENT_SERVICE: &str = "/attestree.v1.EventService/";
+
+/// The methods whose requests are not a single message.
+const STREAMS: [&str; 2] = ["AppendStream", "AppendEventStream"];
+
+/// A service of logs, for requests that are one message and for streams.
+#[derive(Clone)]
+struct Served<S> {
+    calls: S,
+    streams: S,
+}
 
 /// Everything that is served to the network. Cheap to clone.
 #[derive(Clone)]
 pub struct Front {
-    log: LogServer,
-    streams: LogServer,
+    log: Served<LogServer>,
+    events: Served<EventServer>,
     grpc: Router,
     http: Router,
     receiving: Receiving,
@@ -40,8 +50,11 @@ impl Front {
     /// Joins both protocols over one desk.
     pub fn new(desk: &Desk) -> Self {
         Self {
-            log: grpc::log_server(desk),
-            streams: grpc::stream_server(desk),
+            log: Served { calls: grpc::log_server(desk), streams: grpc::stream_server(desk) },
+            events: Served {
+                calls: grpc::event_server(desk),
+                streams: grpc::event_stream_server(desk),
+            },
             grpc: grpc::others(desk).into_axum_router(),
             http: web::router(desk.clone()),
             receiving: desk.receiving.clone(),
@@ -70,26 +83,48 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
         if let Some(principal) = &self.principal {
             request.extensions_mut().insert(principal.clone());
         }
-        let Front { log, streams, grpc, http, receiving } = &self.front;
+        let Front { log, events, grpc, http, receiving } = &self.front;
         if !is_grpc(request.headers()) {
             let request = request.map(|body| Received::whole(body, receiving));
             return Box::pin(http.clone().call(request));
         }
-        let mut log = match request.uri().path().strip_prefix(LOG_SERVICE) {
-            None => {
-                let request = request.map(|body| Received::stream(body, receiving));
-                return Box::pin(grpc.clone().call(request));
-            }
-            Some(APPEND_STREAM) => {
-                let request = request.map(|body| Received::stream(body, receiving));
-                let response = streams.clone().call(request);
-                return Box::pin(
-                    async move { response.await.map(|response| response.map(Body::new)) },
-                );
-            }
-            Some(_) => log.clone(),
+        let path = request.uri().path();
+        if let Some(method) = path.strip_prefix(LOG_SERVICE) {
+            let streams = STREAMS.contains(&method);
+            return log.call(streams, request, receiving);
+        }
+        if let Some(method) = path.strip_prefix(EVENT_SERVICE) {
+            let streams = STREAMS.contains(&method);
+            return events.call(streams, request, receiving);
+        }
+        let request = request.map(|body| Received::stream(body, receiving));
+        Box::pin(grpc.clone().call(request))
+    }
+}
+
+/// The answer to a request.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<S> Served<S>
+where
+    S: Clone
+        + Send
+        + tower::Service<
+            Request<Received>,
+            Response = Response<tonic::body::Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
+{
+    /// Calls the service with a request that is one message, or a stream of them.
+    fn call(&self, streams: bool, request: Request<Incoming>, receiving: &Receiving) -> Answering {
+        let (mut service, request) = if streams {
+            let request = request.map(|body| Received::stream(body, receiving));
+            (self.streams.clone(), request)
+        } else {
+            (self.calls.clone(), request.map(|body| Received::whole(body, receiving)))
         };
-        let response = log.call(request.map(|body| Received::whole(body, receiving)));
+        let response = service.call(request);
         Box::pin(async move { response.await.map(|response| response.map(Body::new)) })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         number::{LeafIndex, TreeSize},
         tree::ProveError,
     },
-    pipeline::{Log, Publish, Published, Refusal},
+    pipeline::{Log, LogStatus, Publish, Published, Refusal, Submission, Ticket},
     store::{IdentityKey, LogReader},
 };
 
@@ -23,6 +23,23 @@ impl Desk {
         self.pipeline.log(origin).map_err(|refusal| match refusal {
             Refusal::UnknownLog => Denial::unknown_log(origin),
             other => Denial::refused(&other, Fields::Single),
+        })
+    }
+
+    /// Submits entries to a log; a refusal by its policy names the policy.
+    pub(super) fn submit(
+        &self,
+        log: &Arc<Log>,
+        submission: Submission,
+        fields: Fields,
+    ) -> Result<Ticket, Denial> {
+        self.pipeline.submit(log, submission).map_err(|refusal| {
+            let denial = Denial::refused(&refusal, fields);
+            let is_verdict = matches!(refusal, Refusal::Rejected { .. });
+            match self.pipeline.active_policy(log).filter(|_| is_verdict) {
+                Some((policy, _)) => denial.with_policy(&policy),
+                None => denial,
+            }
         })
     }
 }
@@ -93,7 +110,11 @@ pub(super) fn candidate(log: &Log) -> SignedCheckpoint {
 /// Returns the newest head with a quorum.
 pub(super) fn cosigned(log: &Log) -> Result<Arc<Published>, Denial> {
     let witnessed = log.witnessed().ok_or_else(Denial::no_witnesses)?;
-    witnessed.candidates().cosigned().cloned().ok_or_else(Denial::not_cosigned)
+    let cosigned = witnessed.candidates().cosigned().cloned();
+    // Nobody will cosign a log that halted, so that waiting is of no use.
+    let is_halted = log.status() == LogStatus::Halted;
+    let refused = || Denial::refused(&Refusal::Halted, Fields::Single);
+    cosigned.ok_or_else(|| if is_halted { refused() } else { Denial::not_cosigned() })
 }
 
 /// Returns the first checkpoint with a quorum that is kept and covers an index.

@@ -6,13 +6,16 @@
 use core::sync::atomic::AtomicU64;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
 use super::grpc::Denial;
-use crate::pipeline::{LogStatus, Meter, Pipeline, WitnessMeter};
+use crate::{
+    openmetrics::{self, Connected, Connections, gauge},
+    pipeline::{LogStatus, Meter, Pipeline, WitnessMeter},
+};
 
 /// The label of what is counted for each log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,7 +39,7 @@ pub struct Metrics {
     tree_size: Family<OfLog, Gauge>,
     pool_entries: Gauge,
     pool_bytes: Gauge,
-    connections: Gauge,
+    connections: Connections,
     candidate_size: Family<OfLog, Gauge>,
     cosigned_size: Family<OfLog, Gauge>,
     quorum_age: Family<OfLog, Gauge>,
@@ -59,7 +62,7 @@ impl Metrics {
             tree_size: Family::default(),
             pool_entries: Gauge::default(),
             pool_bytes: Gauge::default(),
-            connections: Gauge::default(),
+            connections: Connections::default(),
             candidate_size: Family::default(),
             cosigned_size: Family::default(),
             quorum_age: Family::default(),
@@ -105,7 +108,7 @@ impl Metrics {
             Unit::Bytes,
             self.pool_bytes.clone(),
         );
-        registry.register("attestree_connections", "Open connections", self.connections.clone());
+        self.connections.register(registry, "attestree_connections");
         registry.register(
             "attestree_candidate_size",
             "Entries of the newest head that the witnesses are shown",
@@ -158,14 +161,11 @@ impl Metrics {
 
     /// Counts a connection until the returned guard is dropped.
     pub fn connected(&self) -> Connected {
-        self.connections.inc();
-        Connected { connections: self.connections.clone() }
+        self.connections.open()
     }
 
     /// Returns all metrics as text.
     pub(super) fn encode(&self, pipeline: &Pipeline) -> String {
-        // Gauges are signed; no count of this server comes near 2^63.
-        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for log in pipeline.logs() {
             let label = OfLog { origin: log.origin().to_owned() };
             self.tree_size.get_or_create(&label).set(gauge(log.published().head().size.get()));
@@ -191,20 +191,6 @@ impl Metrics {
         self.pool_entries.set(gauge(entries));
         self.pool_bytes.set(gauge(bytes));
         self.watermark_age.set(pipeline.watermark_age().as_secs_f64());
-        let mut encoded = String::new();
-        text::encode(&mut encoded, &self.registry).expect("writing to a string does not fail");
-        encoded
-    }
-}
-
-/// One open connection.
-#[derive(Debug)]
-pub struct Connected {
-    connections: Gauge,
-}
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.connections.dec();
+        openmetrics::encode(&self.registry)
     }
 }

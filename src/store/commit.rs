@@ -11,7 +11,7 @@ use crate::core::number::LogNumber;
 
 use super::{
     Damage, Fault, RowName, Store, StoreError,
-    encode::LogRows,
+    encode::{Extra, LogRows},
     engine::Engine,
     error::EngineError,
     key,
@@ -158,6 +158,15 @@ impl Store {
 
     /// Makes a log without entries, synced.
     pub fn create_log(&self, row: &LogRow) -> Result<(), StoreError> {
+        self.create_log_with(row, &[])
+    }
+
+    /// Makes a log without entries, and rows that lie beside it, in one synced write.
+    pub fn create_log_with(
+        &self,
+        row: &LogRow,
+        extra: &[(Extra, Vec<u8>, Vec<u8>)],
+    ) -> Result<(), StoreError> {
         let (engine, log) = (self.engine(), row.number);
         let mut state = self.shared.writer.turn(engine)?;
         if state.heads.contains_key(&log) || self.log(log)?.is_some() {
@@ -169,6 +178,7 @@ impl Store {
         let mut batch = WriteBatch::default();
         batch.put_cf(&engine.family(Family::Meta), key::log(log), row.encode());
         batch.put_cf(&engine.family(Family::Head), key::head(log), head.encode());
+        put_extra(engine, &mut batch, extra);
         state.write(engine, batch)?;
         state.heads.insert(log, head);
         Ok(())
@@ -215,5 +225,17 @@ fn put_rows(engine: &Engine, batch: &mut WriteBatch, rows: &LogRows) {
     for (id, row) in &rows.identities {
         batch.put_cf(&identity, id.as_bytes(), row.encode());
     }
+    put_extra(engine, batch, &rows.extra);
     batch.put_cf(&engine.family(Family::Head), key::head(log), rows.head.encode());
+}
+
+/// Adds rows that lie beside a log to a write.
+fn put_extra(engine: &Engine, batch: &mut WriteBatch, rows: &[(Extra, Vec<u8>, Vec<u8>)]) {
+    for (extra, key, row) in rows {
+        let family = match extra {
+            Extra::Disclosure => Family::Disclosure,
+            Extra::Source => Family::Source,
+        };
+        batch.put_cf(&engine.family(family), key, row);
+    }
 }

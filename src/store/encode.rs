@@ -27,8 +27,19 @@ pub struct LogRows {
     pub tiles: Vec<(TileId, Vec<u8>)>,
     /// The identities of the new entries.
     pub identities: Vec<(IdentityKey, IdentityRow)>,
+    /// Rows that lie beside the log, with their families and keys.
+    pub extra: Vec<(Extra, Vec<u8>, Vec<u8>)>,
     /// The head after the batch.
     pub head: HeadRow,
+}
+
+/// The family of a row that lies beside the log, and that a batch writes with its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// What opens a commitment; key and row as [`crate::core::record::Place`] makes them.
+    Disclosure,
+    /// What the write path remembers of a source or a rule; the key begins with the log's number.
+    Source,
 }
 
 impl LogRows {
@@ -53,7 +64,7 @@ impl LogRows {
         let segments = encode_segments(previous.size, head.size, entries);
         let tiles = integration.tiles.iter().map(|(id, tile)| (*id, tile.encode())).collect();
         let head = HeadRow { head, previous, at };
-        Self { log, from, segments, tiles, identities, head }
+        Self { log, from, segments, tiles, identities, extra: Vec::new(), head }
     }
 
     /// Returns about how many bytes the rows have, for the room of a write.
@@ -66,7 +77,9 @@ impl LogRows {
             .identities
             .iter()
             .map(|(key, _)| key.as_bytes().len() + IdentityRow::ENCODED_BYTES + ROW_BYTES);
-        segments.chain(tiles).chain(identities).sum::<usize>() + HeadRow::ENCODED_BYTES + ROW_BYTES
+        let extra = self.extra.iter().map(|(_, key, row)| key.len() + row.len() + ROW_BYTES);
+        let rows = segments.chain(tiles).chain(identities).chain(extra);
+        rows.sum::<usize>() + HeadRow::ENCODED_BYTES + ROW_BYTES
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
@@ -39,6 +39,8 @@ pub(super) enum Access {
 /// An open database.
 pub(super) struct Engine {
     db: DB,
+    /// The families that there are: all, unless an older store is only read.
+    families: Vec<Family>,
     /// Held as long as the database is open for writing.
     _lock: Option<File>,
     write_options: WriteOptions,
@@ -55,27 +57,20 @@ impl Engine {
         config: &StoreConfig,
         access: Access,
     ) -> Result<Self, OpenError> {
-        match access {
+        let families = match access {
             Access::Create => {
                 fs::create_dir_all(dir).map_err(|error| directory_error(dir, error))?;
+                Family::ALL.to_vec()
             }
-            Access::Write | Access::Read => check_families(dir)?,
-        }
-        let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
-        if access == Access::Write {
-            drop_torn(dir, tail::drop_torn(dir, false))?;
-        }
-        let db = match open_db(dir, config, access) {
-            // What RocksDB takes for damage may be pages that a power loss left unwritten.
-            Err(error) if access == Access::Write && error.kind() == ErrorKind::Corruption => {
-                let wal = drop_torn(dir, tail::drop_torn(dir, true))?;
-                let list = drop_torn(dir, tail::drop_torn_manifest(dir))?;
-                if wal || list { open_db(dir, config, access) } else { Err(error) }
+            Access::Write => {
+                check_families(dir)?;
+                Family::ALL.to_vec()
             }
-            opened => opened,
+            Access::Read => check_families(dir)?,
         };
-        let db = db.map_err(|error| open_error(dir, error))?;
-        Ok(Self { db, _lock: lock, write_options: options::write(), access })
+        let open = || open_db(dir, config, &families, access);
+        let (db, lock) = open_locked(dir, access, open)?;
+        Ok(Self { db, families, _lock: lock, write_options: options::write(), access })
     }
 
     /// Returns whether rows can be written.
@@ -83,9 +78,19 @@ impl Engine {
         self.access == Access::Read
     }
 
-    /// Returns RocksDB's name for a family.
+    /// Returns the families that there are.
+    pub(super) fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    /// Returns RocksDB's name for a family, which is there wherever something is written.
     pub(super) fn family(&self, family: Family) -> &ColumnFamily {
-        self.db.cf_handle(family.name()).expect("every family was opened")
+        self.find(family).expect("every family was opened")
+    }
+
+    /// Returns RocksDB's name for a family, if it is there.
+    fn find(&self, family: Family) -> Option<&ColumnFamily> {
+        self.db.cf_handle(family.name())
     }
 
     /// Returns the row of a key, without copying it out of RocksDB's memory.
@@ -94,7 +99,8 @@ impl Engine {
         family: Family,
         key: &[u8],
     ) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
-        self.db.get_pinned_cf(self.family(family), key).map_err(read_error)
+        let Some(family) = self.find(family) else { return Ok(None) };
+        self.db.get_pinned_cf(family, key).map_err(read_error)
     }
 
     /// Returns the rows of several keys, in their order.
@@ -129,7 +135,8 @@ impl Engine {
         read.set_iterate_upper_bound(to);
         // What is scanned is not read again soon and would push out indexes and filters.
         read.fill_cache(false);
-        let mut rows = self.db.raw_iterator_cf_opt(self.family(family), read);
+        let Some(family) = self.find(family) else { return Ok(Vec::new()) };
+        let mut rows = self.db.raw_iterator_cf_opt(family, read);
         let mut found = Vec::new();
         let mut bytes = 0;
         rows.seek(from);
@@ -164,6 +171,33 @@ impl Engine {
     }
 }
 
+/// Opens a database of this process alone, without what a crash left of a write that was never synced.
+pub(super) fn open_locked(
+    dir: &Path,
+    access: Access,
+    open: impl Fn() -> Result<DB, rocksdb::Error>,
+) -> Result<(DB, Option<File>), OpenError> {
+    let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
+    if access == Access::Write {
+        drop_torn(dir, tail::drop_torn(dir, false))?;
+    }
+    let db = match open() {
+        // What RocksDB takes for damage may be pages that a power loss left unwritten.
+        Err(error) if access == Access::Write && error.kind() == ErrorKind::Corruption => {
+            let wal = drop_torn(dir, tail::drop_torn(dir, true))?;
+            let list = drop_torn(dir, tail::drop_torn_manifest(dir))?;
+            if wal || list { open() } else { Err(error) }
+        }
+        opened => opened,
+    };
+    Ok((db.map_err(|error| open_error(dir, error))?, lock))
+}
+
+/// Makes a directory that only its owner can look into.
+pub(super) fn create_private(dir: &Path) -> Result<(), OpenError> {
+    fs::DirBuilder::new().mode(0o700).create(dir).map_err(|error| directory_error(dir, error))
+}
+
 /// Locks the store against every other opening for writing, in this process too.
 ///
 /// RocksDB has a lock of its own, which is this process's as a whole; it is not held yet when the
@@ -192,14 +226,20 @@ fn drop_torn(dir: &Path, found: io::Result<tail::Found>) -> Result<bool, OpenErr
 }
 
 /// Opens RocksDB.
-fn open_db(dir: &Path, config: &StoreConfig, access: Access) -> Result<DB, rocksdb::Error> {
+fn open_db(
+    dir: &Path,
+    config: &StoreConfig,
+    families: &[Family],
+    access: Access,
+) -> Result<DB, rocksdb::Error> {
     // A reader leaves no trace in the directory, and flushes nothing.
     let direct_io = access != Access::Read && options::takes_direct_io(dir);
-    let (mut database, families) = options::open(config, direct_io);
+    let (mut database, families) = options::open(config, families, direct_io);
+    // A store that was made before there were records gets their families when it is first written.
+    database.create_missing_column_families(access != Access::Read);
     match access {
         Access::Create => {
             database.create_if_missing(true);
-            database.create_missing_column_families(true);
             database.set_error_if_exists(true);
             DB::open_cf_descriptors(&database, dir, families)
         }
@@ -213,8 +253,8 @@ pub(super) fn read_error(error: rocksdb::Error) -> StoreError {
     StoreError::Read(error.into())
 }
 
-/// Checks that there is a database of our families in `dir`.
-fn check_families(dir: &Path) -> Result<(), OpenError> {
+/// Checks that there is a database of our families in `dir`; returns those that it has.
+fn check_families(dir: &Path) -> Result<Vec<Family>, OpenError> {
     // RocksDB reports a directory without a database as an I/O error, like a failing disk.
     if !dir.join("CURRENT").is_file() {
         return Err(OpenError::Missing { dir: dir.to_owned() });
@@ -222,16 +262,18 @@ fn check_families(dir: &Path) -> Result<(), OpenError> {
     let mut found =
         DB::list_cf(&Options::default(), dir).map_err(|error| open_error(dir, error))?;
     found.retain(|name| name != FAMILY_UNUSED);
-    let expected = Family::ALL.map(Family::name);
-    if found.len() != expected.len() || !expected.iter().all(|name| found.iter().any(|f| f == name))
-    {
+    let is_there = |family: &Family| found.iter().any(|name| name == family.name());
+    let families: Vec<Family> = Family::ALL.into_iter().filter(is_there).collect();
+    let required = Family::ALL.iter().filter(|family| family.is_in_every_store());
+    let lacks = required.into_iter().any(|family| !families.contains(family));
+    if lacks || families.len() != found.len() {
         return Err(OpenError::Foreign {
             dir: dir.to_owned(),
             found: ForeignFormat::Families(found),
             supported: FORMAT_VERSION,
         });
     }
-    Ok(())
+    Ok(families)
 }
 
 /// Wraps an error of the directory.

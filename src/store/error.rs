@@ -110,6 +110,10 @@ pub enum RowName {
     Tile(LogNumber, TileId),
     /// One of a log's identities.
     Identity(LogNumber),
+    /// Something that is remembered of a log's sources.
+    Source(LogNumber),
+    /// A row of the key store.
+    Key,
 }
 
 impl fmt::Display for RowName {
@@ -125,6 +129,8 @@ impl fmt::Display for RowName {
                 write!(f, "tile {} of level {} of log {log}", id.index, id.level)
             }
             Self::Identity(log) => write!(f, "an identity of log {log}"),
+            Self::Source(log) => write!(f, "what is remembered of the sources of log {log}"),
+            Self::Key => f.write_str("a row of the key store"),
         }
     }
 }

@@ -15,6 +15,8 @@
 //! | `entry` | u32 log, u64 index of the first entry | segment, see [`crate::core::bundle`] |
 //! | `tile` | u32 log, u64 [`TileId::end`], u8 level | [`crate::core::tree::Tile`] |
 //! | `identity` | u32 log, rest as [`super::IdentityKey`] | [`super::IdentityRow`] |
+//! | `disclosure` | u32 log, u64 index, u16 field | see [`crate::core::record::Place`] |
+//! | `source` | u32 log, u8 kind, rest | see [`super::SourceKey`] |
 //!
 //! Entries and tiles are written in the order of their keys. A tile's key begins with the size at
 //! which it became full, not with its level, for the same reason: files of sorted rows that are
@@ -140,6 +142,24 @@ pub(super) fn parse_head(key: &[u8]) -> Option<LogNumber> {
 pub(super) fn after(log: LogNumber) -> Vec<u8> {
     // Behind the last number there is no next one; no key goes on with 0xff after its log number.
     log.0.checked_add(1).map_or_else(|| vec![0xff; LOG_BYTES + 1], |next| next.to_be_bytes().into())
+}
+
+/// Returns the least key of the disclosures of the entries from `from` on.
+pub(super) fn disclosures(log: LogNumber, from: LeafIndex) -> [u8; 12] {
+    log_and_number(log, from.get())
+}
+
+/// Returns the least key of what is remembered of a log and can be learned again: all but kind 0.
+pub(super) fn source_learned(log: LogNumber) -> [u8; 5] {
+    let [a, b, c, d] = log.0.to_be_bytes();
+    [a, b, c, d, 1]
+}
+
+/// Returns the index and the field of a disclosure's key.
+pub(super) fn parse_disclosure(log: LogNumber, key: &[u8]) -> Option<(LeafIndex, u16)> {
+    let (index, field) = key.strip_prefix(&head(log))?.split_first_chunk()?;
+    let index = LeafIndex::new(u64::from_be_bytes(*index))?;
+    Some((index, u16::from_be_bytes(field.try_into().ok()?)))
 }
 
 /// Returns the key of the segment whose first entry is `from`.

@@ -26,16 +26,19 @@
 mod bare;
 mod checkpoint;
 mod commit;
+mod disclosure;
 mod encode;
 mod engine;
 mod error;
 mod identity;
 mod key;
+pub mod keys;
 mod options;
 mod read;
 mod reader;
 mod recover;
 mod row;
+mod source;
 mod space;
 mod tail;
 mod unsigned;
@@ -44,7 +47,8 @@ mod watermark;
 pub use bare::Bare;
 pub use checkpoint::{KeptNote, NotePlace};
 pub use commit::Durable;
-pub use encode::LogRows;
+pub use disclosure::Disclosures;
+pub use encode::{Extra, LogRows};
 pub use error::{
     Damage, EngineError, Fault, ForeignFormat, Inconsistency, OpenError, RecoverError, RowName,
     StoreError,
@@ -55,6 +59,7 @@ pub use read::{Entry, Identities, Segments, Tiles};
 pub use reader::{LogReader, TileReader};
 pub use recover::Recovered;
 pub use row::{HeadRow, LogIdentity, LogKind, LogRow, LogState};
+pub use source::SourceKey;
 pub use space::free_space;
 pub use unsigned::{DropError, Dropped};
 pub use watermark::{Mark, Watermark, WatermarkError};
@@ -231,15 +236,15 @@ impl Store {
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let engine = self.engine();
         let sum = |property: &str| {
-            let values = Family::ALL.into_iter().map(|family| {
-                let value = engine.db().property_int_value_cf(engine.family(family), property);
+            let values = engine.families().iter().map(|family| {
+                let value = engine.db().property_int_value_cf(engine.family(*family), property);
                 value.map(Option::unwrap_or_default).map_err(engine::read_error)
             });
             values.sum::<Result<u64, _>>()
         };
-        let level_zero_files = Family::ALL.into_iter().map(|family| {
+        let level_zero_files = engine.families().iter().map(|family| {
             let property = "rocksdb.num-files-at-level0";
-            let value = engine.db().property_value_cf(engine.family(family), property);
+            let value = engine.db().property_value_cf(engine.family(*family), property);
             let value = value.map_err(engine::read_error)?;
             Ok::<u64, StoreError>(value.and_then(|files| files.parse().ok()).unwrap_or_default())
         });

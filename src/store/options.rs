@@ -45,12 +45,29 @@ pub(super) enum Family {
     Tile,
     /// Identities: the only rows whose keys are random.
     Identity,
+    /// What opens the commitments of records, sealed. Rows can be deleted.
+    Disclosure,
+    /// What the write path of an audit log remembers of its sources and rules.
+    Source,
 }
 
 impl Family {
     /// All of them, in the order in which the database holds them.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Meta, Self::Head, Self::Entry, Self::Tile, Self::Identity];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Meta,
+        Self::Head,
+        Self::Entry,
+        Self::Tile,
+        Self::Identity,
+        Self::Disclosure,
+        Self::Source,
+    ];
+
+    /// Returns whether every store has it. Those made before there were records lack the others until
+    /// they are opened for writing.
+    pub(super) const fn is_in_every_store(self) -> bool {
+        !matches!(self, Self::Disclosure | Self::Source)
+    }
 
     /// Returns the name in the database.
     pub(super) const fn name(self) -> &'static str {
@@ -60,6 +77,8 @@ impl Family {
             Self::Entry => "entry",
             Self::Tile => "tile",
             Self::Identity => "identity",
+            Self::Disclosure => "disclosure",
+            Self::Source => "source",
         }
     }
 }
@@ -67,18 +86,36 @@ impl Family {
 /// Name of the family that RocksDB insists on. Nothing is in it.
 pub(super) const FAMILY_UNUSED: &str = "default";
 
-/// Returns the options of the database and of each family.
+/// Returns the options of the database and of each of these families.
 pub(super) fn open(
     config: &StoreConfig,
+    families: &[Family],
     direct_io: bool,
 ) -> (Options, Vec<ColumnFamilyDescriptor>) {
     let cache = Cache::new_lru_cache(config.block_cache_bytes);
-    let families = Family::ALL
-        .into_iter()
+    let families = families
+        .iter()
+        .copied()
         .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)))
         .chain([ColumnFamilyDescriptor::new(FAMILY_UNUSED, small_options(&cache))])
         .collect();
     (database_options(config, direct_io), families)
+}
+
+/// Returns the options of the key store: one family of small rows that are looked up by random keys.
+pub(super) fn keys() -> Options {
+    // Keys in use are cached above; what is left are the filters, which say of a new subject that it is new.
+    let config = StoreConfig { block_cache_bytes: 8 << 20, memtable_bytes: 8 << 20 };
+    let mut table = table_options(&Cache::new_lru_cache(config.block_cache_bytes));
+    table.set_ribbon_filter(10.0);
+    let mut options = database_options(&config, false);
+    options.set_write_buffer_size(2 << 20);
+    // What is wrapped does not compress.
+    options.set_compression_type(DBCompressionType::None);
+    options.set_bottommost_compression_type(DBCompressionType::None);
+    options.set_block_based_table_factory(&table);
+    options.set_max_open_files(64);
+    options
 }
 
 /// Returns how every row is written: synced. There is no way to switch that off.
@@ -132,7 +169,7 @@ fn database_options(config: &StoreConfig, direct_io: bool) -> Options {
 /// Returns the options of a family.
 fn family_options(family: Family, cache: &Cache) -> Options {
     match family {
-        Family::Meta | Family::Head => small_options(cache),
+        Family::Meta | Family::Head | Family::Source => small_options(cache),
         Family::Entry => {
             let mut options = sorted_options(cache, 16 << 20);
             // JSON shrinks by a third at no loss of speed. One setting for all levels: a file can
@@ -141,8 +178,8 @@ fn family_options(family: Family, cache: &Cache) -> Options {
             options.set_bottommost_compression_type(DBCompressionType::Lz4);
             options
         }
-        // Hashes don't compress.
-        Family::Tile => sorted_options(cache, 8 << 20),
+        // Hashes don't compress, and what is sealed doesn't either.
+        Family::Tile | Family::Disclosure => sorted_options(cache, 8 << 20),
         Family::Identity => identity_options(cache),
     }
 }

@@ -189,7 +189,7 @@ fn decode_identity(key: &IdentityKey, row: &[u8]) -> Result<IdentityRow, StoreEr
 
 /// Rows with keys in `[next, end)`, read in steps. After an error there are no more.
 #[derive(Debug)]
-struct Scan {
+pub(super) struct Scan {
     store: Store,
     family: Family,
     next: Vec<u8>,
@@ -200,7 +200,7 @@ struct Scan {
 
 impl Scan {
     /// Starts a scan.
-    fn new(store: &Store, family: Family, next: Vec<u8>, end: Vec<u8>) -> Self {
+    pub(super) fn new(store: &Store, family: Family, next: Vec<u8>, end: Vec<u8>) -> Self {
         let (store, step) = (store.clone(), Vec::new().into_iter());
         Self { store, family, next, end, step, done: false }
     }

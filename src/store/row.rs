@@ -206,6 +206,16 @@ pub(super) fn decode_text(bytes: &[u8]) -> Result<(UnixMillis, &[u8]), Fault> {
     Ok((at, fields.0))
 }
 
+/// Returns the bytes of a source row: u8 version (1), the content, 8 bytes sum.
+pub(super) fn encode_source(content: &[u8]) -> Vec<u8> {
+    with_sum([&[ROW_VERSION], content].concat())
+}
+
+/// Takes the content of a source row.
+pub(super) fn decode_source(bytes: &[u8]) -> Result<&[u8], Fault> {
+    Ok(Fields::versioned(bytes)?.0)
+}
+
 /// Encodes a length or a count.
 fn length(length: usize) -> [u8; 2] {
     u16::try_from(length).expect("a log has fewer than 2^16 keys, and each is short").to_be_bytes()

@@ -91,7 +91,7 @@ impl Store {
         Ok(Dropped { head: previous, size: head.head.size })
     }
 
-    /// Adds the removal of all entries, tiles and identities behind a tree of this size.
+    /// Adds the removal of all that belongs to entries behind a tree of this size.
     fn delete_behind(
         &self,
         batch: &mut WriteBatch,
@@ -108,6 +108,18 @@ impl Store {
         let from = key::tiles_above(log, size);
         for (stored, _) in engine.scan(Family::Tile, &from, &end, usize::MAX)? {
             batch.delete_cf(&tile, stored);
+        }
+        let disclosure = engine.family(Family::Disclosure);
+        let from = key::disclosures(log, size.next_index());
+        for (stored, _) in engine.scan(Family::Disclosure, &from, &end, usize::MAX)? {
+            batch.delete_cf(&disclosure, stored);
+        }
+        // What is remembered of sources counts events of the batch. It is learned again: a source
+        // begins with the next number that it sends. What the log's creation wrote stays.
+        let source = engine.family(Family::Source);
+        let from = key::source_learned(log);
+        for (stored, _) in engine.scan(Family::Source, &from, &end, usize::MAX)? {
+            batch.delete_cf(&source, stored);
         }
         let identity = engine.family(Family::Identity);
         for row in self.identity_rows(log) {

@@ -1,15 +1,15 @@
 //! What is done when a log is caught: evidence on disk, and a word to whoever wants to know.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, journal};
+use super::Config;
 use crate::{
-    client::Hook,
-    core::{evidence::Evidence, hash::TreeHash, origin::Origin, witness::origin_hash_hex},
+    client::{Hook, keep_evidence},
+    core::{evidence::Evidence, origin::Origin},
 };
 
 /// Alarms that may wait for the webhook. Each log gives one, and then is frozen.
@@ -27,21 +27,15 @@ pub struct Alarm {
     /// The evidence file, whole, if the log is convicted.
     evidence: Option<String>,
     #[serde(skip)]
-    file: Option<String>,
+    proof: Option<Evidence>,
 }
 
 impl Alarm {
     /// Says that a log is frozen, and what convicts it.
-    pub(super) fn new(origin: &Origin, reason: String, evidence: Option<&Evidence>) -> Self {
-        let bytes = evidence.map(Evidence::format);
-        let file = bytes.as_ref().map(|bytes| {
-            // Two of one log never get the same name.
-            let sum = TreeHash::digest(bytes);
-            let (sum, _) = sum.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
-            format!("{}-{:016x}.evidence", origin_hash_hex(origin), u64::from_be_bytes(*sum))
-        });
-        let evidence = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        Self { event: "frozen", origin: origin.to_string(), reason, evidence, file }
+    pub(super) fn new(origin: &Origin, reason: String, proof: Option<Evidence>) -> Self {
+        let text = |proof: &Evidence| String::from_utf8_lossy(&proof.format()).into_owned();
+        let evidence = proof.as_ref().map(text);
+        Self { event: "frozen", origin: origin.to_string(), reason, evidence, proof }
     }
 }
 
@@ -65,14 +59,11 @@ impl Alarms {
     ///
     /// What can't be written is logged: the log is frozen all the same.
     pub(super) async fn keep(&self, alarm: &Alarm) -> String {
-        let (Some(bytes), Some(file)) = (alarm.evidence.clone(), &alarm.file) else {
-            return alarm.reason.clone();
-        };
-        let (dir, path) = (self.dir.clone(), self.dir.join(file));
-        let kept = format!("{}; the evidence is {}", alarm.reason, path.display());
-        let writing = tokio::task::spawn_blocking(move || write(&dir, &path, bytes.as_bytes()));
+        let Some(proof) = alarm.proof.clone() else { return alarm.reason.clone() };
+        let dir = self.dir.clone();
+        let writing = tokio::task::spawn_blocking(move || keep_evidence(&dir, &proof));
         match writing.await {
-            Ok(Ok(())) => kept,
+            Ok(Ok(path)) => format!("{}; the evidence is {}", alarm.reason, path.display()),
             Ok(Err(error)) => {
                 tracing::error!(origin = alarm.origin, error = %error, "evidence could not be written");
                 format!("{}; the evidence could not be written: {error}", alarm.reason)
@@ -97,11 +88,6 @@ impl Alarms {
     pub(super) fn receiver(&self) -> Option<mpsc::Receiver<Alarm>> {
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
-}
-
-fn write(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    journal::replace(dir, path, bytes)
 }
 
 impl super::Witness {

@@ -23,9 +23,12 @@ use axum::{
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Denial, OperatorError, Order, Witness};
-use crate::core::{
-    note::NoteSignature,
-    witness::{ADD_CHECKPOINT_BYTES_MAX, AddCheckpointError, Refusal},
+use crate::{
+    core::{
+        note::NoteSignature,
+        witness::{ADD_CHECKPOINT_BYTES_MAX, AddCheckpointError, Refusal},
+    },
+    openmetrics,
 };
 
 /// How long a body may take. At its longest it has 68 KB.
@@ -38,8 +41,6 @@ const ORDER_BYTES_MAX: usize = 16 * 1_024;
 const SIZE: &str = "text/x.tlog.size";
 /// The type of everything else.
 const TEXT: &str = "text/plain; charset=utf-8";
-/// The type of metrics.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +88,9 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
             text(StatusCode::SERVICE_UNAVAILABLE, "a write failed: the witness stops\n")
         }
         "/readyz" => text(StatusCode::OK, "ready\n"),
-        "/metrics" => typed(StatusCode::OK, OPENMETRICS, witness.metrics.encode(witness.book())),
+        "/metrics" => {
+            typed(StatusCode::OK, openmetrics::MEDIA_TYPE, witness.metrics.encode(witness.book()))
+        }
         path => match monitored(witness, path) {
             Some(note) => text(StatusCode::OK, note),
             None => text(StatusCode::NOT_FOUND, "there is nothing here\n"),

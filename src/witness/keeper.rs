@@ -290,13 +290,14 @@ impl Writer {
         let cosigned = latest.map(|latest| Record::Cosigned(latest.cosigned().clone()));
         let records: Vec<Record> = acts.chain(cosigned).collect();
         match self.journal.compact(&records) {
+            Ok(()) => self.metrics.journal_bytes(self.journal.length()),
             Err(AppendError::NotWritten(error)) => {
                 // The old file is as good, only longer.
                 tracing::warn!(error = %error, "the journal could not be written anew");
-                Ok(())
             }
-            done => done,
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 }
 

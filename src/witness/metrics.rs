@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
@@ -14,7 +14,10 @@ use prometheus_client::{
 };
 
 use super::book::Book;
-use crate::core::origin::Origin;
+use crate::{
+    core::origin::Origin,
+    openmetrics::{self, Connected, Connections, gauge},
+};
 
 /// The label of what is counted for each log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,7 +44,7 @@ pub struct Metrics {
     records: Counter,
     sync: Histogram,
     journal: Gauge,
-    connections: Gauge,
+    connections: Connections,
 }
 
 /// Upper bounds of the sync's histogram: from 50 microseconds, twelve times doubled, to 0.2 seconds.
@@ -63,7 +66,7 @@ impl Metrics {
             records: Counter::default(),
             sync: Histogram::new(sync_buckets()),
             journal: Gauge::default(),
-            connections: Gauge::default(),
+            connections: Connections::default(),
         };
         metrics.register();
         metrics
@@ -120,11 +123,7 @@ impl Metrics {
             Unit::Bytes,
             self.journal.clone(),
         );
-        registry.register(
-            "attestree_witness_connections",
-            "Open connections",
-            self.connections.clone(),
-        );
+        self.connections.register(registry, "attestree_witness_connections");
     }
 
     /// Counts an answer to `add-checkpoint`.
@@ -156,8 +155,7 @@ impl Metrics {
 
     /// Counts a connection until the returned guard is dropped.
     pub fn connected(&self) -> Connected {
-        self.connections.inc();
-        Connected { connections: self.connections.clone() }
+        self.connections.open()
     }
 
     /// Returns all metrics as text.
@@ -171,29 +169,10 @@ impl Metrics {
                 self.cosigned_time.get_or_create(&label).set(gauge(latest.time().get()));
             }
         }
-        let mut encoded = String::new();
-        text::encode(&mut encoded, &self.registry).expect("writing to a string does not fail");
-        encoded
+        openmetrics::encode(&self.registry)
     }
 }
 
 fn of(origin: &Origin) -> OfLog {
     OfLog { origin: origin.to_string() }
-}
-
-/// Gauges are signed; nothing here comes near 2^63.
-fn gauge(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// One open connection.
-#[derive(Debug)]
-pub struct Connected {
-    connections: Gauge,
-}
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.connections.dec();
-    }
 }

@@ -298,7 +298,7 @@ impl Witness {
 
     /// Stops for a log, durably, and tells everyone.
     pub(super) async fn freeze(&self, log: &Log, reason: String, evidence: Option<Evidence>) {
-        let alarm = Alarm::new(log.origin(), reason, evidence.as_ref());
+        let alarm = Alarm::new(log.origin(), reason, evidence);
         // What convicts is on disk before the log is frozen; a log that is frozen already was accused.
         if log.state.borrow().frozen.is_some() {
             return;

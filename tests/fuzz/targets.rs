@@ -4,7 +4,7 @@
 //! keep building, and keep holding, where no fuzzer is installed.
 
 use attestree::core::{
-    bundle,
+    bundle as segments,
     checkpoint::{CheckpointText, SignedCheckpoint},
     evidence::{EVIDENCE_BYTES_MAX, Evidence, Judgement},
     hash::TreeHash,
@@ -21,24 +21,35 @@ use attestree::core::{
     witness::{ADD_CHECKPOINT_BYTES_MAX, AddCheckpoint, WitnessedLog, contradicts, judge},
 };
 
+mod audit;
+
+pub use audit::{bundle, chain, infra, json, path, record, submission};
+
 /// Panics if the input breaks a law.
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("add_checkpoint", add_checkpoint),
     ("batch", batch),
+    ("bundle", bundle),
+    ("chain", chain),
     ("checkpoint", checkpoint),
     ("consistency", consistency),
     ("evidence", evidence),
     ("inclusion", inclusion),
+    ("infra", infra),
+    ("json", json),
     ("key", key),
     ("note", note),
     ("origin", origin),
+    ("path", path),
     ("policy", policy),
     ("range", range),
     ("receipt", receipt),
+    ("record", record),
     ("segment", segment),
+    ("submission", submission),
     ("tile_path", tile_path),
 ];
 
@@ -175,22 +186,22 @@ pub fn segment(data: &[u8]) {
     let mut written = Vec::new();
     let mut count = 0;
     let mut is_bundle = true;
-    for entry in bundle::decode(data) {
+    for entry in segments::decode(data) {
         match entry {
-            Ok(bundle::StoredEntry::Bytes(entry)) => bundle::encode_entry(&mut written, entry),
-            Ok(bundle::StoredEntry::Erased(hash)) => {
+            Ok(segments::StoredEntry::Bytes(entry)) => segments::encode_entry(&mut written, entry),
+            Ok(segments::StoredEntry::Erased(hash)) => {
                 is_bundle = false;
                 written.extend([0, 0]);
                 written.extend(hash.as_bytes());
             }
-            Err(_) => return assert!(bundle::parse_bundle(data, count).is_err()),
+            Err(_) => return assert!(segments::parse_bundle(data, count).is_err()),
         }
         count += 1;
     }
     assert_eq!(written, data);
-    assert_eq!(bundle::parse_bundle(data, count).is_ok(), is_bundle);
-    assert!(bundle::parse_bundle(data, count + 1).is_err());
-    assert!(count == 0 || bundle::parse_bundle(data, count - 1).is_err());
+    assert_eq!(segments::parse_bundle(data, count).is_ok(), is_bundle);
+    assert!(segments::parse_bundle(data, count + 1).is_err());
+    assert!(count == 0 || segments::parse_bundle(data, count - 1).is_err());
 }
 
 /// Only the honest inclusion proof verifies.

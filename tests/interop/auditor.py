@@ -49,13 +49,16 @@ service ServerReflection {
 """
 
 
-def make_stubs(proto, out):
-    """Compiles the protocol into `out` and returns the (messages, stubs) modules of each file."""
+def make_stubs(proto, out, more=()):
+    """Compiles the protocol into `out` and returns the (messages, stubs) modules of each file.
+
+    The files are log.proto, those of the two standard services, and `more`.
+    """
     own = pathlib.Path(out, "standard")
     own.mkdir()
     (own / "health.proto").write_text(HEALTH_PROTO)
     (own / "reflection.proto").write_text(REFLECTION_PROTO)
-    names = ["attestree/v1/log.proto", "health.proto", "reflection.proto"]
+    names = ["attestree/v1/log.proto", "health.proto", "reflection.proto", *more]
     arguments = ["protoc", f"-I{proto}", f"-I{own}", f"--python_out={out}", f"--grpc_python_out={out}"]
     require(protoc.main(arguments + names) == 0, "protoc failed")
     sys.path.insert(0, str(out))

@@ -74,18 +74,40 @@ def token(key, epoch, path, value):
     return f"{epoch}.{b64(hmac.new(key, data, hashlib.sha256).digest()[:16])}"
 
 
+def key_id(key):
+    return hmac.new(key, b"attestree/key-id/v1", hashlib.sha256).digest()[:16]
+
+
+def hkdf(key, info):
+    return HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(key)
+
+
 def disclosure(subject_key, origin, record, field, path, salt, value):
     place = lp16(origin.encode()) + lp16(record.encode())
     info = b"attestree/disclosure/v1" + place
-    key = HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(subject_key)
+    key = hkdf(subject_key, info)
     nonce = bytes(10) + struct.pack(">H", field)
     sealed = AESGCM(key).encrypt(nonce, salt + value, place + lp16(path.encode()))
-    return b"\x01" + lp16(path.encode()) + sealed
+    return b"\x01" + key_id(subject_key) + lp16(path.encode()) + sealed
 
 
-def wrapped(kek, nonce, origin, subject, key):
-    data = b"attestree/subject-key/v1" + lp16(origin.encode()) + lp16(subject.encode())
+def wrapped(kek, nonce, key, data):
     return b"\x01" + nonce + AESGCM(kek).encrypt(nonce, key, data)
+
+
+def subject_data(origin, subject):
+    return b"attestree/subject-key/v1" + lp16(origin.encode()) + lp16(subject.encode())
+
+
+def token_data(log, epoch, path):
+    return b"attestree/token-key/v1" + struct.pack(">II", log, epoch) + lp16(path.encode())
+
+
+def key_row(kek, names, nonces, place, name, content, key, data):
+    """The key and the row of a key with a name: `name` is what it is found by, `content` what is sealed."""
+    tag = hmac.new(hkdf(names, b"attestree/name-tag/v1"), place + name, hashlib.sha256).digest()
+    sealed = AESGCM(hkdf(names, b"attestree/name-seal/v1")).encrypt(nonces[1], content, place + tag)
+    return place + tag, b"\x01" + wrapped(kek, nonces[0], key, data) + nonces[1] + sealed
 
 
 def encode_files(files):
@@ -143,7 +165,36 @@ def subject_keys():
     for number, subject in enumerate(["subject/u_8812", "class/authentication/2026-11", "subject/\u20ac"]):
         kek, key, nonce = secret("kek"), secret(subject), secret(f"nonce {number}")[:12]
         yield {"kek": kek.hex(), "origin": ORIGIN, "subject": subject, "nonce": nonce.hex(),
-               "key": key.hex(), "wrapped": wrapped(kek, nonce, ORIGIN, subject, key).hex()}
+               "key": key.hex(), "id": key_id(key).hex(),
+               "wrapped": wrapped(kek, nonce, key, subject_data(ORIGIN, subject)).hex()}
+
+
+def kept_keys():
+    """Rows of the key store of log 7, by kind."""
+    kek, names, log = secret("kek"), secret("names"), struct.pack(">I", 7)
+    nonces = [secret("nonce 10")[:12], secret("nonce 11")[:12]]
+    start = {"kek": kek.hex(), "kek_id": key_id(kek).hex(), "names": names.hex(), "log": 7,
+             "nonces": [nonce.hex() for nonce in nonces]}
+    row = b"\x01" + key_id(kek) + wrapped(kek, nonces[0], names, b"attestree/name-secret/v1")
+    yield start | {"kind": "store", "stored": "01", "row": (row + sha256(row)[:8]).hex(),
+                   "text": "attestree-kek-v1:" + b64(kek)}
+    key = secret("identity")
+    row = b"\x01" + wrapped(kek, nonces[0], key, b"attestree/identity-secret/v1" + log)
+    yield start | {"kind": "identity", "key": key.hex(), "stored": (b"\x02" + log).hex(), "row": row.hex()}
+    for subject in ["subject/u_8812", "subject/" + "u" * 1100]:
+        key, long = secret(subject), len(subject) > 1024
+        stood = "long/" + b64(sha256(subject.encode())) if long else subject
+        content = lp16(ORIGIN.encode()) + stood.encode()
+        stored, row = key_row(kek, names, nonces, b"\x03" + log, stood.encode(), content, key,
+                              subject_data(ORIGIN, stood))
+        yield start | {"kind": "subject", "origin": ORIGIN, "subject": subject, "key": key.hex(),
+                       "stored": stored.hex(), "row": row.hex(), "found": (b"\x06" + log + key_id(key)).hex(),
+                       "found_row": (b"\x01" + stored[-32:]).hex()}
+    key, epoch, path = secret("token"), 692, "/ctx/phone"
+    stored, row = key_row(kek, names, nonces, b"\x04" + log + struct.pack(">I", epoch), path.encode(),
+                          path.encode(), key, token_data(7, epoch, path))
+    yield start | {"kind": "token", "epoch": epoch, "path": path, "key": key.hex(),
+                   "stored": stored.hex(), "row": row.hex()}
 
 
 def policies():
@@ -246,6 +297,7 @@ def records():
         "event-dropped": head("event", vd="accept", ctx={"list": [None]}, red=[["/ctx/list/0", "drop"], ["/ctx/x", "drop"]]),
         "quarantine": quarantined(),
         "error": quarantined("error"),
+        "unparsed": {**quarantined(), "class": "unparsed", "vr": ["record/unparsed"]},
         "gap": head("gap", digest, source="CN=payments", ctx={"from": 41, "to": 44}),
         "late": head("late", digest, source="CN=payments", seq=42),
         "conflict": head("conflict", digest, source="CN=payments", seq=40),
@@ -303,6 +355,7 @@ def refused():
         "red-triple": {**good, "red": [["/ctx/card", "mask", 1], good["red"][1]]}, "red-not-a-list": {**good, "red": {}},
         "quarantine-shows-act": {**hidden, "act": "auth.login"}, "quarantine-shows-more": {**hidden, "ctx": {**hidden["ctx"], "x": 1}},
         "quarantine-raw-text": {**hidden, "ctx": {"raw": SUBMISSION}}, "quarantine-no-raw": {**hidden, "ctx": {}},
+        "quarantine-class": {**hidden, "class": "authentication"}, "quarantine-class-number": {**hidden, "class": 1},
         "quarantine-no-rules": without(hidden, "vr"), "quarantine-red": {**hidden, "red": [["/ctx/x", "drop"]]},
         "genesis-with-policy": head("genesis", bytes(32), ctx={"origin": ORIGIN, "rule": rule([], 0)}),
         "genesis-origin": head("genesis", ctx={"origin": "https://log.example", "rule": rule([], 0)}),
@@ -347,7 +400,7 @@ def vectors():
     bad += [{"name": name, "entry": text} for name, text in refused_texts()]
     made = {"submission": SUBMISSION, "email_salt": secret("salt of email").hex(), "ip_salt": secret("salt of ip").hex(),
             "raw_salt": secret("salt of raw").hex(), "token_key": secret("token key").hex(), "epoch": 685}
-    lists = {"commitment": commitments, "token": tokens, "disclosure": disclosures, "subject-key": subject_keys,
+    lists = {"commitment": commitments, "token": tokens, "disclosure": disclosures, "subject-key": subject_keys, "kept-key": kept_keys,
              "policy": policies, "approval": approvals}
     texts = {name: list(make()) for name, make in lists.items()}
     return {**texts, "record": good, "refused": bad, "submission": made}

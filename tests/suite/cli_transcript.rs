@@ -13,7 +13,7 @@
 //! A line `$` is a command for the shell, `?` the exit code it must have (0 without such a line), and
 //! what follows is all that it prints, on both streams. `[..]` stands for anything within a line.
 //! `! serve` makes a log and starts a server on a free port, `! stop` and `! restart` do what they
-//! say. Each script runs in a directory of its own.
+//! say. `! witness` gives the log a witness `w1`, and leaves what to believe in `trust.policy`. Each script runs in a directory of its own.
 
 use std::{
     env, fs,
@@ -29,6 +29,8 @@ const ORIGIN: &str = "log.example/cli";
 enum Step {
     /// Make a log and start its server, with these words for `init`.
     Serve(String),
+    /// Start a witness of the log, and the server again with it.
+    Witness,
     /// Stop the server as a supervisor does.
     Stop,
     /// Stop and start the server.
@@ -47,6 +49,7 @@ fn parse(text: &str) -> Vec<Step> {
         } else if let Some(directive) = line.strip_prefix("! ") {
             steps.push(match directive.split_once(' ').unwrap_or((directive, "")) {
                 ("serve", words) => Step::Serve(words.to_owned()),
+                ("witness", "") => Step::Witness,
                 ("stop", "") => Step::Stop,
                 ("restart", "") => Step::Restart,
                 _ => panic!("line {}: no such directive: {directive}", number + 1),
@@ -89,7 +92,42 @@ fn matches(pattern: &str, line: &str) -> bool {
 /// A script that is being played.
 struct Stage {
     dir: tempfile::TempDir,
-    server: Option<(Child, String)>,
+    server: Option<Daemon>,
+    witness: Option<Daemon>,
+}
+
+/// A process that serves; dropping it kills it.
+struct Daemon {
+    child: Child,
+    url: String,
+}
+
+impl Daemon {
+    /// Starts it and waits until it listens.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let url = first.trim_end().strip_prefix("listening on ").unwrap_or_default().to_owned();
+        let daemon = Self { child, url };
+        assert!(!daemon.url.is_empty(), "a daemon says where it is: {first:?}");
+        daemon
+    }
+
+    /// Stops it as a supervisor does.
+    fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "a daemon stops in order");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended already, unless the script has failed.
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
 }
 
 impl Stage {
@@ -103,32 +141,49 @@ impl Stage {
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", env::join_paths(path).unwrap());
-        if let Some((_, url)) = &self.server {
-            command.env("ATTESTREE_SERVER", url);
+        if let Some(server) = &self.server {
+            command.env("ATTESTREE_SERVER", &server.url);
         }
         command
     }
 
-    fn serve(&mut self) {
-        let mut server = self
-            .command("attestree")
-            .args(["serve", "--data", "data", "--listen", "127.0.0.1:0", "--log-level", "error"])
-            .args(["--free-bytes-min", "0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut first = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        let url =
-            first.trim_end().strip_prefix("listening on ").expect("the server says where it is");
-        self.server = Some((server, url.to_owned()));
+    /// Runs the program, which has to succeed, and returns what it prints.
+    fn printed(&self, arguments: &[&str]) -> String {
+        let done = self.command("attestree").args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
     }
 
-    fn stop(&mut self) {
-        let Some((mut server, _)) = self.server.take() else { return };
-        let pid = server.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        assert!(server.wait().unwrap().success(), "the server stops in order");
+    fn serve(&mut self) {
+        let mut command = self.command("attestree");
+        command
+            .args(["serve", "--data", "data", "--listen", "127.0.0.1:0", "--log-level", "error"])
+            .args(["--free-bytes-min", "0"]);
+        if self.witness.is_some() {
+            command.args(["--trust", "trust.policy", "--checkpoint-interval-ms", "1"]);
+        }
+        self.server = Some(Daemon::start(&mut command));
+    }
+
+    /// Starts a witness of the log that is served, and serves the log again with it.
+    fn witness(&mut self) {
+        let vkey = self.printed(&["witness", "init", "--data", "w", "--name", "w.example/w1"]);
+        let policy = self.printed(&["logs", "--policy"]);
+        let log = policy.lines().find_map(|line| line.strip_prefix("log ")).unwrap();
+        let mut command = self.command("attestree");
+        command.args(["witness", "serve", "--data", "w", "--listen", "127.0.0.1:0"]);
+        command.args(["--log-level", "error", "--log", log]);
+        let witness = Daemon::start(&mut command);
+        let trust =
+            format!("log {log}\nwitness w1 {} {}\nquorum w1\n", vkey.trim_end(), witness.url);
+        fs::write(self.dir.path().join("trust.policy"), trust).unwrap();
+        self.witness = Some(witness);
+        self.stop_server();
+        self.serve();
+    }
+
+    fn stop_server(&mut self) {
+        self.server.take().into_iter().for_each(Daemon::stop);
     }
 
     /// Runs a command and returns everything that is not as expected.
@@ -157,16 +212,6 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if let Some((mut server, _)) = self.server.take() {
-            // The script has failed; its server is of no more use.
-            let _gone = server.kill();
-            let _gone = server.wait();
-        }
-    }
-}
-
 /// Returns the directory of the scripts.
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts")
@@ -175,24 +220,20 @@ fn scripts() -> PathBuf {
 /// Plays one script.
 fn play(name: &str) {
     let text = fs::read_to_string(scripts().join(name).with_extension("txt")).unwrap();
-    let mut stage = Stage { dir: tempfile::tempdir().unwrap(), server: None };
+    let mut stage = Stage { dir: tempfile::tempdir().unwrap(), server: None, witness: None };
     let steps = parse(&text);
     assert!(!steps.is_empty(), "{name} has no steps");
     for step in steps {
         match step {
             Step::Serve(words) => {
-                let made = stage
-                    .command("attestree")
-                    .args(["init", "--data", "data", "--origin", ORIGIN])
-                    .args(words.split_whitespace())
-                    .output()
-                    .unwrap();
-                assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+                let init = ["init", "--data", "data", "--origin", ORIGIN];
+                stage.printed(&[&init, &*words.split_whitespace().collect::<Vec<_>>()].concat());
                 stage.serve();
             }
-            Step::Stop => stage.stop(),
+            Step::Witness => stage.witness(),
+            Step::Stop => stage.stop_server(),
             Step::Restart => {
-                stage.stop();
+                stage.stop_server();
                 stage.serve();
             }
             Step::Run { line, command, code, expected } => {
@@ -201,7 +242,8 @@ fn play(name: &str) {
             }
         }
     }
-    stage.stop();
+    stage.stop_server();
+    stage.witness.take().into_iter().for_each(Daemon::stop);
 }
 
 /// Declares a test for each script, and one that holds the list to be complete.
@@ -233,13 +275,21 @@ scripts! {
     #[cfg(feature = "server")]
     append,
     #[cfg(feature = "server")]
+    cosigned,
+    #[cfg(feature = "server")]
     directory,
+    #[cfg(feature = "server")]
+    events,
     evidence,
     #[cfg(feature = "server")]
     fsck,
     key,
     #[cfg(feature = "server")]
     logs,
+    policy,
+    policy_diff,
+    policy_import,
+    policy_test,
     #[cfg(feature = "server")]
     prove,
     #[cfg(feature = "server")]

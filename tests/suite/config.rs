@@ -54,7 +54,12 @@ fn unknown_keys_and_values_out_of_range_are_refused_with_the_way_out() {
     refused("tls_certificate = \"a.pem\"", "without tls_key");
     refused("tls_key = \"a.key\"", "without tls_certificate");
     refused("tls_client_ca = \"ca.pem\"", "without tls_certificate");
+    refused("publish = \"cosigned\"", "publish is given without trust");
+    refused("publish_of = { \"a.example/a\" = \"cosigned\" }", "publish_of is given without trust");
+    refused("publish_of = { \"a.example/a\" = \"sealed\" }", "signed or cosigned");
+    refused("trust_ca = \"ca.pem\"", "without trust");
     refused("data = \"d\"\nwatermark = \"d/mark\"", "move it out");
+    refused("data = \"d\"\nkek = \"d/kek\"", "move it out");
 }
 
 #[test]

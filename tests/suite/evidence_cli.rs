@@ -117,7 +117,8 @@ fn what_was_held_convicts_a_log_that_was_rewritten() {
 fn evidence_that_can_not_be_written_is_printed() {
     let scene = Scene::new("none");
     scene.liar.show("log", Face::of(&scene.honest.changed(5), 700));
-    let output = scene.run(&["receipt", "upgrade", "3.tlog-proof", "--evidence", "no/such"]);
+    // A directory below a file can't be made.
+    let output = scene.run(&["receipt", "upgrade", "3.tlog-proof", "--evidence", "held/such"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     let evidence = &said[said.find("attestree-evidence@v1").unwrap()..said.len() - 1];

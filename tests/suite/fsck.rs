@@ -51,7 +51,15 @@ fn check(identity: LogIdentity, damage: impl Fn(&mut LogRows)) -> Result<u64, Fi
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let origin = Origin::parse(ORIGIN).unwrap();
-    let init = Init { data: data.clone(), watermark: None, origin, identity, key: None };
+    let init = Init {
+        data: data.clone(),
+        watermark: None,
+        origin,
+        identity,
+        key: None,
+        rule: None,
+        kek: None,
+    };
     server::init(init, &mut Random::from_seed([1; 32])).unwrap();
     write(&data, identity, damage);
 

@@ -12,6 +12,9 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 
+use attestree::core::policy::Bundle;
+
+use super::chain::log::Log;
 use super::published::{
     CHECKPOINT_TEXT, INCLUSION, PETER_SKEY, SUMDB_VKEY, WITNESS_VKEY, checkpoint_note, policy_text,
     receipt_text,
@@ -25,7 +28,7 @@ mod targets;
 const DERIVED: u32 = 3_000;
 
 /// Parts of the formats, to be put where they hurt.
-const WORDS: [&[u8]; 16] = [
+const WORDS: [&[u8]; 22] = [
     b"\n\n",
     b"\n",
     b" ",
@@ -42,6 +45,12 @@ const WORDS: [&[u8]; 16] = [
     b"extra ",
     b"index 4611686018427387903",
     b"\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"{\"$c\":\"",
+    b"[1e400,",
+    b"\\ud83d\\u",
+    b"&a ",
+    b"*a ",
+    b"!Ref ",
 ];
 
 fn folder() -> PathBuf {
@@ -144,12 +153,58 @@ fn conviction(name: &str) -> String {
     vector["evidence"].as_str().unwrap().to_owned()
 }
 
+/// Returns a file of the vectors.
+fn file(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)).unwrap()
+}
+
+/// Returns the inputs of the targets about audit logs.
+fn audit_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let records: serde_json::Value = serde_json::from_slice(&file("record/record.json")).unwrap();
+    let entry = |name: &str| {
+        let records = records.as_array().unwrap();
+        let record = records.iter().find(|record| record["name"] == name).unwrap();
+        record["entry"].as_str().unwrap().as_bytes().to_vec()
+    };
+    let submission: serde_json::Value =
+        serde_json::from_slice(&file("record/submission.json")).unwrap();
+    let submitted = submission["submission"].as_str().unwrap().as_bytes().to_vec();
+    let mut log = Log::new();
+    log.0.truncate(6);
+    let files = ["policy.yaml", "rego/a.rego"].map(|path| (path.to_owned(), b"# text".to_vec()));
+    vec![
+        ("json", "submission", submitted.clone()),
+        (
+            "json",
+            "numbers",
+            b"[0,-1.5e-7,9007199254740991,{\"b\":[],\"a\":\"\\ud83d\\ude00\"}]".to_vec(),
+        ),
+        ("submission", "whole", submitted),
+        ("submission", "faults", b"{\"t\":\"policy\",\"ctx\":{\"raw\":1},\"$c\":2}".to_vec()),
+        ("record", "genesis", entry("genesis")),
+        ("record", "event", log.written().remove(1)),
+        ("record", "policy", log.written().remove(3)),
+        ("bundle", "two", Bundle::new(files).unwrap().encode()),
+        ("bundle", "empty-file", b"\x00\x01a\x00\x00\x00\x00".to_vec()),
+        ("chain", "honest", log.written().join(&b'\n')),
+        ("chain", "no-genesis", log.written().split_off(1).join(&b'\n')),
+        ("path", "deep", b"/ctx/a~1b/0/c~0d".to_vec()),
+        ("path", "short", b"/actor".to_vec()),
+        ("infra", "terraform", file("infra/terraform/cloudtrail-multi-region.fail.json")),
+        ("infra", "cloudformation", file("infra/cloudformation/log-group-encryption.pass.yaml")),
+        ("infra", "pulumi", file("infra/pulumi/firewall-logs.pass.json")),
+        ("infra", "kubernetes", file("infra/k8s-audit/anonymous-logged.pass.yaml")),
+        ("infra", "collector", file("infra/otel/queue-on-disk.pass.yaml")),
+    ]
+}
+
 /// Returns the inputs that make the corpus.
 fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let text = |target, name, text: &str| (target, name, text.as_bytes().to_vec());
     let extra = receipt_text().replace("index", "extra YmVzaWRl\nindex");
     let proof = INCLUSION.join("\n");
-    let mut seeds = vec![
+    let mut seeds = audit_seeds();
+    seeds.extend([
         text("add_checkpoint", "first", &format!("old 0\n\n{}", checkpoint_note())),
         text("add_checkpoint", "proof", &format!("old 3\n{proof}\n\n{}", checkpoint_note())),
         text("note", "checkpoint", &checkpoint_note()),
@@ -179,7 +234,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         text("tile_path", "entries", "tile/entries/x019/669.p/112"),
         ("segment", "two-entries", b"\x00\x06leaf 0\x00\x01x".to_vec()),
         ("segment", "erased", [&b"\x00\x06leaf 0\x00\x00"[..], &[7; 32]].concat()),
-    ];
+    ]);
     for target in ["inclusion", "consistency", "range", "batch"] {
         // The first byte is the size less one, then come positions and changes.
         seeds.push((target, "honest", vec![99, 6, 6, 0, 0]));

@@ -100,11 +100,20 @@ async fn logs_that_can_not_be_are_refused_by_field() {
         let status = operator.create_log(create(wrong)).await.unwrap_err();
         assert_status(&status, Code::InvalidArgument, "FIELD", Some("origin"));
     }
-    for kind in [LogKind::Unspecified, LogKind::Audit] {
-        let request = CreateLogRequest { kind: kind.into(), ..create("log.example/x") };
-        let status = operator.create_log(request).await.unwrap_err();
-        assert_status(&status, Code::InvalidArgument, "FIELD", Some("kind"));
-    }
+    let kind = LogKind::Unspecified.into();
+    let request = CreateLogRequest { kind, ..create("log.example/x") };
+    let status = operator.create_log(request).await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "FIELD", Some("kind"));
+    // What only audit logs have, and what they can't have.
+    let rule = Some(Default::default());
+    let request = CreateLogRequest { rule, ..create("log.example/x") };
+    let status = operator.create_log(request).await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "FIELD", Some("rule"));
+    let identity = Identity::EntryHash.into();
+    let kind = LogKind::Audit.into();
+    let request = CreateLogRequest { kind, identity, ..create("log.example/x") };
+    let status = operator.create_log(request).await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "FIELD", Some("identity"));
     let request = CreateLogRequest { identity: 9, ..create("log.example/x") };
     let status = operator.create_log(request).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "FIELD", Some("identity"));
@@ -172,6 +181,8 @@ fn init(data: &Path, origin: &str) -> Result<VerifierKey, String> {
         origin,
         identity: LogIdentity::None,
         key: None,
+        rule: None,
+        kek: None,
     };
     server::init(init, &mut Random::from_seed([1; 32])).map_err(|error| format!("{error:#}"))
 }
@@ -247,6 +258,8 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
         origin,
         identity: LogIdentity::None,
         key: None,
+        rule: None,
+        kek: None,
     };
     server::init(another, &mut Random::from_seed([9; 32])).unwrap();
     fs::copy(other.join("signing/0.skey"), &key).unwrap();

@@ -222,7 +222,7 @@ async fn checkpoints_are_watched_and_a_slow_reader_skips() {
         seen += 1;
     }
     assert!(seen <= 2_999);
-    let unknown = WatchCheckpointsRequest { log: "log.example/none".to_owned() };
+    let unknown = WatchCheckpointsRequest { log: "log.example/none".to_owned(), kind: 0 };
     let status = client.watch_checkpoints(unknown).await.unwrap_err();
     assert_status(&status, Code::NotFound, "UNKNOWN_LOG", Some("log"));
 }

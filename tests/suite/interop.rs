@@ -25,7 +25,10 @@ use attestree::{
 };
 use serde::Deserialize;
 
-use crate::hostile::server::{BINARY, NewLog, Server};
+use crate::{
+    events,
+    hostile::server::{BINARY, NewLog, Server},
+};
 
 /// More than one tile of the first level, so that the second and third have nodes too.
 const FILL: u64 = 65_536 + 700;
@@ -165,6 +168,21 @@ fn a_stranger_over_grpc_comes_to_the_same_verdicts() {
 }
 
 #[test]
+fn a_strange_producer_finds_what_it_submitted_in_every_record() {
+    let Some(python) = python("producing events", "grpc_tools, cryptography") else { return };
+    let log = NewLog { origin: "log.example/interop/audit", flags: &["--kind", "audit"] };
+    let server = Server::start(&[log], &[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let socket = server.scratch().join("data").join("admin.sock");
+    runtime.block_on(async { events::apply_at(socket, events::POLICY).await.unwrap() });
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+    let address = server.address().to_string();
+    let arguments = [["--proto", proto.to_str().unwrap()], ["--address", &address]];
+    let told = run(&python, "events.py", &server, arguments.as_flattened());
+    assert!(told.contains("every event is in its record"), "{told}");
+}
+
+#[test]
 fn a_stranger_over_http_comes_to_the_same_verdicts() {
     let Some(python) = python("interop over HTTP", "urllib.request, hashlib") else { return };
     let server = Server::start(&LOGS, &[]);
@@ -210,5 +228,5 @@ fn a_stranger_makes_the_same_vectors_of_records() {
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(root.join("tests/interop/records.py"));
     let done = command.arg("check").arg(root.join("tests/vectors/record")).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    assert_eq!(String::from_utf8_lossy(&done.stdout), "check: 9 files of vectors\n");
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "check: 10 files of vectors\n");
 }

@@ -53,6 +53,23 @@ fn every_mode_appends_and_verifies_every_entry() {
 }
 
 #[test]
+fn events_are_appended_and_compared_with_their_records() {
+    let served = Served::audit(RawConfig::default());
+    let mut expected = 1;
+    for arguments in [
+        &["--mode", "unary", "--callers", "8"][..],
+        &["--mode", "batch", "--batch", "64"],
+        &["--mode", "batch", "--batch", "64", "--keys"],
+    ] {
+        let all = [&["--events", "--entries", "500", "--size", "256"], arguments].concat();
+        let report = load(&served, &[&all[..], &["--verify-sample", "1"]].concat());
+        expected += 500;
+        assert_eq!((&report["entries"], &report["verified"]), (&500.into(), &500.into()));
+        assert_eq!(size(&served, 0), expected, "{arguments:?}");
+    }
+}
+
+#[test]
 fn bundles_are_read_back_and_verified() {
     let served = Served::start();
     let none = Command::new(env!("CARGO_BIN_EXE_attestree"))

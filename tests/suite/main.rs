@@ -19,6 +19,9 @@
     reason = "what is shared by tests is public among them, and a broken law is a failed test"
 )]
 
+#[cfg(feature = "server")]
+mod audit;
+mod chain;
 mod checkpoint;
 mod cli_transcript;
 #[cfg(feature = "server")]
@@ -38,6 +41,10 @@ mod demo;
 mod descriptors;
 #[cfg(feature = "server")]
 mod dev;
+#[cfg(feature = "server")]
+mod disclosure;
+#[cfg(feature = "server")]
+mod events;
 mod evidence;
 #[cfg(feature = "server")]
 mod evidence_cli;
@@ -58,9 +65,12 @@ mod hostile;
 mod http_add;
 #[cfg(feature = "server")]
 mod http_tiles;
+mod infra;
 #[cfg(feature = "server")]
 mod interop;
 mod key;
+#[cfg(feature = "server")]
+mod keys;
 #[cfg(feature = "server")]
 mod liar;
 #[cfg(feature = "server")]

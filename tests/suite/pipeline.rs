@@ -6,6 +6,7 @@ use attestree::{
     core::{
         number::{LeafIndex, LogNumber},
         origin::Origin,
+        record::ApprovalRule,
     },
     pipeline::{Failure, Ledger, OpenError, Outcome, Refusal, Stopped},
     store::{Durable, LogIdentity, LogRows, LogState, Store, StoreError},
@@ -321,12 +322,15 @@ fn a_log_created_while_serving_takes_entries_and_is_there_after_a_restart() {
     let world = World::with_logs(1, LogIdentity::None);
     let pipeline = world.open();
     let (row, key) = world.row(pipeline.store(), "log.example/late", LogIdentity::EntryHash);
-    let log = pipeline.create_log(&row, key).unwrap();
+    let log = pipeline.create_log(&row, key, &ApprovalRule::NOBODY).unwrap();
     block_on(pipeline.submit(&log, entries(&["a", "a"])).unwrap()).unwrap();
     check_log(&pipeline, &log, 1);
     let (mut again, key) = world.row(pipeline.store(), "log.example/other", LogIdentity::None);
     again.origin = Origin::parse("elsewhere.example/late").unwrap();
-    assert!(pipeline.create_log(&again, key).is_err(), "both would be served under /late");
+    assert!(
+        pipeline.create_log(&again, key, &ApprovalRule::NOBODY).is_err(),
+        "both would be served under /late"
+    );
     pipeline.stop();
     drop((pipeline, log));
 

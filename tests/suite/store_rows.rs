@@ -7,12 +7,12 @@ use attestree::{
         tree::TreeHead,
     },
     store::{
-        Fault, HeadRow, IdentityKey, IdentityRow, LogIdentity, LogKind, LogRow, LogState, Store,
-        StoreConfig,
+        Extra, Fault, HeadRow, IdentityKey, IdentityRow, LogIdentity, LogKind, LogRow, LogState,
+        SourceKey, Store, StoreConfig,
     },
 };
 
-use crate::store_world::{FAMILIES, Shelf, log_row, rows, size};
+use crate::store_world::{FAMILIES, Shelf, entry, log_row, raw, rows, size};
 
 /// Bytes as lower-case hexadecimal.
 fn hex(bytes: &[u8]) -> String {
@@ -227,4 +227,51 @@ fn log_rows_are_read_in_the_order_of_their_numbers() {
         store.recover(LogNumber(number), None).unwrap();
         assert_eq!(store.tiles(LogNumber(number)).count(), 0);
     }
+}
+
+/// A key of the log that a shelf holds.
+fn source(rest: &[u8]) -> SourceKey {
+    SourceKey { log: LogNumber(0), kind: 2, rest: rest.to_vec() }
+}
+
+#[test]
+fn rows_beside_the_log_are_written_with_its_entries() {
+    let mut shelf = Shelf::grown(3, 3);
+    let (mut batch, _) = shelf.rows(&[entry(3)]);
+    let disclosure = unhex("00000000 0000000000000003 0000");
+    batch.extra = vec![
+        (Extra::Disclosure, disclosure.clone(), vec![1, 2, 3]),
+        (Extra::Source, source(b"CN=a").encode(), SourceKey::row(&[7])),
+    ];
+    shelf.store().commit(&[&batch]).unwrap();
+    shelf.reopen();
+    assert_eq!(shelf.store().sources(LogNumber(0)).unwrap(), [(source(b"CN=a"), vec![7])]);
+    assert!(shelf.store().sources(LogNumber(1)).unwrap().is_empty());
+    let (dir, _files) = shelf.close();
+    let db = raw(&dir);
+    assert_eq!(rows(&db, "disclosure"), [(disclosure, vec![1, 2, 3])]);
+    let row = [&[1, 7], sum(&[1, 7]).as_slice()].concat();
+    assert_eq!(rows(&db, "source"), [(unhex("00000000 02 434e3d61"), row)]);
+}
+
+#[test]
+fn store_made_before_there_were_records_gets_their_families() {
+    let mut shelf = Shelf::grown(300, 100);
+    let head = shelf.head();
+    let (dir, _files) = core::mem::replace(&mut shelf, Shelf::new()).close();
+    let mut db = raw(&dir);
+    db.drop_cf("disclosure").unwrap();
+    db.drop_cf("source").unwrap();
+    drop(db);
+    let config = StoreConfig::default();
+    // Who only reads leaves it as it is, and finds nothing in them.
+    let store = Store::open_read_only(&dir, &config).unwrap();
+    assert!(store.sources(LogNumber(0)).unwrap().is_empty());
+    store.stats().unwrap();
+    assert_eq!(store.head(LogNumber(0)).unwrap().unwrap().head, head);
+    drop(store);
+    let store = Store::open(&dir, &config).unwrap();
+    assert_eq!(store.recover(LogNumber(0), Some(head)).unwrap().edge.head(), head);
+    drop(store);
+    assert_eq!(rows(&raw(&dir), "source"), []);
 }

@@ -22,7 +22,8 @@ use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteOptions};
 use tempfile::TempDir;
 
 /// The column families of a database.
-pub const FAMILIES: [&str; 5] = ["meta", "head", "entry", "tile", "identity"];
+pub const FAMILIES: [&str; 7] =
+    ["meta", "head", "entry", "tile", "identity", "disclosure", "source"];
 
 /// A store with one log, and the edge of that log as it grew in memory.
 pub struct Shelf {

@@ -19,7 +19,7 @@ use attestree::{
         tree::{self, Edge},
     },
     pipeline::{
-        Answers, Clock, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline,
+        Answers, Clock, Content, Ledger, Limits, Log, Meter, NewEntry, OpenError, Parts, Pipeline,
         Submission, next_log,
     },
     store::{LogIdentity, LogKind, LogRow, LogState, Store, StoreConfig, TileReader, Watermark},
@@ -134,6 +134,7 @@ impl World {
             meter: Meter::default(),
             answerer: Box::new(Answers::send),
             witnesses: None,
+            audit: None,
             store,
         })
     }
@@ -143,7 +144,12 @@ impl World {
 pub fn entries(bytes: &[&str]) -> Submission {
     let entries =
         bytes.iter().map(|bytes| NewEntry { bytes: Bytes::from((*bytes).to_owned()), key: None });
-    Submission { entries: entries.collect(), principal: Bytes::new(), atomic: true }
+    Submission {
+        entries: entries.collect(),
+        principal: Bytes::new(),
+        content: Content::Raw,
+        atomic: true,
+    }
 }
 
 /// Makes a submission of entries with an idempotency key each.
@@ -152,7 +158,12 @@ pub fn keyed(pairs: &[(&str, &str)]) -> Submission {
         bytes: Bytes::from((*bytes).to_owned()),
         key: Some(Bytes::from((*key).to_owned())),
     });
-    Submission { entries: entries.collect(), principal: Bytes::new(), atomic: true }
+    Submission {
+        entries: entries.collect(),
+        principal: Bytes::new(),
+        content: Content::Raw,
+        atomic: true,
+    }
 }
 
 /// Reads a whole log back through the public API and verifies all of it: entries, tiles, root,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::{net::SocketAddr, path::PathBuf, thread, time::Instant};
 
 use attestree::{
-    core::{note::VerifierKey, origin::Origin},
+    core::{note::VerifierKey, origin::Origin, record::ApprovalRule},
     proto::log_service_client::LogServiceClient,
     server::{self, Init, Running, config::RawConfig, random::Random},
     store::LogIdentity,
@@ -34,8 +34,18 @@ impl Served {
         Self::with(&[(ORIGIN, LogIdentity::None)], RawConfig::default())
     }
 
+    /// Starts a server with one audit log, [`ORIGIN`], whose first policy anyone may apply.
+    pub fn audit(raw: RawConfig) -> Self {
+        Self::made(&[(ORIGIN, LogIdentity::None)], Some(ApprovalRule::NOBODY), raw)
+    }
+
     /// Starts a server with some logs and what `raw` says; directory and port are the test's own.
     pub fn with(logs: &[(&str, LogIdentity)], raw: RawConfig) -> Self {
+        Self::made(logs, None, raw)
+    }
+
+    /// Makes the logs and starts their server.
+    fn made(logs: &[(&str, LogIdentity)], rule: Option<ApprovalRule>, raw: RawConfig) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let mut random = Random::from_seed([42; 32]);
@@ -47,6 +57,8 @@ impl Served {
                 origin,
                 identity: *identity,
                 key: None,
+                rule: rule.clone(),
+                kek: None,
             };
             server::init(init, &mut random).unwrap()
         });

@@ -13,9 +13,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["core"]),
     // Asks the witnesses of a log: the only code of the server that calls others.
     ("cosign", &["core", "store", "client", "pipeline"]),
-    ("service", &["core", "store", "pipeline", "proto"]),
+    ("service", &["core", "store", "pipeline", "openmetrics", "proto"]),
     // Its memory has a watermark like that of the logs.
-    ("witness", &["core", "store", "client", "proto"]),
+    ("witness", &["core", "store", "client", "openmetrics", "proto"]),
+    // What both daemons do with their counters.
+    ("openmetrics", &[]),
     (
         "server",
         &["core", "store", "client", "policy", "pipeline", "cosign", "service", "witness", "proto"],
@@ -41,7 +43,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ed25519_dalek", &["src/core/note/", "src/core/record/approval.rs"]),
     // rustls has a module of that name.
     ("aws_lc_rs", &["src/core/record/", "src/server/tls.rs"]),
-    ("zeroize", &["src/core/note/", "src/core/record/", "src/server/", "src/cli/"]),
+    (
+        "zeroize",
+        &["src/core/note/", "src/core/record/", "src/store/keys/", "src/server/", "src/cli/"],
+    ),
     ("sha2", &["src/core/hash.rs", "src/core/note/", "benches/"]),
     ("base64", &["src/core/"]),
     // The protocol's edge.
@@ -74,7 +79,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls", &["src/server/", "src/client/", "src/main.rs"]),
     (
         "prometheus_client",
-        &["src/pipeline/meter.rs", "src/service/", "src/server/", "src/witness/"],
+        &["src/pipeline/meter.rs", "src/service/", "src/openmetrics.rs", "src/witness/"],
     ),
     // The machine's edge.
     ("rustix", &["src/store/", "src/server/", "src/witness/", "src/cli/"]),

@@ -67,6 +67,8 @@ impl Stage {
             origin: origin.clone(),
             identity: LogIdentity::None,
             key: None,
+            rule: None,
+            kek: None,
         };
         let vkey = server::init(init, &mut random)?;
         let witnesses = Witnesses::begin(dir.path(), &vkey, &mut random)?;

@@ -68,7 +68,7 @@ impl Caller {
     }
 
     /// Says what a status of the server means.
-    fn failed(&self, status: tonic::Status) -> ClientError {
+    pub(super) fn failed(&self, status: tonic::Status) -> ClientError {
         ClientError::from_status(self.target.client.server().url(), status)
     }
 }
@@ -192,6 +192,7 @@ fn busy(answer: &reqwest::Response) -> crate::client::Refused {
         message: "the server is busy".to_owned(),
         retry_after: Some(core::time::Duration::from_secs(seconds.unwrap_or(1))),
         first_index: None,
+        details: std::collections::HashMap::new(),
     }
 }
 

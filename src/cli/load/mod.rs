@@ -5,6 +5,7 @@
 
 mod baseline;
 mod callers;
+mod events;
 mod histogram;
 mod payload;
 mod read;
@@ -30,7 +31,7 @@ use crate::core::tree::TILE_WIDTH;
 use crate::proto;
 
 use callers::Caller;
-use payload::Payload;
+use payload::{EVENT_BYTES_MIN, Payload};
 use report::Report;
 use run::{Bound, Run};
 
@@ -50,6 +51,7 @@ Examples:
   attestree load --rate 5000 --duration 60                a steady 5,000 entries a second
   attestree load --mode batch --batch 1000 --entries 1000000 --verify-sample 1
   attestree load --mode batch --callers 8 --baseline /var/tmp/raw
+  attestree load --events --size 1024 --log example.com/audit
   attestree load --mode read                              reads the log back, bundle by bundle")]
 pub(super) struct Args {
     /// How entries are sent, or read
@@ -58,6 +60,9 @@ pub(super) struct Args {
     /// Callers that each send and wait [default: 64 for unary and http, 8 for batch, 1 for stream and read]
     #[arg(long, value_name = "N")]
     callers: Option<usize>,
+    /// Append audit events, to a log of kind audit, and compare the records that come back
+    #[arg(long)]
+    events: bool,
     /// Connections that the callers share
     #[arg(long, value_name = "N", default_value_t = 1)]
     connections: usize,
@@ -193,6 +198,12 @@ impl Args {
             Self { mode: Mode::Read, baseline: Some(_), .. } => {
                 refuse("--baseline is for the modes that append")
             }
+            Self { events: true, mode, .. } if !matches!(mode, Mode::Unary | Mode::Batch) => {
+                refuse("--events is for --mode unary and batch")
+            }
+            Self { events: true, size, .. } if *size < EVENT_BYTES_MIN => {
+                refuse("--events takes a --size of at least 256 bytes")
+            }
             Self { rate: Some(0), .. } | Self { entries: Some(0), .. } => {
                 refuse("--rate and --entries take at least 1")
             }
@@ -280,7 +291,11 @@ async fn measure(
     }
     let http = server.http()?;
     let keys = args.keys.then(random_keys).transpose()?;
-    let payload = Payload::new(args.seed, args.size);
+    let payload = if args.events {
+        Payload::events(args.seed, args.size)
+    } else {
+        Payload::new(args.seed, args.size)
+    };
     let entries = args.request_entries();
     let run = Run::start(payload, args.bound(), args.rate, entries, args.verify_sample);
     let mut callers = JoinSet::new();
@@ -292,6 +307,8 @@ async fn measure(
         let caller = Caller { run, target, answer, keys };
         let channel = channel.clone();
         match args.mode {
+            Mode::Unary if args.events => callers.spawn(events::unary(caller, channel)),
+            Mode::Batch if args.events => callers.spawn(events::batch(caller, channel, args.batch)),
             Mode::Unary => callers.spawn(callers::unary(caller, channel)),
             Mode::Batch => callers.spawn(callers::batch(caller, channel, args.batch)),
             Mode::Stream => callers.spawn(stream::stream(caller, channel, args.in_flight)),

@@ -3,13 +3,24 @@
 //! A pure function of its arguments. Redaction runs first, so that the rules see what the record will
 //! show, and whoever has the policy and the record comes to the same verdict.
 
+use std::borrow::Cow;
+
 use super::compile::Policy;
+use super::custom::{Custom, CustomError, Disclosed};
+use super::detect::Detector;
+use super::enrich::enrich;
 use super::redact::{Kept, Materials, Redacted};
 use super::statement::Enforcement;
+use crate::core::record::json::{Object, Value};
 use crate::core::record::{
-    Decision, Draft, Event, FormFault, Head, RecordId, Submission, SubmissionError, Timestamp,
-    Verdict, commit_raw,
+    Decision, Draft, Head, RecordId, Submission, SubmissionError, Timestamp, Verdict, commit_raw,
 };
+
+/// The rule behind an event that custom rules could not decide about.
+const ERROR_RULE: &str = "policy/error";
+
+/// The rule behind bytes of which no event could be made.
+const UNPARSED_RULE: &str = "record/unparsed";
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +29,11 @@ pub struct Arrival<'s> {
     pub bytes: &'s [u8],
     /// The authenticated principal that sent them.
     pub source: Option<&'s str>,
+    /// [`UNPARSED`] of bytes of which a receiver could make no event: they are quarantined under that class,
+    /// the only one that a record shows of what it hides.
+    ///
+    /// [`UNPARSED`]: crate::core::record::UNPARSED
+    pub class: Option<&'static str>,
     /// The id that the record gets.
     pub id: RecordId,
     /// The time, of which the month matters: it names the keys of commitments without a subject.
@@ -44,124 +60,192 @@ pub struct Admitted {
     pub verdict: Verdict,
 }
 
+/// What a policy says about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement<'p> {
+    /// The first class whose conditions hold.
+    pub class: Option<&'p str>,
+    /// The rules that the event breaks, each with what becomes of it.
+    pub broken: Vec<(Enforcement, Cow<'p, str>)>,
+    /// Why custom rules could not decide, if they could not.
+    pub failed: Option<CustomError>,
+}
+
+/// What follows of a judgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<'p> {
+    /// The event is recorded with this verdict because of these rules: sorted, once each.
+    Recorded(Verdict, Vec<Cow<'p, str>>),
+    /// The event is refused by these rules: sorted, once each.
+    Refused(Vec<Cow<'p, str>>),
+}
+
+impl<'p> Judgement<'p> {
+    /// Returns what follows: of all that is said, the strictest.
+    pub fn outcome(self) -> Outcome<'p> {
+        let strictest = self.broken.iter().map(|(enforcement, _)| *enforcement).max();
+        let mut rules: Vec<Cow<'p, str>> = self.broken.into_iter().map(|(_, rule)| rule).collect();
+        if self.failed.is_some() {
+            rules.push(ERROR_RULE.into());
+        }
+        rules.sort_unstable();
+        rules.dedup();
+        match strictest {
+            Some(Enforcement::Reject) => Outcome::Refused(rules),
+            _ if self.failed.is_some() => Outcome::Recorded(Verdict::Error, rules),
+            Some(Enforcement::Quarantine) => Outcome::Recorded(Verdict::Quarantine, rules),
+            Some(Enforcement::Warn) => Outcome::Recorded(Verdict::Warn, rules),
+            None => Outcome::Recorded(Verdict::Accept, rules),
+        }
+    }
+}
+
 /// Judges a submission. Fails only for bytes that are no JSON object.
+///
+/// # Panics
+///
+/// If the arrival has another class than the one that it may have, or a custom rule a name that no record
+/// can show.
 pub fn admit(
     policy: &Policy,
     arrival: &Arrival<'_>,
     materials: &mut impl Materials,
+    custom: &dyn Custom,
 ) -> Result<Admission, SubmissionError> {
+    let hide = |verdict, rules: &[Cow<'_, str>], materials: &mut _| {
+        Ok(hidden(policy, arrival, verdict, rules, materials))
+    };
+    if arrival.class.is_some() {
+        return hide(Verdict::Quarantine, &[UNPARSED_RULE.into()], materials);
+    }
     let mut event = match Submission::parse(arrival.bytes)?.event() {
         Ok(event) => event,
         Err(faults) => {
-            let rules = faults.into_iter().map(|fault| FormFault::rule(fault).to_owned()).collect();
-            return Ok(quarantine(policy, arrival, rules, materials));
+            let rules: Vec<_> = faults.into_iter().map(|fault| fault.rule().into()).collect();
+            return hide(Verdict::Quarantine, &rules, materials);
         }
     };
-    let redacted = Redacted::apply(&mut event, &policy.treatments, materials);
+    enrich(&mut event, &policy.enrichments);
+    let Ok(masks) = custom.treat(event.members()) else {
+        return hide(Verdict::Error, &[ERROR_RULE.into()], materials);
+    };
+    let treatments = match masks.as_slice() {
+        [] => Cow::Borrowed(policy.treatments.as_slice()),
+        masks => Cow::Owned([masks, &policy.treatments].concat()),
+    };
+    let mut redacted = Redacted::apply(&mut event, &treatments, materials);
     if !redacted.exposed.is_empty() {
-        let rules = redacted
-            .exposed
-            .iter()
-            .map(|detector| format!("detected/{}", detector.name()))
-            .collect();
-        return Ok(quarantine(policy, arrival, rules, materials));
+        let rule = |detector: &Detector| format!("detected/{}", detector.name()).into();
+        let rules: Vec<_> = redacted.exposed.iter().map(rule).collect();
+        return hide(Verdict::Quarantine, &rules, materials);
     }
-    let Judgement { class, broken } = judge(policy, &event);
-    if let Some(class) = class {
+    redacted.trim(&mut event, arrival.source, policy);
+    let seen = Disclosed::new(custom, redacted.values(custom.needs()));
+    let judgement = judge(policy, event.members(), arrival.source, &seen);
+    if let Some(class) = judgement.class {
         event.classify(class);
     }
-    let strictest = broken.iter().map(|(enforcement, _)| *enforcement).max();
-    let mut rules: Vec<&str> = broken.iter().map(|(_, rule)| *rule).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    let verdict = match strictest {
-        None => Verdict::Accept,
-        Some(Enforcement::Warn) => Verdict::Warn,
-        Some(Enforcement::Quarantine) => {
-            return Ok(quarantine(
-                policy,
-                arrival,
-                rules.into_iter().map(str::to_owned).collect(),
-                materials,
-            ));
-        }
-        Some(Enforcement::Reject) => {
-            return Ok(Admission::Refused(rules.into_iter().map(str::to_owned).collect()));
+    let (verdict, rules) = match judgement.outcome() {
+        Outcome::Recorded(verdict, rules) if verdict.shows_content() => (verdict, rules),
+        Outcome::Recorded(verdict, rules) => return hide(verdict, &rules, materials),
+        Outcome::Refused(rules) => {
+            return Ok(Admission::Refused(rules.into_iter().map(Cow::into_owned).collect()));
         }
     };
     let shown = event.members().get("class").and_then(|class| class.as_str());
-    let month = month_subject(shown.unwrap_or("-"), arrival.now);
+    let class = shown.unwrap_or("-").to_owned();
+    let rules = rules.iter().map(AsRef::as_ref).collect();
     let decision =
         Decision { source: arrival.source, verdict, rules, redactions: redacted.redactions };
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
     let Ok((draft, spilled)) = Draft::event(&head, event, decision, || materials.salt()) else {
-        return Ok(quarantine(policy, arrival, vec!["record/too-long".to_owned()], materials));
+        return hide(Verdict::Quarantine, &["record/too-long".into()], materials);
     };
     let named =
         redacted.openings.into_iter().chain(spilled.into_iter().map(|opening| (opening, None)));
     let mut kept: Vec<Kept> = named
         .map(|(opening, subject)| Kept {
             opening,
-            subject: subject.unwrap_or_else(|| month.clone()),
+            subject: subject.unwrap_or_else(|| month_subject(&class, arrival.now)),
         })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
     Ok(Admission::Recorded(Admitted { draft, kept, verdict }))
 }
 
-/// What a policy says about an event.
-struct Judgement<'p> {
-    /// The first class whose conditions hold.
-    class: Option<&'p str>,
-    /// The rules that the event breaks.
-    broken: Vec<(Enforcement, &'p str)>,
-}
-
-/// Judges what a record will show of an event.
-fn judge<'p>(policy: &'p Policy, event: &Event<'_>) -> Judgement<'p> {
-    let slots = policy.look(event.members());
-    let claimed = event.members().get("class").and_then(|class| class.as_str());
-    // An event is of each class that it names or fits, so that naming one evades no other's rules.
-    let is_of: Vec<(bool, bool)> = policy
-        .classes
-        .iter()
-        .map(|(name, when)| (claimed == Some(name.as_str()), !when.is_empty() && slots.hold(when)))
-        .collect();
+/// Judges what a record shows, or will show, of an event: its members without the server's own.
+///
+/// With [`Judgement::outcome`] that is the whole verdict, so that whoever has policy and record can repeat it.
+///
+/// `source` is the authenticated principal, where there is one.
+pub fn judge<'p>(
+    policy: &'p Policy,
+    members: &Object<'_>,
+    source: Option<&str>,
+    custom: &dyn Custom,
+) -> Judgement<'p> {
+    let source = source.map(Value::from);
+    let slots = policy.look(members, source.as_ref());
+    let claimed = members.get("class").and_then(|class| class.as_str());
+    let is_of = policy.classes_of(&slots, claimed);
     let fits = is_of.iter().position(|(_, fits)| *fits);
     let class = fits.and_then(|number| policy.classes.get(number)).map(|(name, _)| name.as_str());
 
     let mut broken = Vec::new();
     let is_known = claimed.is_none() || is_of.iter().any(|(named, _)| *named);
     if let Some(enforcement) = policy.unknown_class.filter(|_| !is_known) {
-        broken.push((enforcement, "class/unknown"));
+        broken.push((enforcement, "class/unknown".into()));
     }
     for rule in &policy.rules {
         let concerns =
             |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
         let is_about = rule.classes.is_empty() || rule.classes.iter().any(concerns);
-        if is_about
-            && slots.hold(&rule.when)
-            && !rule.require.iter().all(|(slot, field)| slots.has(*slot, *field))
-        {
-            broken.push((rule.otherwise, rule.name.as_str()));
+        if is_about && slots.hold(&rule.when) && !rule.require.iter().all(|need| slots.has(*need)) {
+            broken.push((rule.otherwise, rule.name.as_str().into()));
         }
     }
-    Judgement { class, broken }
+    let said = ask(custom, members, source.as_ref(), claimed.or(class));
+    let failed = match said {
+        Ok(said) => {
+            broken.extend(said.into_iter().map(|(enforcement, rule)| (enforcement, rule.into())));
+            None
+        }
+        Err(error) => Some(error),
+    };
+    Judgement { class, broken, failed }
+}
+
+/// Asks the custom rules, if there are any.
+fn ask(
+    custom: &dyn Custom,
+    members: &Object<'_>,
+    source: Option<&Value<'_>>,
+    class: Option<&str>,
+) -> Result<Vec<(Enforcement, String)>, CustomError> {
+    match source {
+        _ if custom.is_empty() => Ok(Vec::new()),
+        None => custom.judge(members, class),
+        Some(source) => {
+            let mut shown = members.clone();
+            shown.insert("source", source.clone());
+            custom.judge(&shown, class)
+        }
+    }
 }
 
 /// Records a submission without showing it.
-fn quarantine(
+fn hidden(
     policy: &Policy,
     arrival: &Arrival<'_>,
-    rules: Vec<String>,
+    verdict: Verdict,
+    rules: &[Cow<'_, str>],
     materials: &mut impl Materials,
 ) -> Admission {
     let (raw, opening) = commit_raw(materials.salt(), arrival.bytes);
-    let rules = rules.iter().map(String::as_str).collect();
-    let verdict = Verdict::Quarantine;
+    let rules = rules.iter().map(AsRef::as_ref).collect();
     let decision = Decision { source: arrival.source, verdict, rules, redactions: Vec::new() };
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
-    let draft = Draft::quarantine(&head, &decision, raw);
+    let draft = Draft::hidden(&head, &decision, raw, arrival.class);
     let kept = vec![Kept { opening, subject: month_subject("-", arrival.now) }];
     Admission::Recorded(Admitted { draft, kept, verdict })
 }

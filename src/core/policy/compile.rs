@@ -1,51 +1,46 @@
 //! A policy made ready to decide: names checked, and each place that it looks at looked up once an event.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::condition::{Condition, Test};
+use super::slots::{Numbers, Places, Slots};
 use super::statement::{
-    Action, Condition, Enforcement, FieldType, Requirement, Rule, Statements, Target, Test,
-    Treatment,
+    Action, Enforcement, Enrichment, FieldType, Requirement, Rule, Statements, Target, Treatment,
+    Trim,
 };
 use crate::core::record::json::{Object, Value};
-use crate::core::record::{Path, PolicyDigest, Timestamp, is_class, is_rule};
+use crate::core::record::{Path, PolicyDigest, is_class, is_rule};
 
 /// Most classes, rules and treatments of one policy, each.
 pub const STATEMENTS_MAX: usize = 4_096;
 
 /// Beginnings of rule names that are not a policy's to give.
-const RESERVED_RULES: [&str; 3] = ["record/", "class/", "detected/"];
+const RESERVED_RULES: [&str; 4] = ["record/", "class/", "detected/", "policy/"];
 
 /// A policy that decides.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(super) digest: PolicyDigest,
+    pub(super) enrichments: Vec<Enrichment>,
     pub(super) treatments: Vec<Treatment>,
-    pub(super) classes: Vec<(String, Vec<Check>)>,
+    /// What events of a class don't show, by the number of the class.
+    pub(super) trims: Vec<(usize, Vec<Path>)>,
+    pub(super) classes: Vec<(String, Vec<usize>)>,
     pub(super) unknown_class: Option<Enforcement>,
     pub(super) rules: Vec<ReadyRule>,
-    /// Every place that a condition or requirement looks at.
-    slots: Vec<Path>,
+    places: Places,
 }
 
-/// A rule whose classes and places are numbers.
+/// A rule whose classes, conditions and requirements are numbers.
 #[derive(Clone, Debug)]
 pub(super) struct ReadyRule {
     pub(super) name: String,
     pub(super) classes: Vec<usize>,
-    pub(super) when: Vec<Check>,
-    pub(super) require: Vec<(usize, FieldType)>,
+    pub(super) when: Vec<usize>,
+    pub(super) require: Vec<usize>,
     pub(super) otherwise: Enforcement,
 }
-
-/// A condition on the value of a slot.
-#[derive(Clone, Debug)]
-pub(super) struct Check {
-    slot: usize,
-    test: Test,
-}
-
-/// What an event has in each slot.
-pub(super) struct Slots<'e, 'a>(Vec<Option<&'e Value<'a>>>);
 
 /// Why statements make no policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +68,12 @@ pub enum PolicyError {
         /// The class.
         class: String,
     },
+    /// Something is about a class that is not there.
+    #[error("something is trimmed of the class {class:?}, which the policy does not have")]
+    UnknownTrim {
+        /// The class.
+        class: String,
+    },
     /// A treatment does not stand inside of what producers fill.
     #[error(
         "{path} can't be treated: only what is inside of /actor, /resource and /ctx, or whole with 'drop', 'commit' or 'token'"
@@ -89,12 +90,12 @@ pub enum PolicyError {
         /// The other.
         other: Path,
     },
-    /// A rule needs a value that the policy does not let it see.
+    /// A rule or class needs a value that the policy does not let it see.
     #[error(
-        "rule {rule:?} needs the value at {path}, which the policy redacts: require 'any', or leave it as it is"
+        "{rule:?} needs the value at {path}, which the policy redacts: require 'any', or leave it as it is"
     )]
     Redacted {
-        /// The rule.
+        /// The rule or class.
         rule: String,
         /// The place.
         path: Path,
@@ -104,32 +105,46 @@ pub enum PolicyError {
 impl Policy {
     /// Compiles the statements of the policy of a digest.
     pub fn compile(digest: PolicyDigest, statements: &Statements) -> Result<Self, PolicyError> {
-        let Statements { classes, rules, treatments, unknown_class } = statements;
-        if classes.len().max(rules.len()).max(treatments.len()) > STATEMENTS_MAX {
+        let Statements { classes, rules, treatments, unknown_class, enrichments, trims } =
+            statements;
+        let counts = [classes.len(), rules.len(), treatments.len(), enrichments.len(), trims.len()];
+        if counts.into_iter().any(|count| count > STATEMENTS_MAX) {
             return Err(PolicyError::Statements);
         }
         check_names(classes.iter().map(|class| &class.name), is_class)?;
         check_names(rules.iter().map(|rule| &rule.name), |name| {
-            is_rule(name) && !RESERVED_RULES.iter().any(|start| name.starts_with(start))
+            is_rule(name) && !is_reserved(name)
         })?;
+        check_names(enrichments.iter().map(|enrichment| &enrichment.name), is_class)?;
         treatments.iter().try_for_each(check_place)?;
         check_overlap(treatments)?;
-        rules.iter().try_for_each(|rule| check_redacted(rule, treatments))?;
+        let hidden = Hidden { treatments, trims };
+        classes.iter().try_for_each(|class| hidden.check_conditions(&class.name, &class.when))?;
+        rules.iter().try_for_each(|rule| hidden.check_rule(rule))?;
 
-        let mut places = Places::default();
+        let mut places = Numbers::default();
         let numbers: BTreeMap<&str, usize> =
             (0..).zip(classes).map(|(number, class)| (class.name.as_str(), number)).collect();
-        let ready =
-            rules.iter().map(|rule| places.rule(rule, &numbers)).collect::<Result<_, _>>()?;
-        let classes =
-            classes.iter().map(|class| (class.name.clone(), places.checks(&class.when))).collect();
+        let ready = rules
+            .iter()
+            .map(|rule| ready(&mut places, rule, &numbers))
+            .collect::<Result<_, _>>()?;
+        let trim = |Trim { class, paths }: &Trim| {
+            let unknown = || PolicyError::UnknownTrim { class: class.clone() };
+            Ok((numbers.get(class.as_str()).copied().ok_or_else(unknown)?, paths.clone()))
+        };
         Ok(Self {
             digest,
+            enrichments: enrichments.clone(),
             treatments: treatments.clone(),
-            classes,
+            trims: trims.iter().map(trim).collect::<Result<_, _>>()?,
+            classes: classes
+                .iter()
+                .map(|class| (class.name.clone(), places.conditions(&class.when)))
+                .collect(),
             unknown_class: *unknown_class,
             rules: ready,
-            slots: places.slots,
+            places: places.into_places(),
         })
     }
 
@@ -138,89 +153,53 @@ impl Policy {
         self.digest
     }
 
-    /// Looks every place up in what a record shows of an event.
-    pub(super) fn look<'e, 'a>(&self, members: &'e Object<'a>) -> Slots<'e, 'a> {
-        Slots(self.slots.iter().map(|path| path.find(members)).collect())
-    }
-}
-
-/// The places that a policy looks at, each once.
-#[derive(Default)]
-struct Places {
-    slots: Vec<Path>,
-    numbers: BTreeMap<Path, usize>,
-}
-
-impl Places {
-    fn slot(&mut self, path: &Path) -> usize {
-        let slots = &mut self.slots;
-        *self.numbers.entry(path.clone()).or_insert_with(|| {
-            slots.push(path.clone());
-            slots.len() - 1
-        })
+    /// Makes ready to look at what a record shows of an event and of its source.
+    pub(super) fn look<'e, 'a>(
+        &self,
+        members: &'e Object<'a>,
+        source: Option<&'e Value<'a>>,
+    ) -> Slots<'_, 'e, 'a> {
+        Slots::new(&self.places, members, source)
     }
 
-    fn checks(&mut self, when: &[Condition]) -> Vec<Check> {
-        when.iter()
-            .map(|condition| Check {
-                slot: self.slot(&condition.path),
-                test: condition.test.clone(),
-            })
+    /// Returns of each class whether the event names it, and whether its conditions hold.
+    ///
+    /// An event is of each class that it names or fits, so that naming one evades no other's rules.
+    pub(super) fn classes_of(
+        &self,
+        slots: &Slots<'_, '_, '_>,
+        claimed: Option<&str>,
+    ) -> Vec<(bool, bool)> {
+        self.classes
+            .iter()
+            .map(|(name, when)| (claimed == Some(name), !when.is_empty() && slots.hold(when)))
             .collect()
     }
-
-    /// Makes a rule ready.
-    fn rule(
-        &mut self,
-        rule: &Rule,
-        numbers: &BTreeMap<&str, usize>,
-    ) -> Result<ReadyRule, PolicyError> {
-        let number = |class: &String| {
-            let unknown =
-                || PolicyError::UnknownClass { rule: rule.name.clone(), class: class.clone() };
-            numbers.get(class.as_str()).copied().ok_or_else(unknown)
-        };
-        Ok(ReadyRule {
-            name: rule.name.clone(),
-            classes: rule.classes.iter().map(number).collect::<Result<_, _>>()?,
-            when: self.checks(&rule.when),
-            require: rule
-                .require
-                .iter()
-                .map(|Requirement { path, field }| (self.slot(path), *field))
-                .collect(),
-            otherwise: rule.otherwise,
-        })
-    }
 }
 
-impl Slots<'_, '_> {
-    /// Returns whether conditions hold, all of them.
-    pub(super) fn hold(&self, checks: &[Check]) -> bool {
-        checks.iter().all(|check| match (self.0.get(check.slot), &check.test) {
-            (Some(Some(_)), Test::Present) => true,
-            (Some(Some(Value::String(text))), test) => test.holds(text),
-            _ => false,
-        })
-    }
+/// Makes a rule ready.
+fn ready(
+    places: &mut Numbers,
+    rule: &Rule,
+    numbers: &BTreeMap<&str, usize>,
+) -> Result<ReadyRule, PolicyError> {
+    let number = |class: &String| {
+        let unknown =
+            || PolicyError::UnknownClass { rule: rule.name.clone(), class: class.clone() };
+        numbers.get(class.as_str()).copied().ok_or_else(unknown)
+    };
+    Ok(ReadyRule {
+        name: rule.name.clone(),
+        classes: rule.classes.iter().map(number).collect::<Result<_, _>>()?,
+        when: places.conditions(&rule.when),
+        require: rule.require.iter().map(|requirement| places.need(requirement)).collect(),
+        otherwise: rule.otherwise,
+    })
+}
 
-    /// Returns whether a slot has what a field must be.
-    pub(super) fn has(&self, slot: usize, field: FieldType) -> bool {
-        let Some(Some(value)) = self.0.get(slot) else { return false };
-        match (field, value) {
-            (_, Value::Null) => false,
-            (FieldType::Any, _)
-            | (FieldType::Number, Value::Number(_))
-            | (FieldType::Boolean, Value::Bool(_)) => true,
-            (FieldType::Integer, Value::Number(number)) => number.integer().is_some(),
-            (FieldType::Text, Value::String(text)) => !text.is_empty(),
-            (FieldType::Time, Value::String(text)) => Timestamp::parse_occurred(text).is_some(),
-            (FieldType::Address, Value::String(text)) => text.parse::<core::net::IpAddr>().is_ok(),
-            (FieldType::Array, Value::Array(values)) => !values.is_empty(),
-            (FieldType::Object, Value::Object(object)) => !object.members().is_empty(),
-            _ => false,
-        }
-    }
+/// Returns whether a name is the program's own.
+fn is_reserved(name: &str) -> bool {
+    RESERVED_RULES.iter().any(|start| name.starts_with(start))
 }
 
 /// Checks that names have their form and differ.
@@ -245,7 +224,7 @@ fn check_place(treatment: &Treatment) -> Result<(), PolicyError> {
     let Target::Path(path) = &treatment.target else { return Ok(()) };
     let mut steps = path.steps();
     let inside =
-        steps.next().is_some_and(|first| matches!(first.as_str(), "actor" | "resource" | "ctx"));
+        steps.next().is_some_and(|first| matches!(first.as_ref(), "actor" | "resource" | "ctx"));
     let whole = steps.next().is_none();
     let masks = matches!(treatment.action, Action::Mask { .. });
     if inside && !(whole && masks) {
@@ -257,46 +236,76 @@ fn check_place(treatment: &Treatment) -> Result<(), PolicyError> {
 
 /// Checks that nothing is redacted inside of what is redacted: what opens it could not be found again.
 fn check_overlap(treatments: &[Treatment]) -> Result<(), PolicyError> {
-    let place = |treatment: &Treatment| match &treatment.target {
-        Target::Path(path) => Some((path.clone(), path.steps().collect::<Vec<_>>())),
-        Target::Detected(_) => None,
-    };
-    let mut places: Vec<(Path, Vec<String>)> = treatments.iter().filter_map(place).collect();
+    let mut places: Vec<(&Path, Vec<Cow<'_, str>>)> = treatments
+        .iter()
+        .filter_map(|treatment| match &treatment.target {
+            Target::Path(path) => Some((path, path.steps().collect())),
+            Target::Detected(_) => None,
+        })
+        .collect();
     while let Some((one, steps)) = places.pop() {
-        let meets = |others: &[String]| {
+        let meets = |others: &[Cow<'_, str>]| {
             steps
                 .iter()
                 .zip(others)
                 .all(|(step, other)| step == other || step == "*" || other == "*")
         };
         if let Some((other, _)) = places.iter().find(|(_, others)| meets(others)) {
-            return Err(PolicyError::Overlap { one: other.clone(), other: one });
+            return Err(PolicyError::Overlap { one: (*other).clone(), other: one.clone() });
         }
     }
     Ok(())
 }
 
-/// Checks that a rule needs nothing that treatments take away: dropped values at all, others with their type.
-fn check_redacted(rule: &Rule, treatments: &[Treatment]) -> Result<(), PolicyError> {
-    let needs = rule
-        .require
-        .iter()
-        .map(|requirement| (&requirement.path, requirement.field != FieldType::Any));
-    let looks =
-        rule.when.iter().map(|condition| (&condition.path, condition.test != Test::Present));
-    for (path, by_value) in needs.chain(looks) {
-        let hidden = treatments.iter().any(|treatment| {
+/// What a policy takes away of events.
+struct Hidden<'s> {
+    treatments: &'s [Treatment],
+    trims: &'s [Trim],
+}
+
+impl Hidden<'_> {
+    /// Checks that a rule needs nothing that is taken away: dropped values at all, others with their type.
+    fn check_rule(&self, rule: &Rule) -> Result<(), PolicyError> {
+        self.check_conditions(&rule.name, &rule.when)?;
+        for Requirement { path, field } in &rule.require {
+            let concerns =
+                |trim: &&Trim| rule.classes.is_empty() || rule.classes.contains(&trim.class);
+            let mut trimmed = self.trims.iter().filter(concerns).flat_map(|trim| &trim.paths);
+            if self.takes(path, *field != FieldType::Any)
+                || trimmed.any(|target| covers(target, path))
+            {
+                return Err(PolicyError::Redacted { rule: rule.name.clone(), path: path.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that conditions look at nothing that is taken away. What decides the class of an event can't
+    /// depend on it, so that for them every trim counts.
+    fn check_conditions(&self, name: &str, when: &[Condition]) -> Result<(), PolicyError> {
+        let mut hidden = None;
+        let mut visit = |path: &Path, test: &Test| {
+            let mut trimmed = self.trims.iter().flat_map(|trim| &trim.paths);
+            if self.takes(path, *test != Test::Present)
+                || trimmed.any(|target| covers(target, path))
+            {
+                hidden = Some(path.clone());
+            }
+        };
+        when.iter().for_each(|condition| condition.visit(&mut visit));
+        hidden.map_or(Ok(()), |path| Err(PolicyError::Redacted { rule: name.to_owned(), path }))
+    }
+
+    /// Returns whether a value is treated so that it can't be seen, or that it can't be seen to be there.
+    fn takes(&self, path: &Path, by_value: bool) -> bool {
+        self.treatments.iter().any(|treatment| {
             let Target::Path(target) = &treatment.target else { return false };
             covers(target, path)
                 && (by_value
                     || treatment.action == Action::Drop
                     || target.steps().count() < path.steps().count())
-        });
-        if hidden {
-            return Err(PolicyError::Redacted { rule: rule.name.clone(), path: path.clone() });
-        }
+        })
     }
-    Ok(())
 }
 
 /// Returns whether a target is a path or above it; `*` stands for any step.

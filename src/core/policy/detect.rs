@@ -26,7 +26,7 @@ pub enum Detector {
     NationalId,
 }
 
-/// Prefixes of keys, with how many characters of `[A-Za-z0-9_-]` follow at least.
+/// Prefixes of keys, all of which begin with `A`, `g` or `x`, with how many characters of `[A-Za-z0-9_-]` follow at least.
 const KEY_PREFIXES: [(&[u8], usize); 12] = [
     (b"AKIA", 16),
     (b"ASIA", 16),
@@ -83,7 +83,7 @@ impl Detector {
     pub fn find(self, text: &str) -> Vec<Range<usize>> {
         let bytes = text.as_bytes();
         let mut found: Vec<Range<usize>> = Vec::new();
-        if !self.is_possible(bytes) {
+        if !self.is_possible(text) {
             return found;
         }
         let mut at = 0;
@@ -101,14 +101,18 @@ impl Detector {
     }
 
     /// Returns whether a text can hold a match at all: one pass instead of many beginnings.
-    fn is_possible(self, bytes: &[u8]) -> bool {
-        let digits = |least| bytes.iter().filter(|byte| byte.is_ascii_digit()).count() >= least;
+    fn is_possible(self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        let digits = |least| {
+            bytes.len() >= least
+                && bytes.iter().filter(|byte| byte.is_ascii_digit()).count() >= least
+        };
         match self {
             Self::Card => digits(13),
             Self::Email => bytes.contains(&b'@'),
-            Self::Jwt => bytes.contains(&b'.') && bytes.len() >= 8,
+            Self::Jwt => bytes.len() >= 8 && text.contains("eyJ"),
             Self::CloudKey => bytes.len() >= 20,
-            Self::Pem => bytes.contains(&b'-') && bytes.len() >= 27,
+            Self::Pem => bytes.len() >= 27 && text.contains("-----BEGIN "),
             Self::Iban => bytes.len() >= 15 && digits(2),
             Self::NationalId => digits(6),
         }
@@ -123,7 +127,7 @@ impl Detector {
             Self::Email if first == b'@' => return address(bytes, at),
             Self::Card if fresh && matches!(first, b'2'..=b'6') => card(rest)?,
             Self::Jwt if fresh && rest.starts_with(b"eyJ") => jwt(rest)?,
-            Self::CloudKey if fresh => cloud_key(rest)?,
+            Self::CloudKey if fresh && matches!(first, b'A' | b'g' | b'x') => cloud_key(rest)?,
             Self::Pem if rest.starts_with(b"-----BEGIN ") => private_key(rest)?,
             Self::Iban if fresh && first.is_ascii_uppercase() => iban(rest)?,
             Self::NationalId if fresh => national_id(before, rest)?,

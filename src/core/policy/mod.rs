@@ -11,16 +11,26 @@
 mod admit;
 mod bundle;
 mod compile;
+mod condition;
+mod custom;
 mod detect;
+mod enrich;
 mod redact;
+mod slots;
 mod statement;
+mod watch;
+mod watching;
 
-pub use admit::{Admission, Admitted, Arrival, admit};
+pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, judge};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
 pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
+pub use condition::{Condition, Glob, Pattern, PatternError, Test};
+pub use custom::{Custom, CustomError, Disclosed, NoCustom};
 pub use detect::Detector;
 pub use redact::{Kept, Materials};
 pub use statement::{
-    Action, Class, Condition, Enforcement, FieldType, Glob, Requirement, Rule, Statements, Target,
-    Test, Treatment,
+    Action, Class, Enforcement, Enrichment, FieldType, Lookup, Requirement, Rule, Statements,
+    Target, Treatment, Trim,
 };
+pub use watch::{Alert, Seen, Selector, Suppression, Trigger, Watch, WatchedSource};
+pub use watching::{WatchRow, Watching};

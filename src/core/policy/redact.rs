@@ -6,10 +6,13 @@
 use core::ops::Range;
 use std::collections::BTreeSet;
 
+use super::compile::Policy;
 use super::detect::Detector;
 use super::statement::{Action, Target, Treatment};
-use crate::core::record::json::{Object, Value};
-use crate::core::record::{Event, Opening, Path, Redaction, RedactionAction, Salt, Secret, Token};
+use crate::core::record::json::{self, Object, Value};
+use crate::core::record::{
+    Event, Opening, Path, Redaction, RedactionAction, SUBMISSION_LIMITS, Salt, Secret, Token,
+};
 
 /// What redaction needs of the world, which the core does not know.
 pub trait Materials {
@@ -60,15 +63,52 @@ impl Redacted {
         }
         for (treatment, subject) in treatments.iter().zip(subjects) {
             let Target::Detected(detector) = treatment.target else { continue };
-            let search = Search::run(detector, event.members());
-            if search.exposed {
+            let Search { found, exposed, .. } = Search::run(detector, event.members());
+            if exposed {
                 redacted.exposed.insert(detector);
             }
-            for found in search.found {
+            for found in found {
                 redacted.treat_found(event, found, &treatment.action, subject.clone(), materials);
             }
         }
         redacted
+    }
+
+    /// Leaves out what events of the class don't show.
+    pub(super) fn trim(&mut self, event: &mut Event<'_>, source: Option<&str>, policy: &Policy) {
+        if policy.trims.is_empty() {
+            return;
+        }
+        let members = event.members();
+        let claimed = members.get("class").and_then(Value::as_str);
+        let source = source.map(Value::from);
+        let is_of = policy.classes_of(&policy.look(members, source.as_ref()), claimed);
+        let concerns = |number: &usize| is_of.get(*number).is_some_and(|of| of.0 || of.1);
+        let places: Vec<&Path> = policy
+            .trims
+            .iter()
+            .filter(|(number, _)| concerns(number))
+            .flat_map(|(_, paths)| paths)
+            .collect();
+        for path in places {
+            // What stands in the place of a value already shows nothing of it.
+            let done = event.remove(path).map(|_| RedactionAction::Drop);
+            self.note(path.clone(), done);
+        }
+    }
+
+    /// Returns the committed values at or inside of some places.
+    pub(super) fn values(&self, places: &[Path]) -> Vec<(Path, Value<'static>)> {
+        let is_meant = |path: &Path| places.iter().any(|place| path.is_within(place));
+        let value = |(opening, _): &(Opening, _)| {
+            let value = json::parse_canonical(&opening.value, &SUBMISSION_LIMITS).ok()?;
+            Some((opening.path.clone(), value.into_owned()))
+        };
+        self.openings
+            .iter()
+            .filter(|(opening, _)| is_meant(&opening.path))
+            .filter_map(value)
+            .collect()
     }
 
     /// Treats one value as a whole.
@@ -88,7 +128,7 @@ impl Redacted {
             Action::Drop => event.remove(&path).map(|_| RedactionAction::Drop),
             Action::Commit { .. } => {
                 if let Some(opening) = event.commit(&path, materials.salt()) {
-                    self.redactions.retain(|redaction| redaction.path != path);
+                    self.redactions.retain(|redaction| !redaction.path.is_within(&path));
                     self.openings.push((opening, subject));
                 }
                 return;
@@ -136,10 +176,10 @@ impl Redacted {
         self.note(path, done);
     }
 
-    /// Notes what was done: of one place, what was done last.
+    /// Notes what was done: of one place and what is inside of it, what was done last.
     fn note(&mut self, path: Path, done: Option<RedactionAction>) {
         if let Some(action) = done {
-            self.redactions.retain(|redaction| redaction.path != path);
+            self.redactions.retain(|redaction| !redaction.path.is_within(&path));
             self.redactions.push(Redaction { path, action });
         }
     }
@@ -204,29 +244,35 @@ struct Found {
 }
 
 /// A search for what a detector recognises.
-struct Search {
+struct Search<'v> {
     detector: Detector,
-    /// Where the search is; `None` where no path leads.
-    path: Option<Path>,
+    /// The names and positions that lead to where the search is. A path is made of them when something is
+    /// found, which is rare.
+    steps: Vec<Step<'v>>,
     found: Vec<Found>,
     /// Whether something was recognised that can't be taken out.
     exposed: bool,
 }
 
-impl Search {
+/// One step of a search.
+#[derive(Clone, Copy)]
+enum Step<'v> {
+    Name(&'v str),
+    Position(usize),
+}
+
+impl<'v> Search<'v> {
     /// Searches an event.
-    fn run(detector: Detector, members: &Object<'_>) -> Self {
-        let mut search = Self { detector, path: None, found: Vec::new(), exposed: false };
+    fn run(detector: Detector, members: &'v Object<'_>) -> Self {
+        let mut search = Self { detector, steps: Vec::new(), found: Vec::new(), exposed: false };
         for (name, value) in members.members() {
-            let is_filled = matches!(name.as_ref(), "actor" | "resource" | "ctx");
-            search.path = is_filled.then(|| Path::member(name));
-            search.value(value);
+            search.step(Step::Name(name), value);
         }
         search
     }
 
-    /// Searches a value, below which the path stands.
-    fn value(&mut self, value: &Value<'_>) {
+    /// Searches a value, to which the steps lead.
+    fn value(&mut self, value: &'v Value<'_>) {
         match value {
             Value::String(text) => self.text(text),
             // A card's number may have been sent as a number.
@@ -237,7 +283,7 @@ impl Search {
             }
             Value::Array(values) => {
                 for (position, value) in values.iter().enumerate() {
-                    self.step(&position.to_string(), value);
+                    self.step(Step::Position(position), value);
                 }
             }
             Value::Object(object) => {
@@ -245,7 +291,7 @@ impl Search {
                     self.exposed |= !self.detector.find(name).is_empty();
                     // What the server put there was treated already, and is no text of the producer's.
                     if !name.starts_with('$') {
-                        self.step(name, value);
+                        self.step(Step::Name(name), value);
                     }
                 }
             }
@@ -253,21 +299,35 @@ impl Search {
         }
     }
 
-    fn step(&mut self, step: &str, value: &Value<'_>) {
-        let child = self.path.as_ref().and_then(|path| path.child(step));
-        let parent = core::mem::replace(&mut self.path, child);
+    /// Goes one step down, and back.
+    fn step(&mut self, step: Step<'v>, value: &'v Value<'_>) {
+        self.steps.push(step);
         self.value(value);
-        self.path = parent;
+        self.steps.pop();
     }
 
+    /// Searches a text.
     fn text(&mut self, text: &str) {
         let ranges = self.detector.find(text);
-        match &self.path {
-            _ if ranges.is_empty() => {}
-            Some(path) => {
-                self.found.push(Found { path: path.clone(), text: text.to_owned(), ranges });
-            }
+        if ranges.is_empty() {
+            return;
+        }
+        match self.path() {
+            Some(path) => self.found.push(Found { path, text: text.to_owned(), ranges }),
             None => self.exposed = true,
         }
+    }
+
+    /// Returns where the search is; `None` where no path leads, or where nothing is taken out.
+    fn path(&self) -> Option<Path> {
+        let (first, rest) = self.steps.split_first()?;
+        let path = match first {
+            Step::Name(name @ ("actor" | "resource" | "ctx")) => Path::member(name),
+            Step::Name(_) | Step::Position(_) => return None,
+        };
+        rest.iter().try_fold(path, |path, step| match step {
+            Step::Name(name) => path.child(name),
+            Step::Position(position) => path.element(*position),
+        })
     }
 }

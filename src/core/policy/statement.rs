@@ -1,7 +1,10 @@
 //! What a policy states, as data: the one form that every way of writing a policy comes to.
 
-use core::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
+use super::condition::Condition;
 use super::detect::Detector;
 use crate::core::record::Path;
 
@@ -16,6 +19,10 @@ pub struct Statements {
     pub treatments: Vec<Treatment>,
     /// What becomes of an event that names a class which is not among the above.
     pub unknown_class: Option<Enforcement>,
+    /// What the server adds to events, before anything is taken out of them.
+    pub enrichments: Vec<Enrichment>,
+    /// What events of a class don't show.
+    pub trims: Vec<Trim>,
 }
 
 /// A class of events.
@@ -51,39 +58,6 @@ pub enum Enforcement {
     Quarantine,
     /// It is refused, and leaves no trace in the log.
     Reject,
-}
-
-/// Something that holds of an event or not, by what its record shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// What is looked at.
-    pub path: Path,
-    /// What has to hold of it.
-    pub test: Test,
-}
-
-/// What has to hold of a value. All but [`Test::Present`] hold of texts alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Test {
-    /// The value is there.
-    Present,
-    /// It is this text.
-    Exact(String),
-    /// It is one of these texts.
-    OneOf(Vec<String>),
-    /// It begins with this text.
-    Prefix(String),
-    /// It is like this pattern.
-    Glob(Glob),
-}
-
-/// A pattern in which `*` stands for any text, also none.
-///
-/// The pieces between the stars are searched one after another, each as far left as it can be, so that a
-/// match takes one pass over the text however many stars there are.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Glob {
-    pieces: Vec<String>,
 }
 
 /// A field that an event must have.
@@ -155,46 +129,38 @@ pub enum Action {
     Token,
 }
 
-impl Test {
-    /// Returns whether a text passes.
-    pub fn holds(&self, text: &str) -> bool {
-        match self {
-            Self::Present => true,
-            Self::Exact(wanted) => text == wanted,
-            Self::OneOf(wanted) => wanted.iter().any(|wanted| text == wanted),
-            Self::Prefix(wanted) => text.starts_with(wanted),
-            Self::Glob(glob) => glob.matches(text),
-        }
-    }
+/// What the server adds to an event, as a member of `ctx.enriched`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrichment {
+    /// The name of the member.
+    pub name: String,
+    /// What is looked at.
+    pub from: Path,
+    /// How the member follows from it. Where nothing does, nothing is added.
+    pub lookup: Lookup,
 }
 
-impl Glob {
-    /// Takes a pattern.
-    pub fn new(pattern: &str) -> Self {
-        Self { pieces: pattern.split('*').map(str::to_owned).collect() }
-    }
-
-    /// Returns whether a whole text is like the pattern.
-    pub fn matches(&self, text: &str) -> bool {
-        let [first, middle @ .., last] = self.pieces.as_slice() else {
-            return self.pieces.first().is_some_and(|only| only == text);
-        };
-        let Some(rest) =
-            text.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()))
-        else {
-            return false;
-        };
-        let mut rest = rest;
-        for piece in middle {
-            let Some((_, after)) = rest.split_once(piece.as_str()) else { return false };
-            rest = after;
-        }
-        true
-    }
+/// How one value follows from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// By a table of texts, and what stands for all others.
+    Table {
+        /// The texts.
+        entries: BTreeMap<String, String>,
+        /// What stands for others.
+        otherwise: Option<String>,
+    },
+    /// The label of the smallest network that has the address.
+    Networks(Vec<(IpNet, String)>),
+    /// Those members of an object that have one of these names in lower case, under which they are added.
+    Members(BTreeSet<String>),
 }
 
-impl fmt::Debug for Glob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.pieces.join("*"), f)
-    }
+/// What events of a class don't show, once it is known that they are of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trim {
+    /// The class.
+    pub class: String,
+    /// What is left out.
+    pub paths: Vec<Path>,
 }

@@ -70,6 +70,11 @@ impl ApproverKey {
         Self::new(parse_array(text)?)
     }
 
+    /// Returns the bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Verifies a signature over exactly these bytes, strictly: canonical encodings only.
     fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
         let signature = Signature::from_bytes(signature);

@@ -57,6 +57,16 @@ impl Salt {
         Self(bytes)
     }
 
+    /// Parses the text with which a field is disclosed.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_array(text).map(Self)
+    }
+
+    /// Returns the text with which a field is disclosed, base64url as in records.
+    pub fn format(&self) -> String {
+        format_bytes(&self.0)
+    }
+
     /// Returns the bytes.
     pub const fn as_bytes(&self) -> &[u8; SALT_BYTES] {
         &self.0

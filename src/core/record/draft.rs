@@ -6,6 +6,7 @@
 use super::commit::{Commitment, Opening, Salt};
 use super::event::Event;
 use super::json::{Object, Value};
+use super::member::UNPARSED;
 use super::name::{PolicyDigest, RecordId, Verdict, is_rule};
 use super::path::Path;
 use super::system::System;
@@ -17,6 +18,11 @@ pub const RULES_MAX: usize = 64;
 
 /// Most redactions that a record names. What needs more is quarantined.
 pub const REDACTIONS_MAX: usize = 256;
+
+/// What stands in the place of the time until there is one.
+const NO_TIME: &str = "1970-01-01T00:00:00.000000Z";
+
+const _: () = assert!(NO_TIME.len() == TIMESTAMP_BYTES);
 
 /// Bytes of a commitment in a record: `{"$c":"` and `"}` around 43 characters.
 const COMMITMENT_TEXT_BYTES: usize = 52;
@@ -141,16 +147,26 @@ impl Draft {
         if fits { Ok((draft, openings)) } else { Err(TooLong) }
     }
 
-    /// Makes the record of a submission that is not shown.
+    /// Makes the record of a submission that is not shown. Its class is [`UNPARSED`], or none.
     ///
     /// # Panics
     ///
-    /// If the verdict shows content, or a rule's name has not its form.
-    pub fn quarantine(head: &Head, decision: &Decision<'_>, raw: Commitment) -> Self {
+    /// If the verdict shows content, a rule's name has not its form, or the class is another.
+    pub fn hidden(
+        head: &Head,
+        decision: &Decision<'_>,
+        raw: Commitment,
+        class: Option<&'static str>,
+    ) -> Self {
+        assert!(class.is_none_or(|class| class == UNPARSED), "only the server's class is shown");
         assert!(!decision.verdict.shows_content(), "what is shown is not quarantined");
         assert!(decision.redactions.is_empty(), "what shows nothing has nothing to redact");
         let context = Object::from([("raw", raw.to_value())]);
-        Self::new(head, "event", &Object::from([("ctx", context.into())]), decided(decision))
+        let mut content = Object::from([("ctx", context.into())]);
+        if let Some(class) = class {
+            content.insert("class", class.into());
+        }
+        Self::new(head, "event", &content, decided(decision))
     }
 
     /// Makes a record of the system; `None` if a value of it is out of its bounds.
@@ -173,14 +189,15 @@ impl Draft {
         server.insert("v", super::version());
         server.insert("t", type_name.into());
         server.insert("id", head.id.to_string().into());
-        server.insert("at", Timestamp::default().to_string().into());
-        if let Some(policy) = head.policy {
+        server.insert("at", NO_TIME.into());
+        // What is judged while there is no policy is governed by none.
+        if let Some(policy) = head.policy.filter(|policy| *policy != PolicyDigest::NONE) {
             server.insert("pv", policy.to_string().into());
         }
         let mut members: Vec<_> = content.members().iter().chain(server.members()).collect();
         // Members of a record have names in ASCII, which need no escapes and sort by their bytes.
         members.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let mut text = String::with_capacity(1_024);
+        let mut text = String::with_capacity(2_048);
         let mut at = 0;
         let mut separator = '{';
         for (name, value) in members {
@@ -200,6 +217,11 @@ impl Draft {
     #[expect(clippy::len_without_is_empty, reason = "no record is empty")]
     pub fn len(&self) -> usize {
         self.text.len()
+    }
+
+    /// Returns the text of the record, with the beginning of 1970 in the place of its time.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the entry: the record as the log took it at a time.

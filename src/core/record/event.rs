@@ -140,6 +140,16 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Sets what the server adds to the event: the member `enriched` of `ctx`.
+    pub fn enrich(&mut self, added: Object<'a>) {
+        if self.members.get("ctx").is_none() {
+            self.members.insert("ctx", Object::new().into());
+        }
+        if let Some(Value::Object(context)) = self.members.member_mut("ctx") {
+            context.insert("enriched", added.into());
+        }
+    }
+
     /// Puts a commitment in the place of a value; returns what opens it.
     ///
     /// `None` if nothing stands there, if a commitment or token already does, or if the place is not
@@ -175,7 +185,7 @@ impl<'a> Event<'a> {
     fn place(&mut self, path: &Path) -> Option<&mut Value<'a>> {
         let mut steps = path.steps();
         let first =
-            steps.next().filter(|first| matches!(first.as_str(), "actor" | "resource" | "ctx"))?;
+            steps.next().filter(|first| matches!(first.as_ref(), "actor" | "resource" | "ctx"))?;
         let place =
             steps.try_fold(self.members.member_mut(&first)?, |value, step| match value {
                 form if Form::from_value(form).is_some() => None,

@@ -31,6 +31,10 @@ const SOURCE_BYTES_MAX: usize = 512;
 /// Members of `ctx` that only the server makes.
 pub const SERVER_CONTEXT: [&str; 3] = ["claimed_source", "enriched", "raw"];
 
+/// The class of what came in a form of which no event could be made: the only one that is shown of what is
+/// not shown itself.
+pub const UNPARSED: &str = "unparsed";
+
 /// A member that a producer may submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Submitted {

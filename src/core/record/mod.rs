@@ -11,7 +11,9 @@
 
 mod approval;
 mod commit;
+mod disclosed;
 mod draft;
+mod echo;
 mod event;
 mod form;
 pub mod json;
@@ -24,28 +26,35 @@ mod system;
 mod text;
 mod time;
 mod token;
+mod wrap;
 
 pub use approval::{Approval, ApprovalRule, ApproverKey, Statement};
 pub use commit::{COMMITMENT_NAME, Commitment, Opening, SALT_BYTES, Salt};
+pub use disclosed::{Disclosed, DisclosedError};
 pub use draft::{
     Decision, Draft, Head, REDACTIONS_MAX, RULES_MAX, Redaction, RedactionAction, TooLong,
 };
+pub use echo::{Echo, EchoError, Given, check_echo, holds_made};
 pub use event::{Event, FormFault, Submission, SubmissionError, commit_raw};
 pub use member::{
     ContentFault, NAME_BYTES_MAX, RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted,
+    UNPARSED,
 };
 pub use name::{
     PolicyDigest, RecordId, TOKEN_BYTES, TOKEN_NAME, Token, Verdict, is_class, is_rule,
 };
 pub use path::{PATH_BYTES_MAX, Path};
 pub use read::{Body, DisclosureError, Record, RecordError, RecordedEvent};
-pub use seal::{Place, SECRET_BYTES, SealError, Secret, WRAPPED_BYTES};
+pub use seal::{KEY_ID_BYTES, KeyId, Place, SECRET_BYTES, SealError, Sealer, Secret};
 pub use system::{
     ActivePolicy, AlertCause, Engine, PART_BYTES, POLICY_BYTES_MAX, PolicyPart, SourceNumber,
     System, Tally,
 };
 pub use time::{TIMESTAMP_BYTES, Timestamp};
-pub use token::{EPOCH_DAYS, epoch};
+pub use token::{EPOCH_DAYS, epoch, submission_tag};
+pub use wrap::{
+    KeyPurpose, NAME_TAG_BYTES, Names, SecretTextError, WRAP_NONCE_BYTES, WRAPPED_BYTES, long_name,
+};
 
 use json::{Number, Value};
 

@@ -54,15 +54,14 @@ impl RecordId {
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = |shift: u32, digits: u32| self.0 >> shift & ((1 << (4 * digits)) - 1);
-        let (time, low) = (part(96, 8), part(80, 4));
-        write!(
-            f,
-            "{time:08x}-{low:04x}-{:04x}-{:04x}-{:012x}",
-            part(64, 4),
-            part(48, 4),
-            part(0, 12)
-        )
+        // By hand: each record and each sealed field of one has it, and the formatter takes ten times as long.
+        let mut text = [b'-'; ID_BYTES];
+        let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+        for ((_, place), digit) in places.zip(0..32_u32) {
+            let digit = (self.0 >> (124 - 4 * digit)) & 0xF;
+            *place = b"0123456789abcdef".get(digit as usize).copied().unwrap_or_default();
+        }
+        f.write_str(str::from_utf8(&text).expect("digits and dashes are ASCII"))
     }
 }
 

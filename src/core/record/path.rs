@@ -5,6 +5,7 @@
 //! ```
 
 use core::fmt;
+use std::borrow::Cow;
 
 use super::json::{Object, Value};
 
@@ -51,27 +52,57 @@ impl Path {
     }
 
     /// Returns the names and positions from the root, without escapes.
-    pub fn steps(&self) -> impl Iterator<Item = String> + '_ {
-        // In this order `~01` becomes `~1`, as it should (RFC 6901, section 4).
-        self.0.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"))
+    pub fn steps(&self) -> impl Iterator<Item = Cow<'_, str>> + '_ {
+        self.0.split('/').skip(1).map(unescape)
     }
 
     /// Returns the pointer of what this is in, unless that is the record, and the last name or position.
     pub(super) fn split_last(&self) -> (Option<Self>, String) {
         let (parent, last) = self.0.rsplit_once('/').expect("a path begins with a slash");
-        let last = last.replace("~1", "/").replace("~0", "~");
-        ((!parent.is_empty()).then(|| Self(parent.to_owned())), last)
+        ((!parent.is_empty()).then(|| Self(parent.to_owned())), unescape(last).into_owned())
     }
 
     /// Returns what stands here below the members of a record.
     pub fn find<'v, 'a>(&self, members: &'v Object<'a>) -> Option<&'v Value<'a>> {
         let mut steps = self.steps();
         let first = members.get(&steps.next()?)?;
+        steps.try_fold(first, |value, step| Self::step(value, &step))
+    }
+
+    /// Returns what one step leads to from a value: a name, or the position of an element.
+    pub fn step<'v, 'a>(value: &'v Value<'a>, step: &str) -> Option<&'v Value<'a>> {
+        match value {
+            Value::Object(object) => object.get(step),
+            Value::Array(values) => values.get(position(step)?),
+            _ => None,
+        }
+    }
+
+    /// Returns what stands here below the members of a record, to be changed.
+    pub fn find_mut<'v, 'a>(&self, members: &'v mut Object<'a>) -> Option<&'v mut Value<'a>> {
+        let mut steps = self.steps();
+        let first = members.member_mut(&steps.next()?)?;
         steps.try_fold(first, |value, step| match value {
-            Value::Object(object) => object.get(&step),
-            Value::Array(values) => values.get(position(&step)?),
+            Value::Object(object) => object.member_mut(&step),
+            Value::Array(values) => values.get_mut(position(&step)?),
             _ => None,
         })
+    }
+
+    /// Returns whether this is the other path, or inside of what stands there.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let rest = self.0.strip_prefix(other.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// Returns the name or position that a step stands for.
+fn unescape(step: &str) -> Cow<'_, str> {
+    if step.contains('~') {
+        // In this order `~01` becomes `~1`, as it should (RFC 6901, section 4).
+        Cow::Owned(step.replace("~1", "/").replace("~0", "~"))
+    } else {
+        Cow::Borrowed(step)
     }
 }
 

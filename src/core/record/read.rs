@@ -8,7 +8,8 @@ use super::draft::{REDACTIONS_MAX, RULES_MAX, Redaction, RedactionAction};
 use super::form::Form;
 use super::json::{self, JsonError, Object, Value};
 use super::member::{
-    RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted, check_recorded, has, is_source,
+    RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted, UNPARSED, check_recorded, has,
+    is_source,
 };
 use super::name::{PolicyDigest, RecordId, Verdict, is_rule};
 use super::path::Path;
@@ -196,7 +197,7 @@ impl<'a> RecordedEvent<'a> {
             Verdict::Warn => &["vd", "vr"],
             Verdict::Quarantine | Verdict::Error => &["vd", "vr", "ctx"],
         };
-        let optional: &[&str] = if verdict.shows_content() { &SHOWN } else { &["source"] };
+        let optional: &[&str] = if verdict.shows_content() { &SHOWN } else { &["source", "class"] };
         if !has(&members, required, optional) {
             return Err(RecordError::Members);
         }
@@ -249,6 +250,10 @@ impl<'a> RecordedEvent<'a> {
 
     /// Checks an event that shows nothing that was submitted.
     fn check_hidden(&self) -> Result<(), RecordError> {
+        let class = self.content.get("class");
+        if class.is_some_and(|class| class.as_str() != Some(UNPARSED)) {
+            return Err(RecordError::Form { member: "class" });
+        }
         let context = self.content.get("ctx").and_then(Value::as_object);
         let raw = context
             .filter(|context| has(context, &["raw"], &[]))

@@ -4,11 +4,7 @@
 //! environment, the environment before the file.
 
 use core::{fmt, time::Duration};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    thread,
-};
+use std::{path::PathBuf, thread};
 
 use serde::Deserialize;
 
@@ -20,8 +16,12 @@ use crate::{
         witness::WitnessedLog,
     },
     server::{
-        config::{ConfigError, parse_address, parse_tls, range, word},
-        files, listener, telemetry,
+        files, listener,
+        setting::{
+            self, ConfigError, check_plaintext, count, first_of, parse_address, parse_telemetry,
+            parse_tls, range, seconds,
+        },
+        telemetry,
     },
     witness::{Rate, book::LogConfig},
 };
@@ -48,6 +48,9 @@ pub struct RawConfig {
         value_delimiter = '\n'
     )]
     pub log: Option<Vec<String>>,
+    /// PEM file with the certificate authorities of the logs that are read [default: the system's]
+    #[arg(long, env = "ATTESTREE_WITNESS_LOGS_CA", value_name = "FILE")]
+    pub logs_ca: Option<PathBuf>,
     /// Seconds between two looks at a log that has a URL [default: 60]
     #[arg(long, env = "ATTESTREE_WITNESS_POLL_SECONDS", value_name = "S")]
     pub poll_seconds: Option<u64>,
@@ -163,6 +166,8 @@ pub struct Config {
     pub listener: listener::Config,
     /// Its logs, each once.
     pub logs: Vec<LogConfig>,
+    /// The certificate authorities of the logs, instead of the system's.
+    pub logs_ca: Option<PathBuf>,
     /// Time between two looks at a log.
     pub poll: Duration,
     /// Limits and places.
@@ -176,7 +181,7 @@ pub struct Config {
 impl Flags {
     /// Reads the file, if one is named, and joins all sources.
     pub fn read(mut self) -> Result<Config, WitnessConfigError> {
-        let file = self.config.as_deref().map(RawConfig::read).transpose()?.unwrap_or_default();
+        let file: RawConfig = setting::read_file(self.config.as_deref())?;
         // An origin has no `+` and a vkey has two, so that this drops no log.
         if let (Some(logs), Some(origin)) = (&mut self.raw.log, &self.client_log) {
             logs.retain(|log| log != origin);
@@ -186,21 +191,7 @@ impl Flags {
     }
 }
 
-/// Takes each named key from the first source that gives it.
-macro_rules! first_of {
-    ($first:ident, $second:ident: $($key:ident),* $(,)?) => {
-        RawConfig { $($key: $first.$key.or($second.$key)),* }
-    };
-}
-
 impl RawConfig {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        Self::from_toml(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })
-    }
-
     /// Reads the text of a configuration file.
     pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
@@ -209,9 +200,8 @@ impl RawConfig {
     /// Returns the keys of `self`, and those of `other` where `self` has none.
     #[must_use]
     pub fn over(self, other: Self) -> Self {
-        // Every key is named, so that a new one can't be forgotten.
-        first_of!(self, other:
-            data, watermark, listen, log, poll_seconds, requests_per_second, advances_per_second, requests_max,
+        first_of!(self, other, {}:
+            data, watermark, listen, log, logs_ca, poll_seconds, requests_per_second, advances_per_second, requests_max,
             webhook, tls_certificate, tls_key, insecure_plaintext, connections_max, worker_threads,
             shutdown_seconds, log_level, log_format,
         )
@@ -227,19 +217,10 @@ impl RawConfig {
         let tls = parse_tls(self.tls_certificate, self.tls_key, None)?;
         // One above the log's, so that both run on one machine as they are.
         let address = parse_address(self.listen, "127.0.0.1:6963")?;
-        let may_be_plain = address.ip().is_loopback() || self.insecure_plaintext.unwrap_or(false);
-        if tls.is_none() && !may_be_plain {
-            return Err(ConfigError::Plaintext { address }.into());
-        }
-        let count = |key, given, default, min, max| -> Result<usize, ConfigError> {
-            Ok(usize::try_from(range(key, given, default, min, max)?).expect("64-bit addresses"))
-        };
+        check_plaintext(address, tls.as_ref(), self.insecure_plaintext)?;
         let rate = |key, given, default| -> Result<Rate, ConfigError> {
             let per_second = range(key, given, default, 0, 1_000_000)?;
             Ok(Rate { per_second: u32::try_from(per_second).expect("at most a million") })
-        };
-        let seconds = |key, given, default, max| -> Result<Duration, ConfigError> {
-            Ok(Duration::from_secs(range(key, given, default, 1, max)?))
         };
         if let Some(url) = &self.webhook {
             parse_url(url)?;
@@ -257,6 +238,7 @@ impl RawConfig {
                 shutdown: seconds("shutdown_seconds", self.shutdown_seconds, 10, 3_600)?,
             },
             logs: parse_logs(self.log.unwrap_or_default())?,
+            logs_ca: self.logs_ca,
             // A log that is read once a minute is caught within a minute, at a few requests each time.
             poll: seconds("poll_seconds", self.poll_seconds, 60, 86_400)?,
             witness: crate::witness::Config {
@@ -270,15 +252,7 @@ impl RawConfig {
                 webhook: self.webhook,
             },
             worker_threads: count("worker_threads", self.worker_threads, cores, 1, 1_024)?,
-            telemetry: telemetry::Config {
-                level: word(
-                    "log_level",
-                    self.log_level,
-                    "info",
-                    "off, error, warn, info, debug or trace",
-                )?,
-                form: word("log_format", self.log_format, "text", "text or json")?,
-            },
+            telemetry: parse_telemetry(self.log_level, self.log_format)?,
             data,
             watermark,
         })
@@ -325,12 +299,15 @@ fn parse_url(url: &str) -> Result<Server, WitnessConfigError> {
 impl fmt::Display for Config {
     /// Writes the effective configuration, one key a line, as the file would have it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data, watermark, listener, logs, poll, witness, worker_threads, telemetry } =
-            self;
+        let Self { data, watermark, listener, logs, logs_ca, poll, witness, .. } = self;
+        let Self { worker_threads, telemetry, .. } = self;
         writeln!(f, "data = {data:?}")?;
         writeln!(f, "watermark = {watermark:?}")?;
         writeln!(f, "listen = \"{}\"", listener.address)?;
         writeln!(f, "# {} logs", logs.len())?;
+        if let Some(ca) = logs_ca {
+            writeln!(f, "logs_ca = {ca:?}")?;
+        }
         writeln!(f, "poll_seconds = {}", poll.as_secs())?;
         writeln!(f, "requests_per_second = {}", witness.requests.per_second)?;
         writeln!(f, "advances_per_second = {}", witness.advances.per_second)?;

@@ -13,7 +13,7 @@ pub mod config;
 mod files;
 
 use core::{net::SocketAddr, time::Duration};
-use std::{collections::HashMap, fs, io::Write as _, sync::Arc, thread::JoinHandle};
+use std::{collections::HashMap, fs, sync::Arc, thread::JoinHandle};
 
 use anyhow::{Context as _, bail};
 use hyper_util::service::TowerToHyperService;
@@ -28,10 +28,12 @@ pub use self::{
     config::{Config, Flags, RawConfig},
     files::{Init, give_orders, init},
 };
-use super::{admin, clock::SystemClock, cpu, listener::Listener, random::Random, telemetry};
+use super::{
+    admin, announce, clock::SystemClock, cpu, listener::Listener, random::Random, telemetry, tls,
+};
 pub use crate::witness::{LogStatus, Order, Status};
 use crate::{
-    client::{Courier, Hook, Server, TileClient},
+    client::{Courier, Hook, Server, TileClient, server::Tls},
     core::number::UnixMillis,
     pipeline,
     witness::{
@@ -58,13 +60,9 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
     let config = flags.read()?;
     telemetry::start(config.telemetry);
     tracing::info!("the effective configuration:\n{config}");
-    let scheme = if config.listener.tls.is_some() { "https" } else { "http" };
+    let has_tls = config.listener.tls.is_some();
     let running = start(config)?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on {scheme}://{}", running.address())
-        .and_then(|()| out.flush())
-        .context("write to standard output")?;
-    drop(out);
+    announce(has_tls, running.address())?;
     running.wait()?;
     if running.stop() {
         return Ok(());
@@ -138,7 +136,7 @@ async fn open_sockets(
     let listener = Listener::bind(&config.listener).await?;
     let address = listener.address().context("read the address that was bound")?;
     let socket = admin::Socket::bind(&config.data)?;
-    let routes = routes(witness)?;
+    let routes = routes(witness, &tls::client(config.logs_ca.as_deref())?)?;
     let hook = config.witness.webhook.as_deref().map(|url| Hook::new(&Server::parse(url)?));
     let hook = hook.transpose()?;
 
@@ -169,12 +167,12 @@ async fn open_sockets(
 }
 
 /// Returns how each log that has an address is read. Logs share connections, whatever their number.
-fn routes(witness: &Witness) -> anyhow::Result<Vec<Route>> {
+fn routes(witness: &Witness, tls: &Tls) -> anyhow::Result<Vec<Route>> {
     let (mut tiles, mut couriers) = (None::<TileClient>, HashMap::<String, Courier>::new());
     let mut routes = Vec::new();
     for (position, log) in witness.book().logs().iter().enumerate() {
         let Some(url) = log.url() else { continue };
-        let server = Server::parse(url)?;
+        let server = Server::parse(url)?.with_tls(tls.clone());
         let tiles = match &tiles {
             Some(tiles) => tiles.with_server(&server),
             None => tiles.insert(TileClient::new(&server)?).clone(),

@@ -77,11 +77,16 @@ pub(super) fn appended(
 }
 
 /// Returns where one entry is, unless its idempotency key belongs to another.
-pub(super) fn place(position: usize, outcome: Outcome) -> Result<(LeafIndex, bool), Denial> {
+pub(super) fn place(
+    position: usize,
+    outcome: Outcome,
+    fields: Fields,
+) -> Result<(LeafIndex, bool), Denial> {
     match outcome {
         Outcome::Sequenced { index } => Ok((index, false)),
         Outcome::Duplicate { index } => Ok((index, true)),
-        Outcome::Conflict { first } => Err(Denial::conflict(position, first, Fields::Single)),
+        Outcome::Conflict { first } => Err(Denial::conflict(position, first, fields)),
+        Outcome::Suppressed => unreachable!("what was suppressed has no place"),
     }
 }
 

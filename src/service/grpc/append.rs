@@ -1,5 +1,7 @@
 //! `Append`: one entry, one answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tonic::{Request, Response, metadata::MetadataMap};
 
@@ -10,8 +12,8 @@ use super::{
     wait::{Cover, Waiting},
 };
 use crate::{
-    pipeline::{NewEntry, Submission},
-    proto,
+    pipeline::{Content, Log, NewEntry, Receipted, Submission},
+    proto::{self, Answer},
     service::{Desk, Principal},
 };
 
@@ -22,43 +24,108 @@ use crate::{
 /// not count. From 4 KiB on the overhead is below a factor of two and copying is not worth it.
 const COPY_BYTES_MAX: usize = 4_096;
 
+/// What an append of one entry or event asks for.
+pub struct Single {
+    pub(super) log: String,
+    pub(super) bytes: Bytes,
+    pub(super) idempotency_key: Bytes,
+    pub(super) answer: i32,
+    pub(super) wait: i32,
+    pub(super) wait_ms: u32,
+}
+
+/// What became of one entry or event, and what covers it.
+pub(super) struct Taken {
+    pub(super) log: Arc<Log>,
+    pub(super) answer: Answer,
+    pub(super) receipted: Receipted,
+    pub(super) cover: Cover,
+}
+
+/// Who calls, and how long that takes.
+pub(super) struct Caller {
+    principal: Bytes,
+    metadata: MetadataMap,
+}
+
+impl Caller {
+    /// Takes a request apart.
+    pub(super) fn of<T>(request: Request<T>) -> (Self, T) {
+        let principal = Principal::of(request.extensions());
+        let (metadata, _, request) = request.into_parts();
+        (Self { principal, metadata }, request)
+    }
+
+    /// Reads what a call waits for.
+    pub(super) fn waiting(&self, log: &Log, wait: i32, wait_ms: u32) -> Result<Waiting, Denial> {
+        Waiting::parse(log, wait, wait_ms, Some(&self.metadata))
+    }
+
+    /// Puts entries together as this caller's.
+    pub(super) fn submission(
+        &self,
+        entries: Vec<NewEntry>,
+        content: Content,
+        atomic: bool,
+    ) -> Submission {
+        Submission { entries, principal: self.principal.clone(), atomic, content }
+    }
+}
+
 /// Appends one entry and answers when a published checkpoint covers it.
 pub(super) async fn append(
     desk: &Desk,
     request: Request<proto::AppendRequest>,
 ) -> Answered<proto::AppendResponse> {
-    let principal = Principal::of(request.extensions());
-    let (metadata, _, request) = request.into_parts();
-    answer_append(desk, request, &metadata, principal)
-        .await
+    let (caller, request) = Caller::of(request);
+    let single = Single {
+        log: request.log,
+        bytes: request.entry,
+        idempotency_key: request.idempotency_key,
+        answer: request.answer,
+        wait: request.wait,
+        wait_ms: request.wait_ms,
+    };
+    let taken = take(desk, single, Content::Raw, Fields::Single, &caller).await;
+    taken
+        .and_then(|taken| taken.appended(desk, Fields::Single))
         .map(Response::new)
         .map_err(|denial| desk.metrics.denied(denial).into())
 }
 
-/// Submits the entry and makes the answer.
-async fn answer_append(
+/// Submits one entry or event, and waits for what covers it.
+pub(super) async fn take(
     desk: &Desk,
-    request: proto::AppendRequest,
-    metadata: &MetadataMap,
-    principal: Bytes,
-) -> Result<proto::AppendResponse, Denial> {
-    let answer = parse_answer(request.answer)?;
-    let log = desk.log(&request.log)?;
-    let waiting = Waiting::parse(&log, request.wait, request.wait_ms, Some(metadata))?;
-    let entry = NewEntry { bytes: compact(request.entry), key: key(request.idempotency_key) };
-    let submission = Submission { entries: vec![entry], principal, atomic: false };
-    let ticket = desk
-        .pipeline
-        .submit(&log, submission)
-        .map_err(|refusal| Denial::refused(&refusal, Fields::Single))?;
-    let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
-
-    let (outcome, leaf_hash) = (receipted.outcomes.first(), receipted.leaf_hashes.first());
-    let (outcome, leaf_hash) =
-        outcome.zip(leaf_hash).expect("a submission has one outcome an entry");
-    let place = place(0, *outcome)?;
+    single: Single,
+    content: Content,
+    fields: Fields,
+    caller: &Caller,
+) -> Result<Taken, Denial> {
+    let answer = parse_answer(single.answer)?;
+    let log = desk.log(&single.log)?;
+    let waiting = caller.waiting(&log, single.wait, single.wait_ms)?;
+    let entry = NewEntry { bytes: compact(single.bytes), key: key(single.idempotency_key) };
+    let submission = caller.submission(vec![entry], content, false);
+    let receipted = desk.submit(&log, submission, fields)?;
+    let receipted = receipted.await.map_err(|failure| Denial::failed(&failure, fields))?;
     let cover = Cover::of(desk, &log, &receipted, waiting).await;
-    appended(desk, &log, &cover, place, hash(leaf_hash), answer)
+    Ok(Taken { log, answer, receipted, cover })
+}
+
+impl Taken {
+    /// Makes the answer to an entry or event that is in the log.
+    pub(super) fn appended(
+        &self,
+        desk: &Desk,
+        fields: Fields,
+    ) -> Result<proto::AppendResponse, Denial> {
+        let Self { log, answer, receipted, cover } = self;
+        let (outcome, leaf_hash) = (receipted.outcomes.first(), receipted.leaf_hashes.first());
+        let (outcome, leaf_hash) =
+            outcome.zip(leaf_hash).expect("a submission has one outcome an entry");
+        let place = place(0, *outcome, fields)?;
+        appended(desk, log, cover, place, hash(leaf_hash), *answer)
+    }
 }
 
 /// Detaches a small entry from the buffer that it was received in.

@@ -1,37 +1,46 @@
 //! `AppendBatch`: several entries atomically, covered by one range proof.
 
 use bytes::Bytes;
-use tonic::{Request, Response, metadata::MetadataMap};
+use tonic::{Request, Response};
 
 use super::{
     Answered,
     answer::{checkpoint, hashes, parse_answer},
-    append::key,
+    append::{Caller, key},
     status::{Denial, Fields},
-    wait::{Cover, Waiting},
+    wait::Cover,
 };
 use crate::{
     core::{
         number::LeafIndex,
         tree::{prove_batch, prove_range},
     },
-    pipeline::{NewEntry, Outcome, Receipted, Submission},
+    pipeline::{Content, NewEntry, Outcome, Receipted},
     proto::{self, Answer, BatchDuplicate},
-    service::{Desk, Principal, look},
+    service::{Desk, look},
 };
 
 /// Duplicates up to this number are proved on the calling thread: about as many tiles as one
 /// hundredth of a second reads from a cold cache (`benches/README.md`).
 const INLINE_PROOFS_MAX: usize = 64;
 
+/// What an append of several entries or events asks for.
+pub(super) struct Many {
+    pub(super) log: String,
+    pub(super) entries: Vec<NewEntry>,
+    pub(super) fields: Fields,
+    pub(super) answer: i32,
+    pub(super) wait: i32,
+    pub(super) wait_ms: u32,
+}
+
 /// Appends all entries or none.
 pub(super) async fn append_batch(
     desk: &Desk,
     request: Request<proto::AppendBatchRequest>,
 ) -> Answered<proto::AppendBatchResponse> {
-    let principal = Principal::of(request.extensions());
-    let (metadata, _, request) = request.into_parts();
-    answer_batch(desk, request, &metadata, principal)
+    let (caller, request) = Caller::of(request);
+    answer_batch(desk, request, &caller)
         .await
         .map(Response::new)
         .map_err(|denial| desk.metrics.denied(denial).into())
@@ -41,18 +50,32 @@ pub(super) async fn append_batch(
 async fn answer_batch(
     desk: &Desk,
     request: proto::AppendBatchRequest,
-    metadata: &MetadataMap,
-    principal: Bytes,
+    caller: &Caller,
 ) -> Result<proto::AppendBatchResponse, Denial> {
-    let answer = parse_answer(request.answer)?;
-    let log = desk.log(&request.log)?;
-    let waiting = Waiting::parse(&log, request.wait, request.wait_ms, Some(metadata))?;
     let (entries, fields) = parse_entries(request.entries, request.keyed_entries)?;
-    let submission = Submission { entries, principal, atomic: true };
-    let ticket = desk
-        .pipeline
-        .submit(&log, submission)
-        .map_err(|refusal| Denial::refused(&refusal, fields))?;
+    let many = Many {
+        log: request.log,
+        entries,
+        fields,
+        answer: request.answer,
+        wait: request.wait,
+        wait_ms: request.wait_ms,
+    };
+    Ok(take_all(desk, many, Content::Raw, caller).await?.0)
+}
+
+/// Submits entries or events, all or none, and says where they are.
+pub(super) async fn take_all(
+    desk: &Desk,
+    many: Many,
+    content: Content,
+    caller: &Caller,
+) -> Result<(proto::AppendBatchResponse, Receipted, Answer), Denial> {
+    let Many { entries, fields, .. } = many;
+    let answer = parse_answer(many.answer)?;
+    let log = desk.log(&many.log)?;
+    let waiting = caller.waiting(&log, many.wait, many.wait_ms)?;
+    let ticket = desk.submit(&log, caller.submission(entries, content, true), fields)?;
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, fields))?;
 
     let cover = Cover::of(desk, &log, &receipted, waiting).await;
@@ -67,7 +90,7 @@ async fn answer_batch(
         cosigned: cover.cosigned,
     };
     let Some(published) = cover.published.filter(|_| answer == Answer::Receipt) else {
-        return Ok(response);
+        return Ok((response, receipted, answer));
     };
     let outside = places.outside;
     let new = places.to - places.from;
@@ -91,7 +114,7 @@ async fn answer_batch(
         response.duplicates_proof = hashes(&proof);
     }
     desk.metrics.proved_inclusion(new + count as u64);
-    Ok(response)
+    Ok((response, receipted, answer))
 }
 
 /// Takes the entries from whichever of the two fields holds them.
@@ -143,6 +166,7 @@ impl Places {
                     duplicates.push(BatchDuplicate { position, leaf_index: index.get() });
                     outside.push(*index);
                 }
+                Outcome::Suppressed => {}
                 Outcome::Conflict { .. } => {
                     unreachable!("a conflict fails an atomic submission as a whole")
                 }

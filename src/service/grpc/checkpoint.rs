@@ -18,7 +18,7 @@ use crate::{
         number::{LogNumber, TreeSize},
         tree::TreeHead,
     },
-    pipeline::{Log, LogStatus, Published},
+    pipeline::{Candidate, Candidates, Log, LogStatus, Publish, Published},
     proto::{self, CheckpointKind, Identity, LogKind, LogState},
     service::{Desk, look, receiving::Share},
     store::{self, LogRow},
@@ -46,10 +46,7 @@ pub(super) fn get(
 
 /// Which checkpoint is meant; whoever asks for one that covers an index asks for a cosigned one.
 fn parse_kind(request: &proto::GetCheckpointRequest) -> Result<CheckpointKind, Denial> {
-    let kind = CheckpointKind::try_from(request.kind).map_err(|_unknown| {
-        let message = format!("{} is no CheckpointKind; use 0 to 3", request.kind);
-        Denial::field("kind", message)
-    })?;
+    let kind = known_kind(request.kind)?;
     match (kind, request.covering) {
         (CheckpointKind::Unspecified, None) => Ok(CheckpointKind::Newest),
         (CheckpointKind::Unspecified | CheckpointKind::Cosigned, Some(_)) => {
@@ -61,6 +58,12 @@ fn parse_kind(request: &proto::GetCheckpointRequest) -> Result<CheckpointKind, D
             Err(Denial::field("kind", message))
         }
     }
+}
+
+fn known_kind(kind: i32) -> Result<CheckpointKind, Denial> {
+    CheckpointKind::try_from(kind).map_err(|_unknown| {
+        Denial::field("kind", format!("{kind} is no CheckpointKind; use 0 to 3"))
+    })
 }
 
 /// Takes the cosignatures of a candidate.
@@ -92,14 +95,67 @@ pub(super) fn watch(
     request: &proto::WatchCheckpointsRequest,
 ) -> Answered<Checkpoints> {
     let log = desk.log(&request.log)?;
+    let heads = Heads::of(&log, known_kind(request.kind)?)?;
     let share = desk.receiving.open();
     share.check()?;
     Ok(Response::new(Checkpoints {
-        heads: WatchStream::new(log.watch()),
+        heads,
         closing: Box::pin(desk.closing.clone().cancelled_owned()),
         ended: false,
         _share: share,
     }))
+}
+
+/// Where a stream's heads come from.
+enum Heads {
+    /// Those that readers are shown.
+    Shown(WatchStream<Arc<Published>>),
+    /// Those that are made out of candidates. Cosignatures change candidates more often than there is a
+    /// larger head, so what was sent last is remembered.
+    Witnessed {
+        changes: WatchStream<Candidates>,
+        head: fn(&Candidates) -> Option<&Arc<Published>>,
+        sent: Option<TreeSize>,
+    },
+}
+
+impl Heads {
+    /// Begins with what there is of a kind.
+    fn of(log: &Log, kind: CheckpointKind) -> Result<Self, Denial> {
+        let shown = || Ok(Self::Shown(WatchStream::new(log.watch())));
+        let head: fn(&Candidates) -> Option<&Arc<Published>> = match kind {
+            CheckpointKind::Newest | CheckpointKind::Unspecified => return shown(),
+            CheckpointKind::Candidate => |all| all.newest().map(Candidate::head),
+            CheckpointKind::Cosigned => Candidates::cosigned,
+        };
+        let is_candidate = kind == CheckpointKind::Candidate;
+        match log.witnessed() {
+            // As with `look::candidate`: without witnesses, or where nothing else is shown.
+            None if is_candidate => shown(),
+            Some(witnessed) if is_candidate && witnessed.publish() == Publish::Cosigned => shown(),
+            None => Err(Denial::no_witnesses()),
+            Some(witnessed) => {
+                let changes = WatchStream::new(witnessed.watch());
+                Ok(Self::Witnessed { changes, head, sent: None })
+            }
+        }
+    }
+
+    /// Returns the next head, as a stream does.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<Published>>> {
+        let (changes, head, sent) = match self {
+            Self::Shown(heads) => return Pin::new(heads).poll_next(context),
+            Self::Witnessed { changes, head, sent } => (changes, head, sent),
+        };
+        while let Some(all) = core::task::ready!(Pin::new(&mut *changes).poll_next(context)) {
+            let newer = head(&all).filter(|newest| Some(newest.head().size) > *sent);
+            if let Some(newer) = newer {
+                *sent = Some(newer.head().size);
+                return Poll::Ready(Some(Arc::clone(newer)));
+            }
+        }
+        Poll::Ready(None)
+    }
 }
 
 /// The newest checkpoint and then each newer one.
@@ -107,7 +163,7 @@ pub(super) fn watch(
 /// It reads the channel only when the client has taken the one before, so a slow reader skips and
 /// delays nobody.
 pub struct Checkpoints {
-    heads: WatchStream<Arc<Published>>,
+    heads: Heads,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
     _share: Share,
@@ -120,7 +176,7 @@ impl Stream for Checkpoints {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(published) = Pin::new(&mut self.heads).poll_next(context) {
+        if let Poll::Ready(published) = self.heads.poll_next(context) {
             return Poll::Ready(published.map(|published| {
                 let checkpoint = Some(answer::checkpoint(&published));
                 Ok(proto::WatchCheckpointsResponse { checkpoint })
@@ -151,7 +207,7 @@ pub(super) fn describe(log: &Log) -> proto::Log {
         LogStatus::Open => LogState::Open,
         LogStatus::Closed => LogState::Closed,
         LogStatus::Halted => LogState::Halted,
-        LogStatus::Waiting => LogState::Waiting,
+        LogStatus::Waiting | LogStatus::ClockDoubted => LogState::Waiting,
     };
     describe_row(log.row(), state, log.published().head().size.get())
 }

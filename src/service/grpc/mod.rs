@@ -7,7 +7,9 @@ mod answer;
 mod append;
 mod batch;
 mod checkpoint;
+pub(super) mod event;
 mod health;
+mod policy;
 mod prove;
 mod read;
 mod status;
@@ -22,9 +24,9 @@ pub use self::{
 };
 use super::Desk;
 use crate::{
-    core::entry::ENTRY_BYTES_MAX,
+    core::{entry::ENTRY_BYTES_MAX, record::SUBMISSION_LIMITS},
     pipeline::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, IDEMPOTENCY_KEY_BYTES_MAX},
-    proto::{self, log_service_server::LogServiceServer},
+    proto::{self, event_service_server::EventServiceServer, log_service_server::LogServiceServer},
 };
 
 /// Most bytes of one request message: the largest batch, and for each of its entries the key and
@@ -35,6 +37,9 @@ pub const MESSAGE_BYTES_MAX: usize =
 /// Most bytes of one message of a stream: twice the longest entry, so that an entry that is a little
 /// too long is refused in its place. A longer message ends its stream.
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 2 * (ENTRY_BYTES_MAX + 1);
+
+/// Most bytes of one message of a stream of events, likewise.
+pub const EVENT_STREAM_MESSAGE_BYTES_MAX: usize = 2 * SUBMISSION_LIMITS.bytes;
 
 /// Most bytes of a request to another service; a name is all that they hold.
 const OTHER_MESSAGE_BYTES_MAX: usize = 64 * 1_024;
@@ -56,12 +61,27 @@ pub fn stream_server(desk: &Desk) -> LogServer {
     log_server(desk).max_decoding_message_size(STREAM_MESSAGE_BYTES_MAX)
 }
 
+/// The service of audit logs.
+pub type EventServer = EventServiceServer<EventFace>;
+
+/// Returns the service of audit logs, for requests that are one message.
+pub fn event_server(desk: &Desk) -> EventServer {
+    EventServiceServer::new(EventFace { desk: desk.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// Returns the service of audit logs, for streams of requests.
+pub fn event_stream_server(desk: &Desk) -> EventServer {
+    event_server(desk).max_decoding_message_size(EVENT_STREAM_MESSAGE_BYTES_MAX)
+}
+
 /// Returns the routes of the other services on the network: health and reflection.
 pub fn others(desk: &Desk) -> Routes {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("attestree.v1.LogService")
+        .with_service_name("attestree.v1.EventService")
         .with_service_name("grpc.health.v1.Health")
         .build_v1()
         .expect("the built descriptor sets decode")
@@ -79,7 +99,7 @@ pub struct LogFace {
 
 #[tonic::async_trait]
 impl proto::log_service_server::LogService for LogFace {
-    type AppendStreamStream = stream::Appends;
+    type AppendStreamStream = stream::Appends<stream::Entries>;
     type WatchCheckpointsStream = checkpoint::Checkpoints;
     type ReadEntriesStream = read::Entries;
 
@@ -100,7 +120,7 @@ impl proto::log_service_server::LogService for LogFace {
     async fn append_stream(
         &self,
         request: Request<Streaming<proto::AppendStreamRequest>>,
-    ) -> Answered<stream::Appends> {
+    ) -> Answered<stream::Appends<stream::Entries>> {
         Ok(Response::new(stream::Appends::new(self.desk.clone(), request)))
     }
 
@@ -165,5 +185,37 @@ impl proto::log_service_server::LogService for LogFace {
         request: Request<proto::ReadEntriesRequest>,
     ) -> Answered<read::Entries> {
         read::entries(&self.desk, &request.into_inner())
+    }
+}
+
+/// `EventService`, method by method.
+#[derive(Clone)]
+pub struct EventFace {
+    desk: Desk,
+}
+
+#[tonic::async_trait]
+impl proto::event_service_server::EventService for EventFace {
+    type AppendEventStreamStream = stream::Appends<event::Events>;
+
+    async fn append_event(
+        &self,
+        request: Request<proto::AppendEventRequest>,
+    ) -> Answered<proto::AppendEventResponse> {
+        event::append(&self.desk, request).await
+    }
+
+    async fn append_event_batch(
+        &self,
+        request: Request<proto::AppendEventBatchRequest>,
+    ) -> Answered<proto::AppendEventBatchResponse> {
+        event::append_batch(&self.desk, request).await
+    }
+
+    async fn append_event_stream(
+        &self,
+        request: Request<Streaming<proto::AppendEventStreamRequest>>,
+    ) -> Answered<stream::Appends<event::Events>> {
+        Ok(Response::new(stream::Appends::new(self.desk.clone(), request)))
     }
 }

@@ -117,7 +117,10 @@ pub(super) async fn inclusion_batch(
 }
 
 /// Reads the leaf hashes at some indices of the tree.
-fn leaves<R: NodeReader>(reader: &R, indices: &[LeafIndex]) -> Result<Vec<TreeHash>, Denial>
+pub(super) fn leaves<R: NodeReader>(
+    reader: &R,
+    indices: &[LeafIndex],
+) -> Result<Vec<TreeHash>, Denial>
 where
     R::Error: core::error::Error + 'static,
 {

@@ -167,6 +167,7 @@ fn last(receipted: &Receipted) -> LeafIndex {
     let index = |outcome: &Outcome| match outcome {
         Outcome::Sequenced { index } | Outcome::Duplicate { index } => *index,
         Outcome::Conflict { first } => *first,
+        Outcome::Suppressed => LeafIndex::default(),
     };
     receipted.outcomes.iter().map(index).max().unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, BodyDataStream},
+    body::BodyDataStream,
     extract::Request,
     http::{StatusCode, header},
     response::Response,
@@ -16,7 +16,9 @@ use tokio_stream::StreamExt as _;
 use super::{denied, text};
 use crate::{
     core::entry::{ENTRY_BYTES_MAX, EntryError},
-    pipeline::{Candidate, Log, NewEntry, Outcome, Publish, Receipted, Submission},
+    pipeline::{
+        BATCH_BYTES_MAX, Candidate, Content, Log, NewEntry, Outcome, Publish, Receipted, Submission,
+    },
     service::{
         Desk, Principal,
         grpc::{
@@ -26,8 +28,8 @@ use crate::{
     },
 };
 
-/// Most bytes of a body that is refused that are read all the same.
-const DRAIN_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of a body that is refused that are read all the same: twice the largest that is taken.
+const DRAIN_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 
 /// How long a body that is refused is read at most.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,11 +40,8 @@ const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Appends the body of a request as one entry.
 pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Response {
     let principal = Principal::of(request.extensions());
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let entry = match read(request.into_body(), announced).await {
+    let too_long = |bytes| Denial::entry(0, EntryError::TooLong { bytes }, Fields::Single);
+    let entry = match read(request, ENTRY_BYTES_MAX, too_long).await {
         Ok(entry) => entry,
         Err(denial) => return denied(&desk.metrics.denied(denial)),
     };
@@ -53,19 +52,27 @@ pub(super) async fn add(desk: &Desk, log: &Arc<Log>, request: Request) -> Respon
     }
 }
 
-/// Reads a body of at most one entry's length.
-async fn read(body: Body, announced: Option<usize>) -> Result<Bytes, Denial> {
-    let mut chunks = body.into_data_stream();
+/// Reads a body of at most so many bytes.
+pub(super) async fn read(
+    request: Request,
+    bytes_max: usize,
+    too_long: impl FnOnce(usize) -> Denial,
+) -> Result<Bytes, Denial> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let mut chunks = request.into_body().into_data_stream();
     let mut bytes = announced.unwrap_or_default();
-    let mut entry = BytesMut::with_capacity(bytes.min(ENTRY_BYTES_MAX));
-    while bytes <= ENTRY_BYTES_MAX {
-        let Some(chunk) = chunks.next().await else { return Ok(entry.freeze()) };
+    let mut body = BytesMut::with_capacity(bytes.min(ENTRY_BYTES_MAX));
+    while bytes <= bytes_max {
+        let Some(chunk) = chunks.next().await else { return Ok(body.freeze()) };
         let chunk = chunk.map_err(Denial::unread)?;
-        bytes = bytes.max(entry.len() + chunk.len());
-        entry.extend_from_slice(&chunk);
+        bytes = bytes.max(body.len() + chunk.len());
+        body.extend_from_slice(&chunk);
     }
     drain(chunks).await;
-    Err(Denial::entry(0, EntryError::TooLong { bytes }, Fields::Single))
+    Err(too_long(bytes))
 }
 
 /// Reads on for a while, so that a client that writes its whole body first gets to read the answer:
@@ -88,7 +95,7 @@ async fn drain(mut chunks: BodyDataStream) {
 ///
 /// A log without witnesses is there at once. With them it moves once an interval; if it does not in the
 /// usual time, the index is the answer all the same, because the entry is in the log.
-async fn wait_for_checkpoint(desk: &Desk, log: &Log, receipted: &Receipted) {
+pub(super) async fn wait_for_checkpoint(desk: &Desk, log: &Log, receipted: &Receipted) {
     let Some(witnessed) = log.witnessed() else { return };
     if witnessed.publish() == Publish::Cosigned {
         Cover::of(desk, log, receipted, Waiting::usual()).await;
@@ -109,15 +116,13 @@ async fn append(
     principal: Bytes,
 ) -> Result<u64, Denial> {
     let entries = vec![NewEntry { bytes, key: None }];
-    let submission = Submission { entries, principal, atomic: false };
-    let ticket = desk
-        .pipeline
-        .submit(log, submission)
-        .map_err(|refusal| Denial::refused(&refusal, Fields::Single))?;
+    let submission = Submission { entries, principal, atomic: false, content: Content::Raw };
+    let ticket = desk.submit(log, submission, Fields::Single)?;
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
     wait_for_checkpoint(desk, log, &receipted).await;
     match receipted.outcomes.first().expect("a submission has one outcome an entry") {
         Outcome::Sequenced { index } | Outcome::Duplicate { index } => Ok(index.get()),
         Outcome::Conflict { first } => Err(Denial::conflict(0, *first, Fields::Single)),
+        Outcome::Suppressed => unreachable!("raw entries are never suppressed"),
     }
 }

@@ -1,9 +1,10 @@
-//! HTTP: the static log of c2sp.org/tlog-tiles, `POST /add`, metrics and health.
+//! HTTP: the static log of c2sp.org/tlog-tiles, `POST /add`, `POST /v1/events`, metrics and health.
 //!
 //! Every log is served under the path part of its origin, and the default log at the root as well.
 //! Logs come while the server runs, so paths are matched here against the logs that there are.
 
 mod add;
+mod events;
 mod route;
 mod tiles;
 
@@ -19,6 +20,7 @@ use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 use self::route::Target;
 use super::{Desk, grpc::Denial};
+use crate::openmetrics;
 
 /// Marks a response that is worth compressing. Hashes are not.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +45,7 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
     };
     let method = request.method();
     let allowed = match target {
-        Target::Add(_) => *method == Method::POST,
+        Target::Add(_) | Target::Events(_) => *method == Method::POST,
         _ => *method == Method::GET || *method == Method::HEAD,
     };
     if !allowed {
@@ -51,6 +53,7 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
     }
     match target {
         Target::Add(log) => add::add(&desk, &log, request).await,
+        Target::Events(log) => events::append(&desk, &log, request).await,
         Target::Resource(log, resource) => {
             let file = tiles::serve(&desk, &log, resource, request.uri().query()).await;
             file.map_or_else(
@@ -69,9 +72,8 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
 
 fn metrics(desk: &Desk) -> Response {
     let mut response = text(StatusCode::OK, desk.metrics.encode(&desk.pipeline));
-    let openmetrics =
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, openmetrics);
+    let media_type = HeaderValue::from_static(openmetrics::MEDIA_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     response
 }
 
@@ -88,6 +90,7 @@ fn text(status: StatusCode, body: impl Into<Body>) -> Response {
 fn not_allowed(target: &Target) -> Response {
     let (allow, sentence) = match target {
         Target::Add(_) => ("POST", "this address takes entries by POST only\n"),
+        Target::Events(_) => ("POST", "this address takes events by POST only\n"),
         _ => ("GET, HEAD", "this address is read by GET or HEAD only\n"),
     };
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, sentence);
@@ -95,21 +98,34 @@ fn not_allowed(target: &Target) -> Response {
     response
 }
 
+/// Returns the HTTP status of a refusal.
+fn status(denial: &Denial) -> StatusCode {
+    match (denial.code(), denial.reason()) {
+        (
+            Code::InvalidArgument,
+            "ENTRY_TOO_LONG" | "EVENT_TOO_LONG" | "BODY_TOO_LARGE" | "TOO_MANY_LINES",
+        ) => StatusCode::PAYLOAD_TOO_LARGE,
+        (Code::InvalidArgument, "MEDIA_TYPE") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        (Code::InvalidArgument, _) => StatusCode::BAD_REQUEST,
+        (Code::NotFound | Code::OutOfRange, _) => StatusCode::NOT_FOUND,
+        (Code::FailedPrecondition, "POLICY") => StatusCode::UNPROCESSABLE_ENTITY,
+        (Code::AlreadyExists | Code::FailedPrecondition, _) => StatusCode::CONFLICT,
+        (Code::DeadlineExceeded, _) => StatusCode::REQUEST_TIMEOUT,
+        (Code::ResourceExhausted, _) => StatusCode::TOO_MANY_REQUESTS,
+        (Code::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 /// Answers with why a request is not done.
 fn denied(denial: &Denial) -> Response {
-    let status = match denial.code() {
-        Code::InvalidArgument if denial.reason() == "ENTRY_TOO_LONG" => {
-            StatusCode::PAYLOAD_TOO_LARGE
-        }
-        Code::InvalidArgument => StatusCode::BAD_REQUEST,
-        Code::NotFound | Code::OutOfRange => StatusCode::NOT_FOUND,
-        Code::AlreadyExists | Code::FailedPrecondition => StatusCode::CONFLICT,
-        Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
-        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let mut response = text(status, format!("{}\n", denial.message()));
+    let mut response = text(status(denial), format!("{}\n", denial.message()));
+    retry_after(&mut response, denial);
+    response
+}
+
+/// Says when to come back, where that makes sense.
+fn retry_after(response: &mut Response, denial: &Denial) {
     if let Some(after) = denial.retry_after() {
         // HTTP counts whole seconds; a fraction is rounded up.
         let seconds = after.as_millis().div_ceil(1_000);
@@ -117,5 +133,4 @@ fn denied(denial: &Denial) -> Response {
             HeaderValue::try_from(seconds.to_string()).expect("digits are a header value");
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
-    response
 }

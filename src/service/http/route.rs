@@ -19,6 +19,8 @@ pub(super) enum Target {
     Metrics,
     /// `/add` of a log.
     Add(Arc<Log>),
+    /// `/v1/events` of a log.
+    Events(Arc<Log>),
     /// A checkpoint, tile or bundle of a log.
     Resource(Arc<Log>, Resource),
 }
@@ -39,8 +41,10 @@ pub(super) fn find(desk: &Desk, path: &str) -> Result<Target, Denial> {
             Some(Err(error)) => return Err(error),
             None => continue,
         };
-        if resource == "add" {
-            return Ok(Target::Add(log));
+        match resource {
+            "add" => return Ok(Target::Add(log)),
+            "v1/events" => return Ok(Target::Events(log)),
+            _ => {}
         }
         match Resource::parse(resource) {
             Ok(resource) => return Ok(Target::Resource(log, resource)),
@@ -58,7 +62,7 @@ fn splits(path: &str) -> impl Iterator<Item = (&str, &str)> {
     // Only the root has an empty prefix: "//checkpoint" is no way to write "/checkpoint".
     let below = below.filter(|(prefix, _)| !prefix.is_empty());
     core::iter::once(("", path)).chain(below).filter(|(_, resource)| {
-        matches!(*resource, "checkpoint" | "add") || resource.starts_with("tile/")
+        matches!(*resource, "checkpoint" | "add" | "v1/events") || resource.starts_with("tile/")
     })
 }
 

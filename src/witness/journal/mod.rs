@@ -346,7 +346,7 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 /// Writes a file, readable by its owner alone, and syncs it.
-pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<File> {
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let mut file =
         options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
@@ -356,7 +356,7 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<File> {
 }
 
 /// Puts a file in its place, durably, whole or not at all.
-pub(super) fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = aside(path);
     write_synced(&fresh, bytes)?;
     fs::rename(&fresh, path)?;

@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use attestree::{proto::Wait, server::config::RawConfig};
 
 use super::site::{Mode, Site, Witness};
+use crate::{
+    witness::{Watching, log, named, poll::often, step},
+    witness_rules::Tree,
+};
 
 const RULES: &str = include_str!("../../../deploy/alerts.yaml");
 
@@ -14,8 +18,24 @@ fn names(text: &str) -> BTreeSet<&str> {
     text.split(word).filter(|name| name.starts_with("attestree_")).collect()
 }
 
+/// Returns the metrics of a real witness that has cosigned a log, and can't read it.
+async fn witness_metrics() -> String {
+    let (key, tree) = (log("log.example/a"), Tree::new(9, 9));
+    // Nobody listens there: a port that was free a moment ago.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let log = format!("{} http://{gone}/a", named(&key));
+    let watching = Watching::with(&[log], often());
+    assert_eq!(watching.add(&step(&key, &tree, 0, 5)).await.0, 200);
+    loop {
+        let (_, _, metrics) = watching.get("/metrics").await;
+        if metrics.contains("attestree_witness_poll_failures_total{") {
+            return metrics;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_rule_names_metrics_that_a_server_with_witnesses_has() {
+async fn every_rule_names_metrics_that_a_server_or_its_witnesses_have() {
     let a = Witness::start(&["a.example"], Mode::Honest).await;
     let b = Witness::start(&["b.example"], Mode::Failing).await;
     let lines = a.lines(true) + &b.lines(true);
@@ -40,7 +60,8 @@ async fn every_rule_names_metrics_that_a_server_with_witnesses_has() {
         if !metrics.contains("attestree_witness_failures_total{") {
             continue;
         }
-        let known = names(&metrics);
+        let all = metrics + &witness_metrics().await;
+        let known = names(&all);
         for expression in expressions {
             let named = names(expression);
             assert!(!named.is_empty(), "{expression} names none of our metrics");

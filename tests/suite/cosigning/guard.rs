@@ -17,8 +17,16 @@ use attestree::{
 };
 use reqwest::StatusCode;
 
-use super::site::{Mode, Site, Witness, log_key, reason, until};
-use crate::{served::ORIGIN, told::size};
+use super::site::{Mode, Site, Witness, log_key, reason, until, within};
+use crate::{
+    crash::{
+        process::{Server as Process, Strace, strace_attaches},
+        site::Site as Place,
+    },
+    served::ORIGIN,
+    told::size,
+    witness::Watching,
+};
 
 /// Signs a head with the log's own key, as its operator could.
 fn signed(entries: u64, root: TreeHash) -> SignedCheckpoint {
@@ -171,6 +179,22 @@ async fn a_larger_tree_under_the_logs_key_halts_it_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_stands_still_notices_within_a_minute_too() {
+    let a = Witness::start(&["a.example"], Mode::Honest).await;
+    let site = Site::start(&(a.lines(true) + "quorum a.example\n"), RawConfig::default());
+    site.append("entry", Wait::Cosigned, 60_000).await;
+    let asked = a.requests();
+    a.remember(&signed(1_000, TreeHash::leaf(b"elsewhere")));
+    // The guard has looked once, which may not have been taken note of yet.
+    a.looked().await;
+    if site.log().status() != LogStatus::Halted {
+        a.looked().await;
+    }
+    halted(&site).await;
+    assert_eq!(a.requests(), asked, "nobody asked it for a cosignature");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_history_under_the_logs_key_halts_it_and_leaves_evidence() {
     for entries in [1, 2] {
         let a = Witness::start(&["a.example"], Mode::Honest).await;
@@ -182,13 +206,18 @@ async fn a_second_history_under_the_logs_key_halts_it_and_leaves_evidence() {
         a.remember(&signed(entries, TreeHash::leaf(b"elsewhere")));
         site.append("another", Wait::Published, 0).await;
         halted(&site).await;
-        let directory = site.served.dir.path().join("data.evidence");
-        let mut files = fs::read_dir(&directory).unwrap();
-        let file = files.next().unwrap().unwrap();
-        let evidence = Evidence::parse(&fs::read(file.path()).unwrap()).unwrap();
-        let judgement = evidence.judge(&site.trust);
-        assert!(matches!(judgement, Judgement::Guilty { .. }), "{judgement:?}");
+        assert_convicts(&site);
     }
+}
+
+/// Asserts that the log has left evidence against itself.
+fn assert_convicts(site: &Site) {
+    let directory = site.served.dir.path().join("data.evidence");
+    let mut files = fs::read_dir(&directory).unwrap();
+    let file = files.next().unwrap().unwrap();
+    let evidence = Evidence::parse(&fs::read(file.path()).unwrap()).unwrap();
+    let judgement = evidence.judge(&site.trust);
+    assert!(matches!(judgement, Judgement::Guilty { .. }), "{judgement:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,4 +233,112 @@ async fn a_larger_number_alone_pauses_the_log_until_it_is_taken_back() {
     assert_eq!(refused(&site).await, "WAITING");
     a.behave(Mode::Honest);
     assert!(site.append("at last", Wait::Cosigned, 60_000).await.cosigned);
+}
+
+/// A server whose log has the entries `first` and `second`, both cosigned, and is stopped.
+async fn stopped_after_two(a: &Witness) -> Site {
+    let mut site = Site::start(&(a.lines(true) + "quorum a.example\n"), RawConfig::default());
+    for entry in ["first", "second"] {
+        site.append(entry, Wait::Cosigned, 60_000).await;
+    }
+    let (log, store) = (site.log().number(), site.served.running().pipeline().store().clone());
+    let is_of_two = |note: Option<bytes::Bytes>| {
+        note.is_some_and(|note| note.starts_with(b"log.example/first\n2\n"))
+    };
+    until("the candidate is kept", || is_of_two(store.candidate_note(log).unwrap())).await;
+    drop(store);
+    site.served.stop();
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_within_the_log_is_no_answer_unless_the_tree_was_compared() {
+    let a = Witness::start(&["a.example"], Mode::Honest).await;
+    let mut site = stopped_after_two(&a).await;
+    a.behave(Mode::Numbering);
+    let before = a.requests();
+    site.served.resume();
+    // Asked again and again: with each round it is as if nobody had answered.
+    while a.requests() < before + 2 {
+        a.asked().await;
+    }
+    assert_eq!(refused(&site).await, "WAITING");
+    a.behave(Mode::Honest);
+    assert!(site.append("third", Wait::Cosigned, 60_000).await.cosigned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_answers_to_another_tree_of_the_same_size_halt_the_log() {
+    // 422 as the specification has it, and 409 with the very size, as other witnesses answer.
+    for mode in [Mode::Honest, Mode::Naming] {
+        let a = Witness::start(&["a.example"], Mode::Honest).await;
+        let mut site = stopped_after_two(&a).await;
+        a.remember(&signed(2, TreeHash::leaf(b"elsewhere")));
+        a.behave(mode);
+        site.served.resume();
+        halted(&site).await;
+        assert_convicts(&site);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_shows_nothing_is_heard_by_comparing_for_itself() {
+    let a = Witness::start(&["a.example"], Mode::Honest).await;
+    let mut site = stopped_after_two(&a).await;
+    // It was away when the second entry came: it names size 1, and then takes the proof from there.
+    a.remember(&signed(1, TreeHash::leaf(b"first")));
+    a.behave(Mode::Hiding);
+    site.served.resume();
+    assert!(site.append("third", Wait::Cosigned, 60_000).await.cosigned);
+    site.served.stop();
+
+    // One that has cosigned another tree of size 1 takes no proof, and is not heard.
+    a.remember(&signed(1, TreeHash::leaf(b"elsewhere")));
+    let before = a.requests();
+    site.served.resume();
+    while a.requests() < before + 4 {
+        a.asked().await;
+    }
+    assert_eq!(refused(&site).await, "WAITING");
+    // As soon as it shows that one, the log halts.
+    a.behave(Mode::Honest);
+    halted(&site).await;
+}
+
+#[test]
+fn a_watermark_that_fails_after_the_guard_ends_the_process() {
+    let test = "a_watermark_that_fails_after_the_guard_ends_the_process";
+    let place = Place::new();
+    if !strace_attaches(test, &place) {
+        return;
+    }
+    let log = place.init("log.example/marked", false);
+    let witness = Watching::start(&[log.vkey]);
+    let trust = place.scratch("trust.policy");
+    let url = witness.url("");
+    fs::write(&trust, format!("witness w {} {url}\nquorum w\n", witness.vkey)).unwrap();
+
+    // The log's first mark since the start is the one before its first signature.
+    let mark = place.watermark().to_str().unwrap().to_owned();
+    let inject = ["-f", "-qq", "-P", &mark, "-e", "inject=pwrite64:error=EIO"];
+    let strace =
+        Strace { options: inject.map(str::to_owned).to_vec(), output: place.scratch("trace") };
+    let (data, trust) = (place.data(), trust.to_str().unwrap().to_owned());
+    let arguments =
+        ["serve", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--trust", &trust];
+    let mut server =
+        Process::spawn(&arguments, &[], Some(&strace), place.scratch("stderr")).expect_listening();
+    assert!(!server.wait().success());
+    assert!(server.stderr().contains("the log can't sign"), "{}", server.stderr());
+
+    // Nothing was signed, and a sound disk is all that it takes.
+    let mut server =
+        Process::spawn(&arguments, &[], None, place.scratch("second")).expect_listening();
+    let url = format!("{}/readyz", server.url());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let is_ready = async {
+        while !crate::http_tiles::client().get(&url).send().await.unwrap().status().is_success() {}
+    };
+    runtime.block_on(within("the log signs", is_ready));
+    assert!(server.stop().success());
 }

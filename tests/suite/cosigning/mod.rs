@@ -2,6 +2,9 @@
 //! signature.
 
 mod alerts;
+mod follow;
 mod guard;
+mod publish;
 mod quorum;
+mod restored;
 pub(crate) mod site;

@@ -3,6 +3,7 @@
 use attestree::{
     client::{Client, NewEntry, Server, TileClient, Trust},
     core::{checkpoint::SignedCheckpoint, hash::TreeHash, receipt::Receipt, trust::TrustError},
+    pipeline::Candidates,
     proto::{
         AddCosignatureRequest, Answer, AppendBatchRequest, AppendStreamRequest, CheckpointKind,
         GetCheckpointRequest, Wait, append_stream_response::Outcome,
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use tonic::Code;
 
-use super::site::{Mode, Site, Witness, until};
+use super::site::{Mode, Site, Witness, until, within};
 use crate::{
     served::{ORIGIN, Served},
     told::{assert_status, hashes, index},
@@ -278,6 +279,36 @@ async fn the_first_cosigned_head_that_covers_an_index_is_kept_over_a_restart() {
     let both = GetCheckpointRequest { kind: CheckpointKind::Newest.into(), ..covering(0) };
     let status = client.get_checkpoint(both).await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "FIELD", Some("kind"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_64_candidates_take_cosignatures_and_older_ones_none() {
+    let b = Witness::start(&["b.example"], Mode::Honest).await;
+    let site = Site::start(&(b.lines(false) + "quorum none\n"), RawConfig::default());
+    let log = site.log();
+    let mut candidates = log.witnessed().unwrap().watch();
+    let mut shown = Vec::new();
+    for size in 1..=70_u64 {
+        site.append(&format!("entry {size}"), Wait::Published, 0).await;
+        let is_this = |all: &Candidates| {
+            all.newest().is_some_and(|newest| newest.checkpoint().head().size.get() == size)
+        };
+        let all = within("a candidate", candidates.wait_for(is_this)).await.unwrap();
+        shown.push(all.newest().unwrap().checkpoint().clone());
+    }
+    let deliver = |checkpoint: &SignedCheckpoint| AddCosignatureRequest {
+        tree_size: checkpoint.head().size.get(),
+        root_hash: checkpoint.head().root.as_bytes().to_vec().into(),
+        signatures: b.cosign(checkpoint.note()).into(),
+        ..Default::default()
+    };
+    let mut client = site.served.client().await;
+    for kept in &shown[70 - 64..] {
+        let answer = client.add_cosignature(deliver(kept)).await.unwrap().into_inner();
+        assert_eq!(answer.accepted, 1);
+    }
+    let status = client.add_cosignature(deliver(&shown[70 - 65])).await.unwrap_err();
+    assert_status(&status, Code::NotFound, "NO_CANDIDATE", Some("tree_size"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,12 @@ pub enum Mode {
     Looping,
     /// It says that it has cosigned a million entries, and remembers nothing.
     Boasting,
+    /// It names the size that it has cosigned last, compares nothing and shows nothing.
+    Numbering,
+    /// By the rules, but it shows nobody what it remembers.
+    Hiding,
+    /// By the rules, but to another tree of the size that it has cosigned it names that size.
+    Naming,
 }
 
 /// What a witness of the tests is made of.
@@ -89,6 +95,7 @@ struct Inner {
     requests: AtomicUsize,
     seconds: AtomicU64,
     asked: Notify,
+    looked: Notify,
 }
 
 /// A witness on a port of its own.
@@ -112,6 +119,7 @@ impl Witness {
             requests: AtomicUsize::new(0),
             seconds: AtomicU64::new(1_800_000_000),
             asked: Notify::new(),
+            looked: Notify::new(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -136,6 +144,11 @@ impl Witness {
     /// Waits until it is sent another checkpoint.
     pub async fn asked(&self) {
         within("the witness is asked", self.inner.asked.notified()).await;
+    }
+
+    /// Waits until its monitoring endpoint is read once more.
+    pub async fn looked(&self) {
+        within("the witness is looked at", self.inner.looked.notified()).await;
     }
 
     /// Returns the head that it remembers.
@@ -198,7 +211,7 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
     let mode = *inner.mode.lock().unwrap();
     let conflict = |size: u64| (StatusCode::CONFLICT, format!("{size}\n")).into_response();
     match mode {
-        Mode::Honest => {}
+        Mode::Honest | Mode::Hiding | Mode::Naming => {}
         Mode::Silent => std::future::pending().await,
         Mode::Failing => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Mode::Forging => return inner.cosignatures(note.text(), true).into_response(),
@@ -209,6 +222,10 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
         }
         Mode::Looping => return conflict(u64::from(request.old_size.get() == 0)),
         Mode::Boasting => return conflict(1_000_000),
+        Mode::Numbering => {
+            let latest = inner.latest.lock().unwrap();
+            return conflict(latest.as_ref().map_or(0, |(head, _)| head.size.get()));
+        }
     }
     let origin = Origin::parse(ORIGIN).unwrap();
     let log = WitnessedLog { origin, keys: vec![log_key().verifier_key().clone()] };
@@ -221,6 +238,7 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
             lines.into_response()
         }
         Err(Refusal::Conflict { latest }) => conflict(latest.get()),
+        Err(Refusal::Fork { latest, .. }) if mode == Mode::Naming => conflict(latest.size.get()),
         Err(refusal) => {
             let status = StatusCode::from_u16(refusal.status()).unwrap();
             (status, refusal.to_string()).into_response()
@@ -229,10 +247,11 @@ async fn add_checkpoint(State(inner): State<Arc<Inner>>, body: Bytes) -> Respons
 }
 
 async fn latest(State(inner): State<Arc<Inner>>, Path(hash): Path<String>) -> Response {
+    inner.looked.notify_one();
     let mode = *inner.mode.lock().unwrap();
     let known = hash == origin_hash_hex(&Origin::parse(ORIGIN).unwrap());
     let latest = inner.latest.lock().unwrap().clone();
-    match latest.filter(|_| known && mode == Mode::Honest) {
+    match latest.filter(|_| known && matches!(mode, Mode::Honest | Mode::Naming)) {
         Some((_, note)) => note.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }

@@ -160,7 +160,7 @@ impl Client {
 
     /// Notes every checkpoint that the server sends, until it sends no more.
     pub(crate) async fn watch(&mut self, origin: &str) -> Ended {
-        let request = proto::WatchCheckpointsRequest { log: origin.to_owned() };
+        let request = proto::WatchCheckpointsRequest { log: origin.to_owned(), kind: 0 };
         let mut checkpoints = self.grpc.watch_checkpoints(request).await?.into_inner();
         while let Some(message) = checkpoints.message().await? {
             self.see(origin, message.checkpoint.as_ref());

@@ -21,10 +21,13 @@ use super::site::Site;
 /// five times that is no reason to say that a log is lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long a process that was killed may take to be gone before a test that fails goes on failing.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Last lines of standard error that the message of a failed test quotes.
 const STORY_LINES: usize = 20;
 
-/// A child process whose end is an event.
+/// A child process whose end is an event. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
@@ -89,6 +92,26 @@ impl Process {
     fn signal(&self, pid: Pid, signal: Signal) {
         if self.status.is_none() {
             let _ended_meanwhile = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Process {
+    /// Waits for the end without a word if it does not come.
+    fn has_ended_within(&mut self, patience: Duration) -> bool {
+        if self.status.is_none() {
+            self.status = self.ended.recv_timeout(patience).ok();
+        }
+        self.status.is_some()
+    }
+}
+
+impl Drop for Process {
+    /// Leaves nothing behind, also where a test fails, and nobody to write into a directory that is removed.
+    fn drop(&mut self) {
+        if !self.has_ended_within(Duration::ZERO) {
+            self.signal(self.pid, Signal::KILL);
+            self.has_ended_within(END_PATIENCE);
         }
     }
 }
@@ -184,6 +207,14 @@ impl Server {
         self.process.wait()
     }
 
+    /// Makes the server abort, as a failed assertion of a library does, and waits until it is gone.
+    pub(crate) fn abort(&mut self) -> ExitStatus {
+        if let Some(pid) = self.pid() {
+            self.process.signal(pid, Signal::ABORT);
+        }
+        self.process.wait()
+    }
+
     /// Asks the server to end and waits until it has.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         if let Some(pid) = self.pid() {
@@ -215,12 +246,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.process.status.is_none() {
-            if let Some(pid) = self.pid() {
-                self.process.signal(pid, Signal::KILL);
-            }
-            self.process.signal(self.process.pid, Signal::KILL);
+        if self.process.has_ended_within(Duration::ZERO) {
+            return;
         }
+        match self.pid() {
+            Some(pid) => self.process.signal(pid, Signal::KILL),
+            // A strace that was killed would let go of a server of which it has not said who it is; this
+            // signal it passes on.
+            None => self.process.signal(self.process.pid, Signal::TERM),
+        }
+        self.process.has_ended_within(END_PATIENCE);
     }
 }
 

@@ -8,7 +8,13 @@ use std::{
 
 use attestree::{
     client::{Server as Address, TileClient},
-    core::tile::Resource,
+    core::{
+        hash::TreeHash,
+        number::{LogNumber, TreeSize},
+        tile::Resource,
+        tree::TreeHead,
+    },
+    store::Watermark,
 };
 
 use super::{
@@ -162,4 +168,21 @@ fn a_tail_goes_on_to_what_the_source_shows_to_be_signed() {
     }
     assert!(mirror.stop().success(), "the server ends in order: {}", mirror.stderr());
     Lived { site: behind.lived.site, book: further.book }.assert_served(random);
+}
+
+#[test]
+fn a_watermark_of_another_key_leads_nowhere() {
+    let (site, _) = Site::with_logs();
+    let path = site.scratch("strange.watermark");
+    let mark = Watermark::create(&path).unwrap();
+    let head = TreeHead { size: TreeSize::new(5).unwrap(), root: TreeHash::leaf(b"elsewhere") };
+    mark.raise(LogNumber(0), head, TreeHash::digest(b"another key")).unwrap();
+    mark.sync().unwrap();
+    drop(mark);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (data, mark, tiles) = (text(&site.data()), text(&path), text(&site.scratch("no-tiles")));
+    let refused =
+        site.run(&["restore-tail", "--data", &data, "--watermark", &mark, "--from", &tiles]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("raised under another key"), "{}", said(&refused));
 }

@@ -139,7 +139,7 @@ async fn unknown_logs_are_not_found_by_any_call() {
         refused(client.append_batch(request).await, NotFound, "log");
         let request = proto::GetCheckpointRequest { log: log.clone(), ..Default::default() };
         refused(client.get_checkpoint(request).await, NotFound, "log");
-        let request = proto::WatchCheckpointsRequest { log: log.clone() };
+        let request = proto::WatchCheckpointsRequest { log: log.clone(), kind: 0 };
         refused(client.watch_checkpoints(request).await, NotFound, "log");
         let leaf = Some(Leaf::LeafIndex(0));
         let request = proto::ProveInclusionRequest { log: log.clone(), leaf, tree_size: None };

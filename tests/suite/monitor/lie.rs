@@ -1,12 +1,21 @@
 //! What the log and its witnesses can show, and what the monitor calls it.
 
+use core::time::Duration;
 use std::fs;
 
-use attestree::{core::tree::TreeHead, proto::AppendBatchRequest};
+use attestree::{
+    core::{
+        evidence::{Evidence, Judgement},
+        tree::TreeHead,
+    },
+    monitor::{Finding, Hook, HookError, Kind},
+    proto::AppendBatchRequest,
+};
 use serde_json::Value;
 
 use super::{Scene, cosigned};
 use crate::{
+    cosigning::site::until,
     liar::{self, Face, History, note},
     published::signing_key,
     served::Served,
@@ -260,4 +269,67 @@ fn a_hook_is_run_on_each_finding_and_never_through_a_shell() {
     assert_eq!((told.code, told.of("hook").count()), (2, 1), "{told:?}");
     let told = scene.look_with(&["--exec-shell", "exit 3"]);
     assert_eq!(told.of("hook").next().unwrap()["reason"], "the hook \"sh\" failed: exit status: 3");
+}
+
+/// A hook that never ends by itself, and says who it is.
+const ENDLESS: &str = "echo $$ > pid.new && mv pid.new pid && exec tail -f /dev/null";
+
+#[tokio::test]
+async fn a_hook_that_does_not_end_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!("cd '{}' && {ENDLESS}", dir.path().display());
+    let arguments = vec!["-c".into(), script.into()];
+    let hook = |patience| Hook { program: "sh".into(), arguments: arguments.clone(), patience };
+    let finding = Finding {
+        origin: liar::ORIGIN.to_owned(),
+        kind: Kind::Rollback,
+        source: "log".to_owned(),
+        reason: "a test".to_owned(),
+        evidence: None,
+    };
+    // The time is over before or after the program has begun; it is killed either way. Once it has begun
+    // it is known which process has to be gone.
+    let pid = dir.path().join("pid");
+    let mut millis = 1;
+    while !pid.exists() {
+        let patience = Duration::from_millis(millis);
+        let error = hook(patience).run(&finding).await.unwrap_err();
+        assert!(matches!(error, HookError::Slow { .. }), "{error}");
+        millis *= 2;
+    }
+    let stat = format!("/proc/{}/stat", fs::read_to_string(pid).unwrap().trim());
+    let is_running = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    until("the hook is gone", || !is_running()).await;
+}
+
+#[test]
+fn two_keys_of_a_log_that_contradict_each_other_convict_neither() {
+    let (honest, other) = (History::honest(600), History::honest(600).changed(17));
+    let scene = Scene::new(&[]);
+    let second = signing_key(liar::ORIGIN, "the second key of a log that lies");
+    let (first, url) = (liar::key(), scene.liar.url("log"));
+    let lines =
+        [first.verifier_key(), second.verifier_key()].map(|key| format!("log {key} {url}\n"));
+    scene.write_policy(&(lines.concat() + "quorum none\n"));
+    scene.liar.show("log", Face::of(&honest, 600));
+    assert_eq!(scene.look().code, 0);
+
+    let head = other.head(600);
+    let text = format!("{}\n600\n{}\n", liar::ORIGIN, head.root);
+    let note = format!("{text}\n{}\n", second.sign(&text)).into_bytes();
+    scene.liar.show("log", Face { note, ..Face::of(&other, 600) });
+    let told = scene.look();
+    assert_eq!((told.findings(), told.code), (vec![("inconclusive", "log")], 2), "{told:?}");
+    // What there is is kept, for whoever finds out which key was stolen.
+    let finding = told.of("finding").next().unwrap();
+    let evidence = fs::read(scene.dir.path().join(finding["evidence"].as_str().unwrap())).unwrap();
+    let evidence = Evidence::parse(&evidence).unwrap();
+    let judgement = evidence.judge(&scene.policy());
+    assert!(matches!(judgement, Judgement::Inconclusive { .. }), "{judgement:?}");
+
+    // The log is no convict: it is followed on, on the side that was seen first.
+    scene.liar.show("log", Face::of(&honest.grown(700, "honest"), 700));
+    let told = scene.look();
+    assert_eq!((told.findings(), told.code), (vec![], 0), "{told:?}");
+    assert_eq!(told.read(), Some((700, 100)), "{told:?}");
 }

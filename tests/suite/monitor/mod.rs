@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::BufReader,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
 use attestree::core::{
@@ -21,6 +22,7 @@ use crate::{
     published::cosigning_key,
 };
 
+mod audit;
 mod lie;
 mod state;
 
@@ -108,6 +110,26 @@ impl Scene {
         let files = fs::read_dir(self.dir.path().join("state")).unwrap();
         let mut files = files.map(|entry| entry.unwrap().path());
         files.find(|path| path.extension().is_some_and(|end| end == "state")).unwrap()
+    }
+}
+
+/// A monitor that goes on until it is killed, at the latest when this is dropped.
+struct Following(Child);
+
+impl Following {
+    /// Starts to follow, and returns the lines of its events.
+    fn start(command: &mut Command) -> (Self, BufReader<ChildStdout>) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap());
+        (Self(child), events)
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
     }
 }
 

@@ -1,15 +1,10 @@
 //! What the monitor remembers survives being killed, and is not believed for being there.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::Stdio,
-};
+use std::{fs, io::BufRead as _, path::Path};
 
 use serde_json::Value;
 
-use super::Scene;
+use super::{Following, Scene};
 use crate::{
     liar::{self, Face, History},
     published::signing_key,
@@ -78,9 +73,8 @@ fn a_monitor_that_is_killed_goes_on_where_it_was() {
     let (mut kept, mut killed_midway) = (0, 0);
     for (round, &size) in sizes.iter().enumerate() {
         scene.liar.show("log", Face::of(&history, size));
-        let mut child =
-            scene.command(&["--follow", "--interval", "1"]).stdout(Stdio::piped()).spawn().unwrap();
-        let events = BufReader::new(child.stdout.take().unwrap());
+        let (monitor, events) =
+            Following::start(&mut scene.command(&["--follow", "--interval", "1"]));
         // A different event each time: at the checkpoint, in the middle, and after the end.
         let until = ["checkpoint", "read", "progress"][round % 3];
         for line in events.lines() {
@@ -95,8 +89,7 @@ fn a_monitor_that_is_killed_goes_on_where_it_was() {
                 break;
             }
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(monitor);
         let now = bundles(&scene.state());
         assert!(now >= kept, "what was read stays read: {now} after {kept}");
         kept = now;
@@ -116,12 +109,11 @@ fn a_monitor_that_is_killed_goes_on_where_it_was() {
 fn two_monitors_do_not_share_a_directory() {
     let scene = Scene::new(&[]);
     scene.liar.show("log", Face::of(&History::honest(3), 3));
-    let mut child = scene.command(&["--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+    let (monitor, mut events) = Following::start(&mut scene.command(&["--follow"]));
     let mut first = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    events.read_line(&mut first).unwrap();
     let told = scene.look();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(monitor);
     assert!(first.contains("checkpoint"), "{first}");
     assert!(told.code == 1 && told.errors.contains("another monitor"), "{told:?}");
     assert_eq!(scene.look().code, 0);

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use attestree::core::number::UnixMillis;
 use attestree::core::policy::{
-    Action, Admission, Admitted, Arrival, Class, Condition, Detector, Enforcement, FieldType, Glob,
-    Kept, Materials, Policy, Requirement, Rule, Statements, Target, Test, Treatment, admit,
+    Action, Admission, Admitted, Arrival, Class, Condition, Custom, CustomError, Detector,
+    Enforcement, FieldType, Glob, Kept, Materials, NoCustom, Policy, Requirement, Rule, Statements,
+    Target, Test, Treatment, admit,
 };
 use attestree::core::record::json::{Number, Object, Value};
 use attestree::core::record::{
     Body, Path, PolicyDigest, Record, RecordId, RedactionAction, Salt, Secret, Timestamp, Token,
-    Verdict,
+    UNPARSED, Verdict,
 };
 use proptest::prelude::*;
 
@@ -67,12 +68,12 @@ fn rule(name: &str, class: &str, require: Vec<Requirement>, otherwise: Enforceme
 fn statements() -> Statements {
     let class = |name: &str, pattern: &str| Class {
         name: name.to_owned(),
-        when: vec![Condition { path: path("/act"), test: Test::Glob(Glob::new(pattern)) }],
+        when: vec![Condition::field(path("/act"), Test::Glob(Glob::new(pattern)))],
     };
-    let production = Condition {
-        path: path("/ctx/stage"),
-        test: Test::OneOf(vec!["prod".to_owned(), "live".to_owned()]),
-    };
+    let production = Condition::field(
+        path("/ctx/stage"),
+        Test::OneOf(vec!["prod".to_owned(), "live".to_owned()]),
+    );
     Statements {
         classes: vec![
             class("authentication", "auth.*"),
@@ -116,6 +117,7 @@ fn statements() -> Statements {
             detect(Detector::Email, Action::Commit { subject: None }),
         ],
         unknown_class: Some(Enforcement::Warn),
+        ..Statements::default()
     }
 }
 
@@ -125,8 +127,9 @@ fn policy() -> Policy {
 
 fn judged(policy: &Policy, submission: &str) -> Admission {
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival = Arrival { bytes: submission.as_bytes(), source: Some("CN=a"), id, now: now() };
-    admit(policy, &arrival, &mut Counted::default()).unwrap()
+    let arrival =
+        Arrival { bytes: submission.as_bytes(), source: Some("CN=a"), class: None, id, now: now() };
+    admit(policy, &arrival, &mut Counted::default(), &NoCustom).unwrap()
 }
 
 /// Returns the entry, its openings and its verdict.
@@ -254,8 +257,8 @@ fn what_breaks_a_rule_meets_its_enforcement() {
     let refused = judged(&policy(), r#"{"act":"deploy.api","ctx":{"stage":"live","approval":{}}}"#);
     assert_eq!(refused, Admission::Refused(vec!["approved".to_owned()]));
     let id = RecordId::new(UnixMillis(0), [0; 10]);
-    let arrival = Arrival { bytes: b"{\"act\":}", source: None, id, now: now() };
-    let error = admit(&policy(), &arrival, &mut Counted::default()).unwrap_err();
+    let arrival = Arrival { bytes: b"{\"act\":}", source: None, class: None, id, now: now() };
+    let error = admit(&policy(), &arrival, &mut Counted::default(), &NoCustom).unwrap_err();
     assert_eq!(error.to_string(), "line 1, column 8 (byte 7): expected a value");
 }
 
@@ -410,4 +413,67 @@ proptest! {
             prop_assert_eq!(verdict == Verdict::Accept, path("/ctx/ip").find(event.content()).is_some());
         }
     }
+}
+
+/// Says what it was made to say, of every event.
+struct Said(Result<Vec<(Enforcement, String)>, CustomError>);
+
+impl Custom for Said {
+    fn judge(
+        &self,
+        event: &Object<'_>,
+        class: Option<&str>,
+    ) -> Result<Vec<(Enforcement, String)>, CustomError> {
+        assert_eq!(class, Some("authentication"));
+        assert_eq!(event.get("source").and_then(Value::as_str), Some("CN=a"));
+        self.0.clone()
+    }
+}
+
+/// Returns the verdict and rules of a login under custom rules; `None` for the verdict of a refusal.
+fn said(said: Result<Vec<(Enforcement, String)>, CustomError>) -> (Option<Verdict>, Vec<String>) {
+    let submission =
+        br#"{"act":"auth.login","actor":{"id":"u"},"out":"success","ctx":{"ip":"::1"}}"#;
+    let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
+    let arrival = Arrival { bytes: submission, source: Some("CN=a"), class: None, id, now: now() };
+    match admit(&policy(), &arrival, &mut Counted::default(), &Said(said)).unwrap() {
+        Admission::Refused(rules) => (None, rules),
+        Admission::Recorded(admitted) => {
+            let entry = admitted.draft.stamp(now());
+            let record = Record::parse(&entry).unwrap();
+            let Body::Event(event) = record.body() else { panic!("an event") };
+            assert_eq!(event.verdict(), admitted.verdict);
+            (Some(admitted.verdict), event.rules().to_vec())
+        }
+    }
+}
+
+#[test]
+fn custom_rules_are_heard_and_their_failure_is_an_error() {
+    let broken = |enforcement| Ok(vec![(enforcement, "team/custom".to_owned())]);
+    let custom = vec!["team/custom".to_owned()];
+    assert_eq!(said(Ok(Vec::new())), (Some(Verdict::Accept), Vec::new()));
+    assert_eq!(said(broken(Enforcement::Warn)), (Some(Verdict::Warn), custom.clone()));
+    assert_eq!(said(broken(Enforcement::Quarantine)), (Some(Verdict::Quarantine), custom.clone()));
+    assert_eq!(said(broken(Enforcement::Reject)), (None, custom));
+    let failed = CustomError { reason: "out of time".to_owned() };
+    assert_eq!(said(Err(failed)), (Some(Verdict::Error), vec!["policy/error".to_owned()]));
+}
+
+#[test]
+fn what_is_no_event_is_kept_under_the_one_class_that_is_shown() {
+    let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
+    let bytes = b"<34>Oct 11 22:14:15 mymachine su: no JSON";
+    let arrival = Arrival { bytes, source: Some("CN=a"), class: Some(UNPARSED), id, now: now() };
+    let Ok(Admission::Recorded(admitted)) =
+        admit(&policy(), &arrival, &mut Counted::default(), &NoCustom)
+    else {
+        panic!("it is recorded")
+    };
+    let entry = admitted.draft.stamp(now());
+    let record = Record::parse(&entry).unwrap();
+    let Body::Event(event) = record.body() else { panic!("an event") };
+    assert_eq!(event.rules(), ["record/unparsed"]);
+    assert_eq!(event.content().get("class").and_then(Value::as_str), Some("unparsed"));
+    assert_eq!(record.verify_raw(&admitted.kept[0].opening.salt, bytes), Ok(&bytes[..]));
 }

@@ -132,7 +132,7 @@ fn no_rule_needs_what_is_redacted() {
         error(&both(rule("r", "/actor/id", FieldType::Any), treat("/actor/id", Action::Drop))),
         redacted("/actor/id")
     );
-    let when = vec![Condition { path: path("/ctx/zone"), test: Test::Exact("eu".to_owned()) }];
+    let when = vec![Condition::field(path("/ctx/zone"), Test::Exact("eu".to_owned()))];
     let looks = Rule { when, require: Vec::new(), ..rule("r", "/act", FieldType::Any) };
     assert_eq!(
         error(&both(looks, treat("/ctx/zone", Action::Commit { subject: None }))),

@@ -2,4 +2,14 @@
 
 mod admit;
 mod compile;
+mod deploy;
 mod detect;
+mod diff;
+mod documents;
+mod rego;
+mod rego_hostile;
+mod rego_interop;
+mod replay;
+mod runner;
+mod watching;
+mod write;

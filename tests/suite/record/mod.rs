@@ -2,6 +2,7 @@
 
 mod bundle;
 mod draft;
+mod echo;
 mod json;
 mod json_property;
 mod path;

@@ -11,8 +11,9 @@ use attestree::core::origin::Origin;
 use attestree::core::policy::Bundle;
 use attestree::core::record::{
     Approval, ApprovalRule, ApproverKey, Body, Commitment, Decision, DisclosureError, Draft, Head,
-    Opening, Path, Place, PolicyDigest, Record, RecordId, Redaction, RedactionAction, Salt,
-    SealError, Secret, Statement, Submission, System, Timestamp, Token, Verdict, commit_raw,
+    KeyPurpose, Opening, Path, Place, PolicyDigest, Record, RecordId, Redaction, RedactionAction,
+    Salt, SealError, Secret, Statement, Submission, System, Timestamp, Token, UNPARSED, Verdict,
+    commit_raw,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value as Json;
@@ -133,29 +134,23 @@ fn subject_keys_are_wrapped_as_by_the_script_and_wrapped_again() {
         let (origin, subject) =
             (Origin::parse(text(&vector, "origin")).unwrap(), text(&vector, "subject"));
         let (kek, key) = (Secret::new(array(&vector, "kek")), Secret::new(array(&vector, "key")));
-        let wrapped = kek.wrap(&origin, subject, &key, array(&vector, "nonce"));
+        let purpose = KeyPurpose::Subject { origin: &origin, subject };
+        assert_eq!(key.id().as_bytes().to_vec(), bytes(&vector, "id"));
+        let wrapped = kek.wrap(&purpose, &key, array(&vector, "nonce"));
         assert_eq!(wrapped.to_vec(), bytes(&vector, "wrapped"));
-        assert_eq!(kek.unwrap_key(&origin, subject, &wrapped), Ok(key.clone()));
+        assert_eq!(kek.unwrap_key(&purpose, &wrapped), Ok(key.clone()));
 
         let rotated = Secret::new([9; 32]);
-        let again = rotated.wrap(
-            &origin,
-            subject,
-            &kek.unwrap_key(&origin, subject, &wrapped).unwrap(),
-            [1; 12],
-        );
-        assert_eq!(rotated.unwrap_key(&origin, subject, &again), Ok(key));
-        assert_eq!(kek.unwrap_key(&origin, subject, &again), Err(SealError));
-        assert_eq!(kek.unwrap_key(&origin, "subject/other", &wrapped), Err(SealError));
+        let again = rotated.wrap(&purpose, &kek.unwrap_key(&purpose, &wrapped).unwrap(), [1; 12]);
+        assert_eq!(rotated.unwrap_key(&purpose, &again), Ok(key));
+        assert_eq!(kek.unwrap_key(&purpose, &again), Err(SealError));
+        let other = KeyPurpose::Subject { origin: &origin, subject: "subject/other" };
+        assert_eq!(kek.unwrap_key(&other, &wrapped), Err(SealError));
         for at in 0..wrapped.len() {
             let mut spoiled = wrapped;
             spoiled[at] ^= 1;
-            assert_eq!(kek.unwrap_key(&origin, subject, &spoiled), Err(SealError), "byte {at}");
-            assert_eq!(
-                kek.unwrap_key(&origin, subject, &wrapped[..at]),
-                Err(SealError),
-                "cut at {at}"
-            );
+            assert_eq!(kek.unwrap_key(&purpose, &spoiled), Err(SealError), "byte {at}");
+            assert_eq!(kek.unwrap_key(&purpose, &wrapped[..at]), Err(SealError), "cut at {at}");
         }
     }
 }
@@ -331,14 +326,18 @@ fn a_quarantined_submission_is_the_record_of_the_script_and_is_disclosed_whole()
     let made = read("submission");
     let submitted = text(&made, "submission").as_bytes();
     let (raw, opening) = commit_raw(Salt::new(array(&made, "raw_salt")), submitted);
-    for (name, verdict) in [("quarantine", Verdict::Quarantine), ("error", Verdict::Error)] {
+    for (name, verdict, rule, class) in [
+        ("quarantine", Verdict::Quarantine, "record/form-act", None),
+        ("error", Verdict::Error, "record/form-act", None),
+        ("unparsed", Verdict::Quarantine, "record/unparsed", Some(UNPARSED)),
+    ] {
         let wanted = entry(name);
         let record = Record::parse(&wanted).unwrap();
         let head = Head { id: record.id(), policy: record.policy() };
-        let rules = vec!["record/form-act"];
+        let rules = vec![rule];
         let decision =
             Decision { source: Some("CN=payments"), verdict, rules, redactions: Vec::new() };
-        assert_eq!(Draft::quarantine(&head, &decision, raw).stamp(record.at()), wanted);
+        assert_eq!(Draft::hidden(&head, &decision, raw, class).stamp(record.at()), wanted);
         assert_eq!(record.verify_raw(&opening.salt, submitted), Ok(submitted));
         assert_eq!(record.verify_raw(&opening.salt, &submitted[1..]), Err(DisclosureError));
         assert_eq!(

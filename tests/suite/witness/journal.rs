@@ -4,15 +4,24 @@ use std::{fs, path::Path};
 
 use attestree::{
     core::{
-        hash::TreeHash, note::CosignatureTime, number::TreeSize, origin::Origin, tree::TreeHead,
+        hash::TreeHash,
+        note::{CosignatureTime, SigningKey},
+        number::TreeSize,
+        origin::Origin,
+        tree::TreeHead,
+        witness::AddCheckpoint,
     },
+    server::witness::RawConfig,
     store::WatermarkError,
     witness::journal::{Act, ActKind, Cosigned, Journal, JournalError, Record},
 };
 use bytes::Bytes;
 
-use super::{Watching, block_on, log, named, step};
-use crate::witness_rules::{Tree, note};
+use super::{Watching, block_on, log, named, poll::until, step};
+use crate::{
+    published::signing_key,
+    witness_rules::{Tree, note, request},
+};
 
 fn key_hash() -> TreeHash {
     TreeHash::digest(b"some vkey")
@@ -328,4 +337,75 @@ const EXPECTED: (usize, &str) =
 fn is_private(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     fs::metadata(path).unwrap().permissions().mode() & 0o077 == 0
+}
+
+/// A log whose every record is tens of kilobytes long: it signs each checkpoint with many keys.
+struct Wordy {
+    keys: Vec<SigningKey>,
+    tree: Tree,
+    size: u64,
+}
+
+impl Wordy {
+    /// Keys of the log. With the longest names each checkpoint has some 35 KB.
+    const KEYS: usize = 100;
+
+    fn new() -> Self {
+        let name = format!("{}/a", "log.example".repeat(22));
+        let key = |number| signing_key(&name, &format!("key {number}"));
+        Self { keys: (0..Self::KEYS).map(key).collect(), tree: Tree::new(999, 999), size: 0 }
+    }
+
+    /// Makes the request for the next size.
+    fn next(&mut self) -> AddCheckpoint {
+        let (old, new) = (self.size, self.size + 1);
+        let first = note(&self.keys[0], &self.tree.head(new));
+        let lines = self.keys[1..].iter().map(|key| key.sign(first.text())).collect();
+        let note = first.with_signatures(lines).unwrap();
+        self.size = new;
+        request(old, self.tree.proof(old, new), &note)
+    }
+}
+
+#[test]
+fn a_running_witness_writes_a_long_journal_anew_and_forgets_nothing() {
+    let (mut wordy, other) = (Wordy::new(), log("log.example/b"));
+    let logs: Vec<String> = wordy.keys.iter().chain([&other]).map(named).collect();
+    let raw = RawConfig { advances_per_second: Some(0), ..RawConfig::default() };
+    let mut watching = Watching::with(&logs, raw);
+    let tree = Tree::new(9, 9);
+    assert_eq!(block_on(watching.add(&step(&other, &tree, 0, 5))).0, 200);
+    let order = r#"{"act":"freeze","origin":"log.example/b","reason":"it looks odd"}"#.to_owned();
+    let socket = watching.file("w/admin.sock");
+    let told = block_on(attestree::client::operator::ask_socket(&socket, "/order", Some(order)));
+    assert_eq!(told.unwrap().0, 200);
+
+    let length = |watching: &Watching| fs::metadata(watching.file("w/journal")).unwrap().len();
+    let (mut longest, mut length_before) = (0, 0);
+    while length_before <= length(&watching) {
+        length_before = length(&watching);
+        longest = longest.max(length_before);
+        let (status, _, text) = block_on(watching.add(&wordy.next()));
+        assert_eq!(status, 200, "{text}");
+        assert!(longest < 32 << 20, "it is never written anew");
+    }
+    assert!(longest > 15 << 20, "it is written anew before it is long: {longest}");
+    assert!(length(&watching) < 1 << 20, "only what counts is left");
+    let says = format!("attestree_witness_journal_bytes {}\n", length(&watching));
+    until("the metric says so", || block_on(watching.get("/metrics")).2.contains(&says));
+
+    // It goes on, and a restart finds all of it: heads, and the operator's act.
+    let head = |watching: &Watching, size| {
+        let status = watching.status();
+        status.logs.iter().find(|log| log.origin.len() > 100).unwrap().size == Some(size)
+    };
+    for _ in 0..2 {
+        assert_eq!(block_on(watching.add(&wordy.next())).0, 200);
+        assert!(head(&watching, wordy.size));
+        assert!(watching.stop());
+        watching.resume().unwrap();
+        assert!(head(&watching, wordy.size));
+        assert_eq!(watching.frozen("log.example/b").as_deref(), Some("it looks odd"));
+        assert_eq!(block_on(watching.monitored(&other)).unwrap().0, tree.head(5));
+    }
 }

@@ -122,7 +122,7 @@ fn what_the_log_has_not_signed_accuses_nobody() {
 }
 
 /// Returns the witness's own key, which the test reads where only its owner can.
-fn own_key(watching: &Watching) -> CosigningKey {
+pub(super) fn own_key(watching: &Watching) -> CosigningKey {
     let text = fs::read_to_string(watching.file("w/witness.skey")).unwrap();
     CosigningKey::from_plain(&SigningKey::parse(text.trim_end()).unwrap())
 }

@@ -4,8 +4,10 @@ mod config;
 mod journal;
 mod kill;
 mod misbehaviour;
-mod poll;
+pub(crate) mod poll;
+mod poll_lies;
 mod protocol;
+mod tls;
 
 use std::{fs, net::SocketAddr, path::PathBuf, thread};
 

@@ -67,12 +67,12 @@ impl Static {
 }
 
 /// Reads once a second: the shortest interval there is.
-fn often() -> RawConfig {
+pub(crate) fn often() -> RawConfig {
     RawConfig { poll_seconds: Some(1), ..RawConfig::default() }
 }
 
 /// Waits until something holds, at most a minute. Each round is a request, so that time passes by itself.
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub(super) fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {
         assert!(begun.elapsed().as_secs() < 60, "{what}");
@@ -84,9 +84,10 @@ fn shown(watching: &Watching, key: &SigningKey) -> Option<TreeHead> {
     block_on(watching.monitored(key)).map(|(head, _)| head)
 }
 
-fn failures(watching: &Watching) -> u64 {
+/// Returns how often a log could not be read.
+pub(super) fn failures(watching: &Watching, origin: &str) -> u64 {
     let (_, _, text) = block_on(watching.get("/metrics"));
-    let start = format!("attestree_witness_poll_failures_total{{origin=\"{ORIGIN}\"}} ");
+    let start = format!("attestree_witness_poll_failures_total{{origin=\"{origin}\"}} ");
     let count = text.lines().find_map(|line| line.strip_prefix(&start));
     count.map_or(0, |count| count.parse().unwrap())
 }
@@ -186,9 +187,9 @@ fn what_is_merely_unresponsive_or_old_is_never_held_against_a_log() {
         },
     ];
     for answer in answers {
-        let before = failures(&watching);
+        let before = failures(&watching, ORIGIN);
         answer();
-        until("the log is read again", || failures(&watching) > before);
+        until("the log is read again", || failures(&watching, ORIGIN) > before);
         assert_eq!(watching.frozen(ORIGIN), None);
         assert_eq!(shown(&watching, &key), Some(tree.head(5)));
         // Waits double while a log fails; this one ends the failures.

@@ -56,6 +56,9 @@ pub struct Object<'a> {
     members: Vec<Member<'a>>,
 }
 
+/// So many members are searched one by one: sixteen comparisons of lengths cost what two of names do.
+const FEW_MEMBERS: usize = 16;
+
 impl<'a> Value<'a> {
     /// Returns the text of a string.
     pub fn as_str(&self) -> Option<&str> {
@@ -78,6 +81,22 @@ impl<'a> Value<'a> {
         match self {
             Self::Number(number) => u64::try_from(number.integer()?).ok(),
             _ => None,
+        }
+    }
+
+    /// Returns the value without the text that it was read from.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(is) => Value::Bool(is),
+            Self::Number(number) => Value::Number(number),
+            Self::String(text) => Value::String(text.into_owned().into()),
+            Self::Array(values) => Value::Array(values.into_iter().map(Self::into_owned).collect()),
+            Self::Object(Object { members }) => {
+                let member =
+                    |(name, value): Member<'_>| (name.into_owned().into(), value.into_owned());
+                Value::Object(Object { members: members.into_iter().map(member).collect() })
+            }
         }
     }
 
@@ -120,13 +139,13 @@ impl<'a> Object<'a> {
 
     /// Returns the member of this name.
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
-        let position = self.position(name).ok()?;
+        let position = self.find(name)?;
         self.members.get(position).map(|(_, value)| value)
     }
 
     /// Returns the member of this name, to be changed.
     pub fn member_mut(&mut self, name: &str) -> Option<&mut Value<'a>> {
-        let position = self.position(name).ok()?;
+        let position = self.find(name)?;
         self.members.get_mut(position).map(|(_, value)| value)
     }
 
@@ -151,9 +170,41 @@ impl<'a> Object<'a> {
         Some(self.members.remove(position).1)
     }
 
+    /// Returns where the member of this name is.
+    fn find(&self, name: &str) -> Option<usize> {
+        // Of few names most have another length, so that none of them is compared.
+        if self.members.len() <= FEW_MEMBERS {
+            self.members.iter().position(|(other, _)| other == name)
+        } else {
+            self.position(name).ok()
+        }
+    }
+
     /// Returns where the member of this name is, or where it would have to stand.
     fn position(&self, name: &str) -> Result<usize, usize> {
         self.members.binary_search_by(|(other, _)| compare(other, name))
+    }
+}
+
+/// Returns where the first byte is that does not stand for itself in a string: a quote, a backslash or a
+/// control character.
+fn special_at(bytes: &[u8]) -> Option<usize> {
+    const fn is_special(byte: u8) -> bool {
+        byte < 0x20 || byte == b'"' || byte == b'\\'
+    }
+    // Whole chunks are looked at without a branch for each byte.
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let hit = |chunk: &[u8; 8]| chunk.iter().fold(false, |hit, byte| hit | is_special(*byte));
+    match chunks.iter().position(hit) {
+        Some(chunk) => {
+            let at = chunk * 8;
+            let rest = bytes.get(at..)?;
+            rest.iter().position(|byte| is_special(*byte)).map(|position| at + position)
+        }
+        None => {
+            let at = bytes.len() - rest.len();
+            rest.iter().position(|byte| is_special(*byte)).map(|position| at + position)
+        }
     }
 }
 
@@ -163,6 +214,17 @@ impl<'a> Object<'a> {
 /// pair that begins with D800 to DBFF, meets one of U+E000 to U+FFFF: in UTF-8 bytes, a lead byte from F0
 /// meets EE or EF.
 pub fn compare(one: &str, other: &str) -> Ordering {
+    // Most names differ in their first letter.
+    if let (Some(a), Some(b)) = (one.as_bytes().first(), other.as_bytes().first())
+        && a != b
+        && a.is_ascii()
+    {
+        return a.cmp(b);
+    }
+    if one.is_ascii() || other.is_ascii() {
+        // Where one of the bytes that differ is ASCII, both orders are the same.
+        return one.cmp(other);
+    }
     let differing = one.bytes().zip(other.bytes()).find(|(a, b)| a != b);
     match differing {
         Some((a, b)) if a >= 0xEE && b >= 0xEE && (a >= 0xF0) != (b >= 0xF0) => b.cmp(&a),

@@ -247,9 +247,8 @@ impl<'a> Reader<'a> {
 
     /// Passes over characters that stand for themselves.
     fn plain(&mut self) {
-        let special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        self.at += rest.iter().position(special).unwrap_or(rest.len());
+        self.at += super::special_at(rest).unwrap_or(rest.len());
     }
 
     /// Reads one escape, or the two of a surrogate pair.

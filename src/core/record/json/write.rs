@@ -46,8 +46,7 @@ fn object(out: &mut String, object: &Object<'_>) {
 fn string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-    {
+    while let Some(at) = super::special_at(rest.as_bytes()) {
         // What is escaped is ASCII, so both sides of it are whole characters.
         let (plain, special) = rest.split_at(at);
         let (special, after) = special.split_at(1);

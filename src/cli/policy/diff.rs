@@ -1,0 +1,152 @@
+//! `attestree policy diff`: what a change of a policy means.
+
+use std::path::{Path, PathBuf};
+
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+
+use super::super::exit::{self, Exit};
+use super::super::output::{Output, count};
+use super::Show;
+use super::load::{self, load};
+use super::report::Format;
+use crate::policy::diff::{Change, Direction, diff, files};
+use crate::policy::{Diagnostic, Severity};
+
+/// The options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Compares what two policies say, not how they are written. Each change is weaker (less is demanded,
+recorded, kept or hidden, or more people may do something), stricter, neutral, or unclear: no direction can
+be shown, as between two regular expressions or two versions of a Rego module.
+
+Exit codes:
+  0 no change   1 a policy can't be read   2 changes; with --weakening, weaker or unclear ones
+
+Examples:
+  attestree policy diff main/policy policy
+  git worktree add ../main main && attestree policy diff ../main/policy policy --weakening
+  attestree policy diff policy policy --env staging..production
+  attestree policy diff old new --format github")]
+pub(super) struct Args {
+    /// The older policy: a directory, a file, or its encoded form
+    old: PathBuf,
+    /// The newer policy
+    new: PathBuf,
+    /// Let only what is weaker or unclear count as a change for the exit code
+    #[arg(long)]
+    weakening: bool,
+    /// Environment whose overlay is applied, or two: `staging..production`
+    #[arg(long, value_name = "NAME[..NAME]")]
+    env: Option<String>,
+    #[command(flatten)]
+    show: Show,
+}
+
+/// The changes, as JSON.
+#[derive(Debug, Serialize)]
+struct Shown {
+    old: String,
+    new: String,
+    changes: Vec<One>,
+}
+
+/// A change, as JSON.
+#[derive(Debug, Serialize)]
+struct One {
+    direction: &'static str,
+    subject: String,
+    what: String,
+    file: String,
+    line: usize,
+}
+
+/// Compares two policies.
+pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
+    let (old_env, new_env) = match args.env.as_deref() {
+        Some(env) => {
+            let (old, new) = env.split_once("..").unwrap_or((env, env));
+            (Some(old), Some(new))
+        }
+        None => (None, None),
+    };
+    let old = load("diff", &args.old, old_env, args.show, output)?;
+    let new = load("diff", &args.new, new_env, args.show, output)?;
+    let mut changes = diff(&old.compiled.document, &new.compiled.document);
+    changes.extend(files(&old.bundle, &new.bundle));
+    changes.sort_by_key(|change| change.direction);
+    let digests = (old.bundle.digest().to_string(), new.bundle.digest().to_string());
+    match args.show.format {
+        _ if output.is_json() => json(digests, &changes, output)?,
+        Format::Json => json(digests, &changes, Output::new(true))?,
+        Format::Text => Output::line(text(&changes, digests.0 == digests.1))?,
+        Format::Junit | Format::Tap | Format::Sarif | Format::Github => {
+            let mut report = load::report("diff", &args.new, &new.bundle);
+            report.findings = changes.iter().map(finding).collect();
+            args.show.print(&report, output)?;
+        }
+    }
+    let counts = |change: &Change| !args.weakening || change.direction.may_weaken();
+    if changes.iter().any(counts) { Err(exit::quietly(Exit::Different)) } else { Ok(()) }
+}
+
+fn json((old, new): (String, String), changes: &[Change], output: Output) -> anyhow::Result<()> {
+    let one = |change: &Change| One {
+        direction: change.direction.name(),
+        subject: change.subject.clone(),
+        what: change.what.clone(),
+        file: change.place.file.clone(),
+        line: change.place.line,
+    };
+    output.print(&Shown { old, new, changes: changes.iter().map(one).collect() }, "")
+}
+
+/// Writes the changes for people: the sign, what it is about, and what happens to it.
+pub(super) fn text(changes: &[Change], is_same: bool) -> String {
+    if changes.is_empty() {
+        let why = if is_same { "the files are the same" } else { "only words that mean nothing" };
+        return format!("no change: {why}");
+    }
+    let mut lines: Vec<String> = changes.iter().map(line).collect();
+    let of = |direction| changes.iter().filter(|change| change.direction == direction).count();
+    let directions =
+        [Direction::Weaker, Direction::Unclear, Direction::Stricter, Direction::Neutral];
+    let there = directions.into_iter().filter(|direction| of(*direction) > 0);
+    let parts: Vec<String> = there.map(|way| format!("{} {way}", of(way))).collect();
+    let total = u64::try_from(changes.len()).unwrap_or(u64::MAX);
+    lines.push(format!("{}: {}", count(total, "change", "changes"), parts.join(", ")));
+    lines.join("\n")
+}
+
+fn line(change: &Change) -> String {
+    let Change { direction, subject, what, .. } = change;
+    let text = format!("{direction:8}  {subject}: {what}");
+    match direction {
+        Direction::Weaker => text.red().to_string(),
+        Direction::Unclear => text.yellow().to_string(),
+        Direction::Stricter => text.green().to_string(),
+        Direction::Neutral => text,
+    }
+}
+
+/// Makes a finding of a change: a weakening is an error to those who read findings.
+fn finding(change: &Change) -> Diagnostic {
+    let (severity, code) = match change.direction {
+        Direction::Weaker => (Severity::Error, "policy/weaker"),
+        Direction::Unclear => (Severity::Warning, "policy/unclear"),
+        Direction::Stricter => (Severity::Note, "policy/stricter"),
+        Direction::Neutral => (Severity::Note, "policy/neutral"),
+    };
+    let place = change.place.clone();
+    let file = if place.file.is_empty() { "policy.yaml".to_owned() } else { place.file };
+    Diagnostic {
+        severity,
+        code,
+        message: format!("{}: {}", change.subject, change.what),
+        help: None,
+        file: Path::new(&file).display().to_string(),
+        line: place.line,
+        column: place.column,
+        length: place.length,
+    }
+}

@@ -1,0 +1,80 @@
+//! What a bundle comes to: what the core decides with, and all that its documents say besides.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::document::Document;
+use super::finding::diagnostic;
+use super::load;
+use super::rego::{Guard, Rules};
+use crate::core::policy::{Bundle, Custom, Enforcement, NoCustom, Policy, Watch};
+use crate::core::record::ApprovalRule;
+
+/// A policy that is ready.
+pub struct Compiled {
+    /// What decides about events.
+    pub policy: Policy,
+    /// What the documents say.
+    pub document: Document,
+    /// Who has to approve the next policy.
+    pub approvals: ApprovalRule,
+    /// The rules that the core does not decide.
+    pub custom: Box<dyn Custom + Send + Sync>,
+    /// What is watched over time.
+    pub watch: Watch,
+    /// What works and is probably not meant.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Compiles the files of a policy.
+///
+/// An overlay in `env/` is applied if it is the only one; see [`load::environment`].
+pub fn compile(bundle: &Bundle) -> Result<Compiled, Vec<Diagnostic>> {
+    let (document, mut warnings) = load::read(bundle)?;
+    let policy = document.compile(bundle.digest()).map_err(|found| after(&warnings, found))?;
+    let custom = custom(bundle, &document).map_err(|found| after(&warnings, found))?;
+    let (watch, found) = document.watch().map_err(|found| after(&warnings, found))?;
+    warnings.extend(found);
+    let approvals = document.approvals.clone().unwrap_or(ApprovalRule::NOBODY);
+    Ok(Compiled { policy, document, approvals, custom, watch, warnings })
+}
+
+/// Puts findings behind what was found before.
+fn after(warnings: &[Diagnostic], found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    warnings.iter().cloned().chain(found).collect()
+}
+
+/// Makes the custom rules ready, as the documents name them.
+fn custom(
+    bundle: &Bundle,
+    document: &Document,
+) -> Result<Box<dyn Custom + Send + Sync>, Vec<Diagnostic>> {
+    match rules(bundle, document)? {
+        Some(rules) => Ok(Box::new(rules)),
+        None => Ok(Box::new(NoCustom)),
+    }
+}
+
+/// Loads the rules in Rego of a bundle, guarded as its documents say.
+pub(super) fn rules(
+    bundle: &Bundle,
+    document: &Document,
+) -> Result<Option<Rules>, Vec<Diagnostic>> {
+    let otherwise = document.on_violation.unwrap_or(Enforcement::Quarantine);
+    let mut rules = Rules::load(bundle)?.map(|rules| rules.otherwise(otherwise));
+    for module in &document.rego {
+        let guard = Guard {
+            subject: module.subject.clone(),
+            classes: module.classes.clone(),
+            when: module.when.clone(),
+            otherwise: module.otherwise.unwrap_or(otherwise),
+            needs: module.needs.clone(),
+        };
+        let told = |message: String| {
+            vec![diagnostic(Severity::Error, &module.place, "policy/rego", message, None)]
+        };
+        let Some(unguarded) = rules else {
+            return Err(told(format!("{:?} is not there: no module is", guard.subject)));
+        };
+        rules = Some(unguarded.guard(&[guard]).map_err(|error| told(error.to_string()))?);
+    }
+    Ok(rules)
+}

@@ -1,0 +1,10 @@
+//! The write path of audit logs, over a real store: what is submitted becomes records, in order, under the
+//! policy that governs them.
+
+mod append;
+mod crash;
+mod fsck;
+mod policy;
+mod property;
+mod site;
+mod watch;
