@@ -129,6 +129,7 @@ fn exit_of(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {
         | ClientError::Http { .. }
         | ClientError::TooLong { .. }
         | ClientError::UnknownLog { .. }
+        | ClientError::NoPolicies { .. }
         | ClientError::Ask(_) => Some(Exit::Failed),
     }
 }

@@ -12,6 +12,7 @@ use super::exit::wrong_usage;
 use super::output::{self, Output};
 use super::remote::key_name;
 use crate::core::note::{KeyName, SigningKey, VerifierKey};
+use crate::core::record::ApproverKey;
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -41,10 +42,14 @@ Example:
     /// Print the verifier key of a signing key
     #[command(after_help = "\
 Example:
-  attestree key show attestree-data/signing/0.skey")]
+  attestree key show attestree-data/signing/0.skey
+  attestree key show alice.skey --approver       for `approvals: {keys: [...]}` of a policy")]
     Show {
         /// The file of a signing key, or of a verifier key to check
         file: PathBuf,
+        /// Print the public key alone, as policies name those who approve them
+        #[arg(long)]
+        approver: bool,
     },
 }
 
@@ -70,9 +75,16 @@ impl From<&VerifierKey> for Shown {
 pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
     let key = match args.what {
         What::Generate { name, output } => generate(name, &output)?,
-        What::Show { file } => show(&file)?,
+        What::Show { file, approver: false } => show(&file)?,
+        What::Show { file, approver: true } => return approver(&show(&file)?),
     };
     output.print(&Shown::from(&key), &key)
+}
+
+/// Prints a key as policies name it.
+fn approver(key: &VerifierKey) -> anyhow::Result<()> {
+    let approver = ApproverKey::new(*key.public_bytes());
+    Output::line(approver.context("read the public key")?)
 }
 
 /// Makes a key and writes it to a new file.
@@ -91,6 +103,14 @@ fn generate(name: KeyName, path: &Path) -> anyhow::Result<VerifierKey> {
         .and_then(|()| file.sync_all())
         .with_context(|| format!("write {}", path.display()))?;
     Ok(key.verifier_key().clone())
+}
+
+/// Reads a signing key from a file.
+pub(super) fn signing(path: &Path) -> anyhow::Result<SigningKey> {
+    let bytes = Zeroizing::new(output::read(path)?);
+    let text = core::str::from_utf8(&bytes).map(str::trim_end);
+    let text = text.with_context(|| format!("read {} as text", path.display()))?;
+    SigningKey::parse(text).with_context(|| format!("parse the signing key {}", path.display()))
 }
 
 /// Reads a key from a file; of a signing key only its public half leaves this function.

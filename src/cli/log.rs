@@ -1,6 +1,6 @@
 //! `attestree log`: administers a running server on this machine, through its socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -13,7 +13,9 @@ use crate::client::ClientError;
 use crate::core::note::VerifierKey;
 use crate::core::origin::Origin;
 use crate::core::record::{ApprovalRule, ApproverKey};
-use crate::proto::{self, CreateLogRequest, admin_service_client::AdminServiceClient};
+use crate::proto::{
+    self, ConfirmClockRequest, CreateLogRequest, admin_service_client::AdminServiceClient,
+};
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -44,6 +46,21 @@ Examples:
         identity: Identity,
         #[command(flatten)]
         holds: Holds,
+    },
+    /// Take the machine's clock as right, after an audit log has doubted it
+    #[command(after_help = "\
+An audit log whose clock goes back, or leaps ahead, takes no events until somebody has looked at the clock: what
+it recorded with a wrong time could never be put right. `attestree logs` shows such a log as clock-doubted.
+
+Example:
+  attestree log confirm-clock example.com/audit --data attestree-data")]
+    ConfirmClock {
+        /// Origin of the log
+        #[arg(value_parser = origin)]
+        origin: Origin,
+        /// Data directory of the running server
+        #[arg(long, env = "ATTESTREE_DATA", value_name = "DIR", default_value = "attestree-data")]
+        data: PathBuf,
     },
 }
 
@@ -124,7 +141,7 @@ struct Created {
 
 /// Connects to the administrator's socket of a data directory.
 pub(super) async fn admin(
-    data: &std::path::Path,
+    data: &Path,
 ) -> anyhow::Result<(AdminServiceClient<tonic::transport::Channel>, String)> {
     let socket = data.join("admin.sock");
     let url = format!("unix:{}", socket.display());
@@ -136,9 +153,42 @@ pub(super) async fn admin(
     Ok((AdminServiceClient::new(channel), url))
 }
 
+/// The log whose clock is confirmed, as JSON.
+#[derive(Debug, Serialize)]
+struct Confirmed {
+    origin: String,
+}
+
 /// Carries the command out.
 pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
-    let What::Create { origin, data, identity, holds } = args.what;
+    match args.what {
+        What::Create { origin, data, identity, holds } => {
+            create(&origin, &data, identity, &holds, output)
+        }
+        What::ConfirmClock { origin, data } => confirm_clock(&origin, &data, output),
+    }
+}
+
+/// Says to the server that its clock is right.
+fn confirm_clock(origin: &Origin, data: &Path, output: Output) -> anyhow::Result<()> {
+    block_on(async {
+        let (mut admin, url) = admin(data).await?;
+        let answer = admin.confirm_clock(ConfirmClockRequest { log: origin.to_string() }).await;
+        answer.map_err(|status| ClientError::from_status(&url, status))?;
+        Ok(())
+    })?;
+    let text = format!("{origin} goes by the machine's clock");
+    output.print(&Confirmed { origin: origin.to_string() }, text)
+}
+
+/// Creates a log.
+fn create(
+    origin: &Origin,
+    data: &Path,
+    identity: Identity,
+    holds: &Holds,
+    output: Output,
+) -> anyhow::Result<()> {
     let rule = holds.rule()?;
     let kind = if rule.is_some() { proto::LogKind::Audit } else { proto::LogKind::Opaque };
     let identity = match identity {
@@ -146,7 +196,7 @@ pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
         Identity::EntryHash => proto::Identity::EntryHash,
     };
     let log = block_on(async {
-        let (mut admin, url) = admin(&data).await?;
+        let (mut admin, url) = admin(data).await?;
         let request = CreateLogRequest {
             origin: origin.to_string(),
             kind: kind.into(),

@@ -51,6 +51,7 @@ impl From<proto::Log> for Listed {
                 proto::LogState::Closed => "closed",
                 proto::LogState::Halted => "halted",
                 proto::LogState::Waiting => "waiting",
+                proto::LogState::ClockDoubted => "clock-doubted",
             },
             identity: match log.identity() {
                 proto::Identity::Unspecified => "unknown",

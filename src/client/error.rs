@@ -80,6 +80,12 @@ pub enum ClientError {
         /// The origin that was asked for.
         origin: String,
     },
+    /// The log does not begin as audit logs do.
+    #[error("{origin:?} is no audit log, so it has no policies; name another with --log ORIGIN")]
+    NoPolicies {
+        /// The log.
+        origin: String,
+    },
     /// The trust policy names several logs and the caller none.
     #[error("the trust policy names {logs} logs; say which one with --log ORIGIN")]
     WhichLog {

@@ -23,6 +23,7 @@ mod courier;
 mod disk;
 mod error;
 mod event;
+mod governing;
 mod log;
 #[cfg(unix)]
 pub mod operator;
@@ -42,6 +43,7 @@ pub use courier::{Courier, Hook};
 pub use disk::{keep_evidence, replace};
 pub use error::{ClientError, Refused, Untrue};
 pub use event::{AppendedEvent, Became, PlacedEvents, Recorded, event_batch};
+pub use governing::{Governing, LoggedPolicy};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
 pub use range::BatchTree;
 pub use server::Server;

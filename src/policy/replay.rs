@@ -101,6 +101,32 @@ pub fn replay(
     if engine.name != ENGINE_NAME || engine.version != ENGINE_VERSION {
         return Replay::NotReplayable(Reason::OtherEngine(engine.clone()));
     }
+    again(policy, custom, record, event, disclosures)
+}
+
+/// Judges a record under another policy than the one that judged it: what would that have said?
+///
+/// Compared are verdict and rules, as in [`replay`]. What the record's own policy redacted stays redacted.
+pub fn impact(
+    policy: &Policy,
+    custom: &dyn Custom,
+    record: &Record<'_>,
+    disclosures: &[Opening],
+) -> Replay {
+    match record.body() {
+        Body::Event(event) => again(policy, custom, record, event, disclosures),
+        Body::System(_) => Replay::NotReplayable(Reason::System),
+    }
+}
+
+/// Judges an event again, by what its record shows or what was disclosed of it.
+fn again(
+    policy: &Policy,
+    custom: &dyn Custom,
+    record: &Record<'_>,
+    event: &RecordedEvent<'_>,
+    disclosures: &[Opening],
+) -> Replay {
     if event.verdict().shows_content() {
         shown(policy, custom, record, event, disclosures)
     } else {

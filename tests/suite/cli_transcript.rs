@@ -287,6 +287,8 @@ scripts! {
     #[cfg(feature = "server")]
     logs,
     policy,
+    #[cfg(feature = "server")]
+    policy_apply,
     policy_diff,
     policy_import,
     policy_test,

@@ -3,9 +3,12 @@
 //! Exit codes are those of the whole program, and 2 where what was compared differs, so that a pipeline
 //! can tell "changed" from "broken": 0 nothing to do, 1 an error, 2 changes, drift or findings to look at.
 
+mod apply;
+mod approve;
 mod check;
 mod diff;
 mod docs;
+mod drift;
 mod explain;
 mod files;
 mod fmt;
@@ -13,6 +16,9 @@ mod generate;
 mod import;
 mod init;
 mod load;
+mod operator;
+mod plan;
+mod replay;
 mod report;
 mod test;
 
@@ -51,6 +57,16 @@ enum Verb {
     Coverage(test::CoverageArgs),
     /// Say what a change of a policy means, and call a weakening a weakening
     Diff(diff::Args),
+    /// Say what applying a policy would change in a log, and write that down
+    Plan(plan::Args),
+    /// Approve a plan with a key
+    Approve(approve::Args),
+    /// Put a policy into force in a log of the server on this machine
+    Apply(apply::Args),
+    /// Compare a policy with the one in force, and with those that sources report
+    Drift(drift::Args),
+    /// Come to the verdicts of a log's records again
+    Replay(replay::Args),
     /// Say why an event gets its verdict, rule by rule
     Explain(explain::Args),
     /// Describe a policy for people, as Markdown
@@ -88,7 +104,7 @@ impl Show {
 }
 
 /// Carries the verb out.
-pub(super) fn run(args: Args, _remote: &Remote, output: Output) -> anyhow::Result<()> {
+pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     match args.verb {
         Verb::Init(args) => init::run(&args, output),
         Verb::Fmt(args) => fmt::run(&args, output),
@@ -96,6 +112,11 @@ pub(super) fn run(args: Args, _remote: &Remote, output: Output) -> anyhow::Resul
         Verb::Test(args) => test::run(&args, output),
         Verb::Coverage(args) => test::coverage(&args, output),
         Verb::Diff(args) => diff::run(&args, output),
+        Verb::Plan(args) => plan::run(&args, remote, output),
+        Verb::Approve(args) => approve::run(&args, output),
+        Verb::Apply(args) => apply::run(&args, remote, output),
+        Verb::Drift(args) => drift::run(&args, remote, output),
+        Verb::Replay(args) => replay::run(&args, remote, output),
         Verb::Explain(args) => explain::run(&args, output),
         Verb::Docs(args) => docs::run(&args, output),
         Verb::Import(args) => import::run(&args, output),

@@ -274,6 +274,11 @@ impl SigningKey {
         self.secret.as_bytes()
     }
 
+    /// Signs bytes that are no note: they begin with a domain of their own, which no note does.
+    pub(in crate::core) fn sign_bytes(&self, message: &[u8]) -> [u8; 64] {
+        self.secret.sign(message).to_bytes()
+    }
+
     /// Signs the text of a note. The same text always gives the same signature.
     pub fn sign(&self, text: &str) -> NoteSignature {
         let signature = self.secret.sign(text.as_bytes());

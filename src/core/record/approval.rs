@@ -7,11 +7,12 @@ use core::fmt;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 
-use super::json::{Number, Object, Value};
-use super::member::has;
+use super::json::{self, Number, Object, Value};
+use super::member::{RECORD_LIMITS, has};
 use super::name::PolicyDigest;
 use super::text::{format_bytes, parse_array, push_short};
 use super::time::Timestamp;
+use crate::core::note::SigningKey;
 use crate::core::origin::Origin;
 
 /// What every statement begins with: no note, and no other statement, does.
@@ -119,6 +120,18 @@ impl ApprovalRule {
         approvals: &[Approval],
         at: Timestamp,
     ) -> bool {
+        self.approvers(origin, old, new, approvals, at).len() >= self.threshold
+    }
+
+    /// Returns the keys whose approvals count, as [`ApprovalRule::is_met`] counts them.
+    pub fn approvers(
+        &self,
+        origin: &Origin,
+        old: PolicyDigest,
+        new: PolicyDigest,
+        approvals: &[Approval],
+        at: Timestamp,
+    ) -> Vec<ApproverKey> {
         let counts = |key: &&ApproverKey| {
             approvals.iter().any(|approval| {
                 let statement = Statement { origin, old, new, expires: approval.expires };
@@ -127,7 +140,7 @@ impl ApprovalRule {
                     && key.verify(&statement.bytes(), &approval.signature)
             })
         };
-        self.keys.iter().filter(counts).count() >= self.threshold
+        self.keys.iter().filter(counts).copied().collect()
     }
 
     /// Returns what stands in a record.
@@ -162,6 +175,26 @@ impl Statement<'_> {
 }
 
 impl Approval {
+    /// Approves a change with a key of `attestree key`. The same statement always gives the same approval.
+    pub fn sign(statement: &Statement<'_>, key: &SigningKey) -> Self {
+        Self {
+            key: ApproverKey(*key.verifier_key().public_bytes()),
+            expires: statement.expires,
+            signature: key.sign_bytes(&statement.bytes()),
+        }
+    }
+
+    /// Writes it as it stands in a record: one line of canonical JSON.
+    pub fn format(&self) -> String {
+        self.to_value().format()
+    }
+
+    /// Parses what [`Approval::format`] writes; a newline may follow.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_end().as_bytes();
+        Self::from_value(&json::parse_canonical(text, &RECORD_LIMITS).ok()?)
+    }
+
     /// Returns what stands in a record.
     pub(super) fn to_value(&self) -> Value<'static> {
         let members = [

@@ -133,6 +133,13 @@ impl proto::admin_service_server::AdminService for Admin {
         policy::get(&self.desk, &request.into_inner())
     }
 
+    async fn confirm_clock(
+        &self,
+        request: Request<proto::ConfirmClockRequest>,
+    ) -> Answered<proto::ConfirmClockResponse> {
+        policy::confirm_clock(&self.desk, &request.into_inner())
+    }
+
     async fn backup(
         &self,
         request: Request<proto::BackupRequest>,

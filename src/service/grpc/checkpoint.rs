@@ -207,7 +207,8 @@ pub(super) fn describe(log: &Log) -> proto::Log {
         LogStatus::Open => LogState::Open,
         LogStatus::Closed => LogState::Closed,
         LogStatus::Halted => LogState::Halted,
-        LogStatus::Waiting | LogStatus::ClockDoubted => LogState::Waiting,
+        LogStatus::Waiting => LogState::Waiting,
+        LogStatus::ClockDoubted => LogState::ClockDoubted,
     };
     describe_row(log.row(), state, log.published().head().size.get())
 }

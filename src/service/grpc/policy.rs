@@ -66,7 +66,20 @@ pub(super) fn get(
             .map_or_else(Bytes::new, |(digest, _)| Bytes::copy_from_slice(digest.as_bytes())),
         leaf_index: active.map(|(_, index)| index.get()),
         rule: rule.as_ref().map(format_rule),
+        origin: log.origin().to_owned(),
     }))
+}
+
+/// Takes the clock as right, because the operator says so.
+pub(super) fn confirm_clock(
+    desk: &Desk,
+    request: &proto::ConfirmClockRequest,
+) -> Answered<proto::ConfirmClockResponse> {
+    let log = desk.log(&request.log)?;
+    let confirmed = desk.pipeline.confirm_clock(&log);
+    confirmed.map_err(|refusal| Denial::refused(&refusal, Fields::Single))?;
+    tracing::info!(origin = log.origin(), "an operator has confirmed the clock");
+    Ok(Response::new(proto::ConfirmClockResponse {}))
 }
 
 /// Refuses a log without policies.

@@ -1,0 +1,182 @@
+//! `attestree policy drift`: is the policy of the directory the one in force, and do sources go by it?
+//!
+//! A source reports the policy that it was configured with as the text of its digest in `ctx.policy` of an event.
+//! What counts is its newest such event: of the authenticated source, or of the one that the event claims.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::super::exit::{self, Exit};
+use super::super::log::admin;
+use super::super::output::Output;
+use super::super::remote::{Remote, block_on};
+use super::load::{self, Which};
+use super::operator::{InForce, named};
+use crate::client::Client;
+use crate::core::number::LeafIndex;
+use crate::core::origin::Origin;
+use crate::core::record::json::Value;
+use crate::core::record::{Body, PolicyDigest, Record, RecordedEvent};
+
+/// The options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without --data the log is asked: its records say which policy is in force, and are proved against a checkpoint
+that --trust accepts. A source reports its policy as the text of the digest in ctx.policy of its events; of each
+source that does so among the last records, the newest report counts.
+
+With --data the server on this machine is asked over its socket, and sources are not looked at.
+
+Exit codes:
+  0 all the same   1 an error   2 drift
+
+Examples:
+  attestree policy drift policy --server https://logs.example.com --trust trust.policy
+  attestree policy drift policy --data attestree-data")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Data directory of the running server
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How many of the newest records are searched for reports of sources
+    #[arg(long, value_name = "N", default_value_t = 10_000, conflicts_with = "data")]
+    last: u64,
+}
+
+/// What was compared, as JSON.
+#[derive(Debug, Serialize)]
+struct Shown {
+    origin: String,
+    directory: String,
+    /// What is in force; absent if nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_force: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    sources: Vec<Source>,
+    drift: bool,
+}
+
+/// What a source reports, as JSON.
+#[derive(Debug, Serialize)]
+struct Source {
+    source: String,
+    /// Whether nobody but the event says that it is of this source.
+    claimed: bool,
+    digest: String,
+    index: u64,
+    drift: bool,
+}
+
+/// Whose event it is: whether it is only claimed, and the name.
+type Name = (bool, String);
+
+/// What was found.
+struct Found {
+    origin: Origin,
+    in_force: PolicyDigest,
+    index: Option<u64>,
+    reports: BTreeMap<Name, (u64, String)>,
+}
+
+/// Compares.
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let bundle = load::read(&args.which.policy, args.which.env.as_deref())?;
+    let found = block_on(async {
+        match &args.data {
+            Some(data) => {
+                let (mut admin, url) = admin(data).await?;
+                let active = InForce::ask(&mut admin, &url, remote.log.as_ref()).await?;
+                let InForce { origin, digest, index, .. } = active;
+                Ok(Found { origin, in_force: digest, index, reports: BTreeMap::new() })
+            }
+            None => search(&remote.connect().await?, args.last).await,
+        }
+    })?;
+    let shown = compare(found, bundle.digest());
+    output.print(&shown, text(&shown))?;
+    if shown.drift { Err(exit::quietly(Exit::Different)) } else { Ok(()) }
+}
+
+/// Reads what the log proves.
+async fn search(client: &Client, last: u64) -> anyhow::Result<Found> {
+    let governing = client.governing().await?;
+    let mut reports = BTreeMap::new();
+    let size = governing.checkpoint.head().size.get();
+    let range = (LeafIndex::new(size.saturating_sub(last)), LeafIndex::new(size));
+    if let (Some(from), Some(to)) = range
+        && from < to
+    {
+        let take = |index: LeafIndex, entry: &[u8]| {
+            // What is no record is for monitors to find.
+            if let Some((name, digest)) = Record::parse(entry).ok().as_ref().and_then(report) {
+                reports.insert(name, (index.get(), digest));
+            }
+        };
+        client.read(from, to, take).await?;
+    }
+    let policy = governing.policy.as_ref();
+    Ok(Found {
+        origin: client.trust().origin().clone(),
+        in_force: policy.map_or(PolicyDigest::NONE, |policy| policy.record.digest),
+        index: policy.map(|policy| policy.index.get()),
+        reports,
+    })
+}
+
+/// Returns the policy that an event's source reports.
+fn report(record: &Record<'_>) -> Option<(Name, String)> {
+    let Body::Event(event) = record.body() else { return None };
+    let policy = context(event, "policy")?;
+    let claimed = || Some((true, context(event, "claimed_source")?));
+    let name = event.source().map(|source| (false, source.to_owned())).or_else(claimed)?;
+    Some((name, policy))
+}
+
+/// Returns a text of an event's context.
+fn context(event: &RecordedEvent<'_>, name: &str) -> Option<String> {
+    let context = event.content().get("ctx").and_then(Value::as_object)?;
+    context.get(name)?.as_str().map(str::to_owned)
+}
+
+/// Compares everything with the directory.
+fn compare(found: Found, directory: PolicyDigest) -> Shown {
+    let Found { origin, in_force, index, reports } = found;
+    let wanted = directory.to_string();
+    let source = |((claimed, source), (index, digest)): (Name, (u64, String))| Source {
+        drift: digest != wanted,
+        source,
+        claimed,
+        digest,
+        index,
+    };
+    let sources: Vec<Source> = reports.into_iter().map(source).collect();
+    Shown {
+        origin: origin.to_string(),
+        in_force: Some(in_force).filter(|it| *it != PolicyDigest::NONE).map(named),
+        index,
+        drift: in_force != directory || sources.iter().any(|source| source.drift),
+        sources,
+        directory: wanted,
+    }
+}
+
+/// Writes the comparison for people.
+fn text(shown: &Shown) -> String {
+    let sign = |drift| if drift { "drift" } else { "same " };
+    let mut lines = vec![format!("       directory: {}", shown.directory)];
+    let in_force = match (&shown.in_force, shown.index) {
+        (Some(digest), Some(index)) => format!("{digest}, since index {index}"),
+        _ => "no policy is in force".to_owned(),
+    };
+    let differs = shown.in_force.as_ref() != Some(&shown.directory);
+    lines.push(format!("{}  {}: {in_force}", sign(differs), shown.origin));
+    for Source { source, claimed, digest, index, drift } in &shown.sources {
+        let kind = if *claimed { "claimed source" } else { "source" };
+        lines.push(format!("{}  {kind} {source}: {digest}, at index {index}", sign(*drift)));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,226 @@
+//! `attestree policy plan`: what applying a policy would change in a log, and the file that is approved.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::super::exit::{self, Exit};
+use super::super::output::{self, Output};
+use super::super::remote::{Remote, block_on};
+use super::load::{Which, load};
+use super::operator::{InForce, asked, named, now};
+use super::{Show, diff};
+use crate::client::Governing;
+use crate::core::origin::Origin;
+use crate::core::policy::Bundle;
+use crate::core::record::{ApprovalRule, ApproverKey, PolicyDigest, Timestamp};
+use crate::policy::diff::{Change, diff as compare, files};
+use crate::policy::{self, Diagnostic};
+
+/// What a plan says that it is.
+const FORM: &str = "attestree/policy-plan/v1";
+
+/// Most bytes of a plan: all changes of the largest policy in words.
+const PLAN_BYTES_MAX: usize = 4 << 20;
+
+/// Length of a day.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Reads the policy in force from the log itself, proved against a checkpoint that --trust accepts, and says what
+the one in the directory would change. The plan binds approvals to this log, these two policies and a time.
+
+Exit codes:
+  0 the same policy is in force   1 an error   2 there is something to apply
+
+Examples:
+  attestree policy plan policy --server https://logs.example.com --trust trust.policy -o change.plan
+  attestree policy approve change.plan --key alice.skey -o alice.approval
+  attestree policy apply policy --plan change.plan --approval alice.approval --data attestree-data")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// File to write the plan to, for those who approve
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Days after which the plan and its approvals end
+    #[arg(long, value_name = "DAYS", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=366))]
+    days: u32,
+    #[command(flatten)]
+    show: Show,
+}
+
+/// A plan, as its file and `--json` show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Plan {
+    plan: String,
+    origin: String,
+    /// Absent for the first policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    old: Option<String>,
+    new: String,
+    expires: String,
+    /// Who has to approve it.
+    rule: Rule,
+    changes: Vec<One>,
+}
+
+/// Who has to approve, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Rule {
+    keys: Vec<String>,
+    threshold: usize,
+}
+
+/// A change, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct One {
+    direction: String,
+    subject: String,
+    what: String,
+}
+
+/// What a plan binds approvals to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub(super) origin: Origin,
+    pub(super) old: PolicyDigest,
+    pub(super) new: PolicyDigest,
+    pub(super) expires: Timestamp,
+    pub(super) rule: ApprovalRule,
+}
+
+/// Says what would change.
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let loaded = load("plan", &args.which.policy, args.which.env.as_deref(), args.show, output)?;
+    let (origin, governing) = block_on(async {
+        let client = remote.connect().await?;
+        Ok((client.trust().origin().clone(), client.governing().await?))
+    })?;
+    let new = loaded.bundle.digest();
+    let old = governing.policy.as_ref().map_or(PolicyDigest::NONE, |old| old.record.digest);
+    let changes = changes(&governing, &loaded.bundle, &loaded.compiled.document)?;
+    let micros = now()?.micros() + u64::try_from((DAY * args.days).as_micros())?;
+    let expires = Timestamp::from_micros(micros).context("the plan ends after the year 9999")?;
+    let bound = Bound { origin, old, new, expires, rule: governing.rule };
+    let plan = Plan::new(&bound, &changes);
+    // Whoever reads what is printed may stop early, as `head` does.
+    if let Some(path) = args.output.as_ref().filter(|_| old != new) {
+        let mut text = serde_json::to_string_pretty(&plan).context("write the plan")?;
+        text.push('\n');
+        output::write(path, text.as_bytes())?;
+    }
+    output.print(&plan, text(&bound, &changes))?;
+    if old == new { Ok(()) } else { Err(exit::quietly(Exit::Different)) }
+}
+
+/// Compares the policy in force with another.
+fn changes(
+    governing: &Governing,
+    bundle: &Bundle,
+    document: &policy::Document,
+) -> anyhow::Result<Vec<Change>> {
+    let Some(old) = &governing.policy else { return Ok(Vec::new()) };
+    let sentence = |found: Vec<Diagnostic>| {
+        let first = found.first().map(|found| found.message.clone()).unwrap_or_default();
+        anyhow::anyhow!("the policy in force can't be read by this version: {first}")
+    };
+    let before = policy::read_document(&old.bundle).map_err(sentence)?.0;
+    let mut changes = compare(&before, document);
+    changes.extend(files(&old.bundle, bundle));
+    changes.sort_by_key(|change| change.direction);
+    Ok(changes)
+}
+
+/// Writes a plan for people.
+fn text(bound: &Bound, changes: &[Change]) -> String {
+    let Bound { origin, old, new, expires, rule } = bound;
+    if old == new {
+        return format!("{origin}: nothing to apply, {new} is in force");
+    }
+    let what = match *old {
+        PolicyDigest::NONE => "no policy is in force: this is the first".to_owned(),
+        _ => diff::text(changes, false),
+    };
+    let old = named(*old);
+    format!("{what}\n{origin}: {old} -> {new}, until {expires}\n{}", asked(rule))
+}
+
+impl Plan {
+    /// Puts a plan together.
+    fn new(bound: &Bound, changes: &[Change]) -> Self {
+        let one = |change: &Change| One {
+            direction: change.direction.name().to_owned(),
+            subject: change.subject.clone(),
+            what: change.what.clone(),
+        };
+        let rule = Rule {
+            keys: bound.rule.keys().iter().map(ToString::to_string).collect(),
+            threshold: bound.rule.threshold(),
+        };
+        Self {
+            plan: FORM.to_owned(),
+            origin: bound.origin.to_string(),
+            old: Some(bound.old)
+                .filter(|old| *old != PolicyDigest::NONE)
+                .map(|old| old.to_string()),
+            new: bound.new.to_string(),
+            expires: bound.expires.to_string(),
+            rule,
+            changes: changes.iter().map(one).collect(),
+        }
+    }
+
+    /// Returns what it binds approvals to; `None` if a part has not its form.
+    fn bound(&self) -> Option<Bound> {
+        let old = self.old.as_deref().map_or(Some(PolicyDigest::NONE), PolicyDigest::parse)?;
+        let keys = self.rule.keys.iter().map(|key| ApproverKey::parse(key));
+        Some(Bound {
+            origin: Origin::parse(&self.origin).ok()?,
+            old,
+            new: PolicyDigest::parse(&self.new)?,
+            expires: Timestamp::parse(&self.expires)?,
+            rule: ApprovalRule::new(keys.collect::<Option<_>>()?, self.rule.threshold)?,
+        })
+    }
+}
+
+/// Reads a plan that is not over.
+pub(super) fn read(path: &Path) -> anyhow::Result<Bound> {
+    let bytes = output::read_at_most(path, PLAN_BYTES_MAX)?;
+    let path = path.display();
+    let plan: Plan = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{path} is no plan; make one with `attestree policy plan -o`"))?;
+    ensure!(plan.plan == FORM, "{path} is a plan of another version: {:?}", plan.plan);
+    let bound = plan.bound().with_context(|| format!("{path} is damaged; make another plan"))?;
+    ensure!(bound.expires > now()?, "{path} ended at {}; make another plan", bound.expires);
+    Ok(bound)
+}
+
+impl Bound {
+    /// Refuses to go on where the plan is not about this bundle in this log as it is.
+    pub(super) fn check(&self, bundle: PolicyDigest, active: &InForce) -> anyhow::Result<()> {
+        ensure!(
+            self.origin == active.origin,
+            "the plan is for {}, not for {}; name the log with --log",
+            self.origin,
+            active.origin
+        );
+        ensure!(
+            self.new == bundle,
+            "the policy changed since the plan was made: it is {bundle}, and the plan's is {}; make another plan",
+            self.new
+        );
+        ensure!(
+            self.old == active.digest,
+            "another policy came into force since the plan was made: {}, and the plan replaces {}; make another plan",
+            named(active.digest),
+            named(self.old)
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! `attestree policy replay`: comes to the verdicts of a log's records again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::super::exit::{self, Exit};
+use super::super::output::{Output, count};
+use super::super::remote::{Remote, block_on};
+use super::Show;
+use super::load::load;
+use super::report::Format;
+use crate::client::{Client, LoggedPolicy};
+use crate::core::number::LeafIndex;
+use crate::core::record::{Body, Engine, PolicyDigest, Record, RecordedEvent, System};
+use crate::policy::replay::{Again, Reason, Replay, Unknown, impact, replay};
+use crate::policy::{self, Compiled};
+
+/// Records that are read before they are judged: 1,024 of 64 KiB are 64 MiB.
+const CHUNK: u64 = 1_024;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Reads records, proves them against a checkpoint that --trust accepts, and judges each by the policy that it
+names, whose files are in the log too. Of what a record only commits to nothing is known: where rules need it,
+the verdict is undetermined. With --bundle another policy judges: what would it have said?
+
+Exit codes:
+  0 none is different   1 an error   2 some are
+
+Examples:
+  attestree policy replay --server https://logs.example.com --trust trust.policy
+  attestree policy replay --last 1000 --bundle policy")]
+pub(super) struct Args {
+    /// Judge by this policy, and not by those that the records name
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// Environment whose overlay is applied to --bundle
+    #[arg(long, value_name = "NAME", requires = "bundle")]
+    env: Option<String>,
+    /// How many of the newest records
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    last: u64,
+}
+
+/// What came of it, as JSON.
+#[derive(Debug, Default, Serialize)]
+struct Shown {
+    from: u64,
+    to: u64,
+    same: u64,
+    different: Vec<Different>,
+    undetermined: BTreeMap<&'static str, u64>,
+    not_replayable: BTreeMap<&'static str, u64>,
+}
+
+/// A record whose verdict is another, as JSON.
+#[derive(Debug, Serialize)]
+struct Different {
+    index: u64,
+    verdict: &'static str,
+    rules: Vec<String>,
+    again: &'static str,
+    again_rules: Vec<String>,
+}
+
+/// The policy that judges, made ready; `None` if this version can't.
+struct Judge {
+    digest: PolicyDigest,
+    engine: Engine,
+    compiled: Option<Compiled>,
+}
+
+/// Replays.
+pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
+    let show = Show { format: Format::Text };
+    let other = args.bundle.as_deref();
+    let other = other.map(|path| load("replay", path, args.env.as_deref(), show, output));
+    let other = other.transpose()?.map(|loaded| loaded.compiled);
+    let shown = block_on(async {
+        let client = remote.connect().await?;
+        // That it is an audit log, the first record says.
+        let to = client.governing().await?.checkpoint.head().size.get();
+        walk(&client, to.saturating_sub(args.last), to, other.as_ref()).await
+    })?;
+    output.print(&shown, text(&shown))?;
+    if shown.different.is_empty() { Ok(()) } else { Err(exit::quietly(Exit::Different)) }
+}
+
+/// Judges the records `[from, to)` in order.
+async fn walk(
+    client: &Client,
+    from: u64,
+    to: u64,
+    other: Option<&Compiled>,
+) -> anyhow::Result<Shown> {
+    let mut shown = Shown { from, to, ..Shown::default() };
+    let mut judge = match other {
+        None => client.governing_before(from).await?.map(Judge::new),
+        Some(_) => None,
+    };
+    let mut next = from;
+    while next < to {
+        let mut entries: Vec<(LeafIndex, Vec<u8>)> = Vec::new();
+        let end = to.min(next + CHUNK);
+        if let (Some(first), Some(end)) = (LeafIndex::new(next), LeafIndex::new(end)) {
+            client.read(first, end, |index, entry| entries.push((index, entry.to_vec()))).await?;
+        }
+        next = end;
+        for (index, entry) in &entries {
+            let record = match Record::parse(entry) {
+                Ok(record) => record,
+                Err(_) => {
+                    shown.unreplayed("they are no records");
+                    continue;
+                }
+            };
+            match (record.body(), other) {
+                (Body::Event(event), Some(other)) => {
+                    let again = impact(&other.policy, &*other.custom, &record, &[]);
+                    shown.take(index.get(), event, again);
+                }
+                (Body::Event(event), None) => match &judge {
+                    Some(judge) => judge.judge(&mut shown, index.get(), &record, event),
+                    None => shown.unreplayed("no policy was in force"),
+                },
+                (Body::System(System::Policy(active)), None) => {
+                    judge = Some(Judge::new(client.with_files(*index, active.clone()).await?));
+                }
+                (Body::System(_), _) => {}
+            }
+        }
+    }
+    Ok(shown)
+}
+
+impl Judge {
+    /// Makes a policy of the log ready.
+    fn new(policy: LoggedPolicy) -> Self {
+        let compiled = policy::compile(&policy.bundle).ok();
+        Self { digest: policy.record.digest, engine: policy.record.engine, compiled }
+    }
+
+    /// Judges one record.
+    fn judge(&self, shown: &mut Shown, index: u64, record: &Record<'_>, event: &RecordedEvent<'_>) {
+        match &self.compiled {
+            Some(compiled) => {
+                let policy = &compiled.policy;
+                let again = replay(policy, &*compiled.custom, &self.engine, record, &[]);
+                shown.take(index, event, again);
+            }
+            None if record.policy() != Some(self.digest) => {
+                shown.unreplayed("they name another policy than the one in force");
+            }
+            None => shown.unreplayed("this version can't read their policy"),
+        }
+    }
+}
+
+impl Shown {
+    /// Counts what came of one record.
+    fn take(&mut self, index: u64, event: &RecordedEvent<'_>, again: Replay) {
+        match again {
+            Replay::Same => self.same += 1,
+            Replay::Different(again) => self.different.push(Different::new(index, event, again)),
+            Replay::Undetermined(unknown) => {
+                let why = match unknown {
+                    Unknown::Submission => "what was submitted is not shown",
+                    Unknown::Values(_) => "rules need values that are not shown",
+                    Unknown::Time => "rules ran out of time",
+                };
+                *self.undetermined.entry(why).or_default() += 1;
+            }
+            Replay::NotReplayable(reason) => self.unreplayed(match reason {
+                Reason::System => "the system made them",
+                Reason::NoPolicy => "no policy was in force",
+                Reason::OtherPolicy => "they name another policy than the one in force",
+                Reason::OtherEngine(_) => "another version of the engine judged them",
+                Reason::Disclosure(_) => "a disclosure does not fit",
+            }),
+        }
+    }
+
+    /// Counts a record that can't be judged again.
+    fn unreplayed(&mut self, why: &'static str) {
+        *self.not_replayable.entry(why).or_default() += 1;
+    }
+}
+
+impl Different {
+    fn new(index: u64, event: &RecordedEvent<'_>, again: Again) -> Self {
+        Self {
+            index,
+            verdict: event.verdict().as_str(),
+            rules: event.rules().to_vec(),
+            again: again.verdict.map_or("reject", |verdict| verdict.as_str()),
+            again_rules: again.rules,
+        }
+    }
+}
+
+/// Writes what came of it for people.
+fn text(shown: &Shown) -> String {
+    let mut lines: Vec<String> = shown.different.iter().map(line).collect();
+    for (name, whys) in
+        [("undetermined", &shown.undetermined), ("not replayable", &shown.not_replayable)]
+    {
+        lines.extend(whys.iter().map(|(why, number)| format!("{number} {name}: {why}")));
+    }
+    let sum = |whys: &BTreeMap<&'static str, u64>| whys.values().sum::<u64>();
+    let (undetermined, not) = (sum(&shown.undetermined), sum(&shown.not_replayable));
+    let different = shown.different.len() as u64;
+    let events = count(shown.same + different + undetermined + not, "event", "events");
+    lines.push(format!(
+        "{events} in [{}, {}): {} same, {different} different, {undetermined} undetermined, {not} not replayable",
+        shown.from, shown.to, shown.same
+    ));
+    lines.join("\n")
+}
+
+fn line(different: &Different) -> String {
+    let said = |verdict: &str, rules: &[String]| match rules {
+        [] => verdict.to_owned(),
+        rules => format!("{verdict} ({})", rules.join(", ")),
+    };
+    let before = said(different.verdict, &different.rules);
+    format!(
+        "entry {}: {before}, again {}",
+        different.index,
+        said(different.again, &different.again_rules)
+    )
+}
