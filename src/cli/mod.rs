@@ -143,7 +143,7 @@ enum Verb {
     /// Run a log and three witnesses, to try things out
     #[cfg(feature = "server")]
     Dev(dev::Args),
-    /// Take the tour: a log, a receipt, and an operator who cheats
+    /// Take the tour: a log, a receipt, an operator who cheats, and a policy
     #[cfg(feature = "server")]
     Demo(demo::Args),
     /// Print a completion script for a shell

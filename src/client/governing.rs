@@ -2,7 +2,8 @@
 //!
 //! Every record names the policy that governs it, so the `policy` record that put one into force is found by
 //! halving: some record that is not governed by it comes right before some that is. Of a policy that was
-//! put into force twice this may be the earlier record. The files are the same.
+//! put into force twice this may be the earlier record. The files are the same. A log of n records is asked for
+//! twice log2(n) of them.
 //!
 //! # Out of scope
 //!
@@ -103,8 +104,18 @@ impl Client {
         mut high: LeafIndex,
         digest: PolicyDigest,
     ) -> Result<LoggedPolicy, ClientError> {
+        // In steps that double, so that a recent change is found soon, and not an earlier one like it.
+        let mut step = 1;
+        let mut low = loop {
+            let below = high.get().saturating_sub(step);
+            let index = LeafIndex::new(below).expect("it is below an index");
+            if below == 0 || self.governs(index).await? != Some(digest) {
+                break below;
+            }
+            high = index;
+            step *= 2;
+        };
         // The record at `high` is governed by the policy, that at `low` is not.
-        let mut low = 0;
         while high.get() - low > 1 {
             let middle = low + (high.get() - low) / 2;
             let index = LeafIndex::new(middle).expect("it is below an index");

@@ -41,6 +41,10 @@ fn tour_of_a_file_ends_with_contradictions_and_evidence() {
         "0 of 3 signed his",
         "| attestree-evidence@v1",
         "guilty: it signed two different trees of 600 entries",
+        "blocked by the rule class/unknown",
+        "quarantined: in the log as a commitment, because of deployment/",
+        "redacted before anything was written",
+        "drift: since index ",
     ] {
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
     }
@@ -53,6 +57,8 @@ fn receipt_and_evidence_of_the_tour_verify_afterwards() {
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_ne!(shown["held_root"], shown["forged_root"]);
+
+    assert_ne!(shown["policy_agreed"], shown["policy_in_force"]);
 
     let receipt = Receipt::parse(shown["receipt"].as_str().unwrap().as_bytes()).unwrap();
     let vkey = VerifierKey::parse(shown["vkey"].as_str().unwrap()).unwrap();

@@ -5,6 +5,7 @@
 //! does not come out as it should ends the tour with an error.
 
 mod input;
+mod policy;
 mod stage;
 mod witness;
 
@@ -58,6 +59,9 @@ struct Shown {
     checkpoint_contradicts: bool,
     /// What a witness has written, which convicts the log.
     evidence: String,
+    /// The digest of the policy that was agreed on, and of the one that is found in force.
+    policy_agreed: String,
+    policy_in_force: String,
 }
 
 /// What a visitor takes home: one receipt and one older checkpoint.
@@ -114,6 +118,7 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     let caught = convicted.and_then(|()| witness::split_view(&mut guide, &scene, &stage, &held));
     scene.stop()?;
     let evidence = caught?;
+    let found = policy::tour(&mut guide, &stage)?;
     guide.say("")?;
     guide.say("Next: attestree dev, attestree init --origin YOUR.HOST/log, attestree --help")?;
     let vkey = stage.vkey.to_string();
@@ -134,6 +139,8 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
         receipt_contradicts: true,
         checkpoint_contradicts: true,
         evidence: String::from_utf8_lossy(&evidence).into_owned(),
+        policy_agreed: found.agreed.to_string(),
+        policy_in_force: found.in_force.to_string(),
     };
     output.print(&shown, "")
 }

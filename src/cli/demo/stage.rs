@@ -9,17 +9,22 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
+use crate::cli::log::admin;
 use crate::cli::remote::block_on;
 use crate::client::audit::{Progress, audit};
 use crate::client::{
-    AddCheckpointAnswer, Client, NewEntry, Placed, Server, TileClient, Trust, WitnessClient,
+    AddCheckpointAnswer, Client, ClientError, NewEntry, Placed, Server, TileClient, Trust,
+    WitnessClient,
 };
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::note::VerifierKey;
 use crate::core::origin::Origin;
+use crate::core::policy::Bundle;
+use crate::core::record::ApprovalRule;
 use crate::core::tree::TreeHead;
 use crate::core::trust::TrustPolicy;
 use crate::core::witness::AddCheckpoint;
+use crate::proto::ApplyPolicyRequest;
 use crate::server::config::RawConfig;
 use crate::server::dev::Witnesses;
 use crate::server::random::Random;
@@ -42,6 +47,12 @@ pub(super) struct Stage {
     pub(super) vkey: VerifierKey,
     /// The log's witnesses, which run through the whole tour.
     witnesses: Witnesses,
+}
+
+/// A server of the tour whose log holds audit events.
+pub(super) struct AuditScene {
+    scene: Scene,
+    data: PathBuf,
 }
 
 /// A server of the tour.
@@ -140,6 +151,25 @@ impl Stage {
         format!("log {}\nquorum none\n", self.vkey)
     }
 
+    /// Makes a log of audit events and serves it. No witness has heard of it.
+    pub(super) fn serve_audit(&self) -> anyhow::Result<AuditScene> {
+        let data = self.dir.path().join("audit");
+        let origin = Origin::parse("example.com/audit").expect("the origin is well formed");
+        let mut random = Random::from_system().context("ask the system for randomness")?;
+        let init = server::Init {
+            data: data.clone(),
+            watermark: None,
+            origin: origin.clone(),
+            identity: LogIdentity::None,
+            key: None,
+            rule: Some(ApprovalRule::NOBODY),
+            kek: None,
+        };
+        let trust = format!("log {}\nquorum none\n", server::init(init, &mut random)?);
+        let scene = Scene { trust, origin, ..self.serve(&data)? };
+        Ok(AuditScene { scene, data })
+    }
+
     /// Starts a server on a directory. That of the honest log asks the witnesses; the other would be
     /// found out by them.
     pub(super) fn serve(&self, data: &Path) -> anyhow::Result<Scene> {
@@ -223,5 +253,29 @@ impl Scene {
     pub(super) fn stop(self) -> anyhow::Result<()> {
         ensure!(self.running.stop() == Stopped::Clean, "the tour's server did not stop cleanly");
         Ok(())
+    }
+}
+
+impl AuditScene {
+    /// Connects as a visitor who holds the key.
+    pub(super) async fn connect(&self) -> anyhow::Result<Client> {
+        self.scene.connect().await
+    }
+
+    /// Applies a policy as the machine's operator; returns the index of its record.
+    pub(super) fn apply(&self, bundle: &Bundle) -> anyhow::Result<u64> {
+        block_on(async {
+            let (mut admin, url) = admin(&self.data).await?;
+            let request =
+                ApplyPolicyRequest { bundle: bundle.encode().into(), ..Default::default() };
+            let answer = admin.apply_policy(request).await;
+            let answer = answer.map_err(|status| ClientError::from_status(&url, status))?;
+            Ok(answer.into_inner().leaf_index)
+        })
+    }
+
+    /// Stops the server.
+    pub(super) fn stop(self) -> anyhow::Result<()> {
+        self.scene.stop()
     }
 }

@@ -63,7 +63,8 @@ struct Shown {
 /// What a source reports, as JSON.
 #[derive(Debug, Serialize)]
 struct Source {
-    source: String,
+    #[serde(rename = "source")]
+    name: String,
     /// Whether nobody but the event says that it is of this source.
     claimed: bool,
     digest: String,
@@ -148,7 +149,7 @@ fn compare(found: Found, directory: PolicyDigest) -> Shown {
     let wanted = directory.to_string();
     let source = |((claimed, source), (index, digest)): (Name, (u64, String))| Source {
         drift: digest != wanted,
-        source,
+        name: source,
         claimed,
         digest,
         index,
@@ -169,14 +170,14 @@ fn text(shown: &Shown) -> String {
     let sign = |drift| if drift { "drift" } else { "same " };
     let mut lines = vec![format!("       directory: {}", shown.directory)];
     let in_force = match (&shown.in_force, shown.index) {
-        (Some(digest), Some(index)) => format!("{digest}, since index {index}"),
+        (Some(digest), Some(index)) => format!("{digest}, put into force at index {index}"),
         _ => "no policy is in force".to_owned(),
     };
     let differs = shown.in_force.as_ref() != Some(&shown.directory);
     lines.push(format!("{}  {}: {in_force}", sign(differs), shown.origin));
-    for Source { source, claimed, digest, index, drift } in &shown.sources {
+    for Source { name, claimed, digest, index, drift } in &shown.sources {
         let kind = if *claimed { "claimed source" } else { "source" };
-        lines.push(format!("{}  {kind} {source}: {digest}, at index {index}", sign(*drift)));
+        lines.push(format!("{}  {kind} {name}: {digest}, at index {index}", sign(*drift)));
     }
     lines.join("\n")
 }

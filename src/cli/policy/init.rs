@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::output::{self, Output};
 
 /// The files of the policy, by their paths.
-const STARTER: &[(&str, &str)] = &[
+pub(in crate::cli) const STARTER: &[(&str, &str)] = &[
     ("policy.yaml", include_str!("starter/policy.yaml")),
     ("tests/authentication.yaml", include_str!("starter/tests/authentication.yaml")),
     ("tests/change.yaml", include_str!("starter/tests/change.yaml")),

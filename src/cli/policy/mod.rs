@@ -24,6 +24,8 @@ mod test;
 
 use super::output::Output;
 use super::remote::Remote;
+#[cfg(feature = "server")]
+pub(super) use init::STARTER;
 use report::{Format, Report};
 
 /// Shown below the list of verbs.

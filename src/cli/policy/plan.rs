@@ -26,7 +26,7 @@ const FORM: &str = "attestree/policy-plan/v1";
 const PLAN_BYTES_MAX: usize = 4 << 20;
 
 /// Length of a day.
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -57,7 +57,8 @@ pub(super) struct Args {
 /// A plan, as its file and `--json` show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plan {
-    plan: String,
+    #[serde(rename = "plan")]
+    form: String,
     origin: String,
     /// Absent for the first policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,7 +164,7 @@ impl Plan {
             threshold: bound.rule.threshold(),
         };
         Self {
-            plan: FORM.to_owned(),
+            form: FORM.to_owned(),
             origin: bound.origin.to_string(),
             old: Some(bound.old)
                 .filter(|old| *old != PolicyDigest::NONE)
@@ -195,7 +196,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Bound> {
     let path = path.display();
     let plan: Plan = serde_json::from_slice(&bytes)
         .with_context(|| format!("{path} is no plan; make one with `attestree policy plan -o`"))?;
-    ensure!(plan.plan == FORM, "{path} is a plan of another version: {:?}", plan.plan);
+    ensure!(plan.form == FORM, "{path} is a plan of another version: {:?}", plan.form);
     let bound = plan.bound().with_context(|| format!("{path} is damaged; make another plan"))?;
     ensure!(bound.expires > now()?, "{path} ended at {}; make another plan", bound.expires);
     Ok(bound)

@@ -110,12 +110,9 @@ async fn walk(
         }
         next = end;
         for (index, entry) in &entries {
-            let record = match Record::parse(entry) {
-                Ok(record) => record,
-                Err(_) => {
-                    shown.unreplayed("they are no records");
-                    continue;
-                }
+            let Ok(record) = Record::parse(entry) else {
+                shown.unreplayed("they are no records");
+                continue;
             };
             match (record.body(), other) {
                 (Body::Event(event), Some(other)) => {

@@ -1,5 +1,6 @@
 //! Audit records: canonical JSON, and what is made of it.
 
+mod approval;
 mod bundle;
 mod draft;
 mod echo;
