@@ -58,6 +58,8 @@ pub struct Admitted {
     pub kept: Vec<Kept>,
     /// The verdict.
     pub verdict: Verdict,
+    /// The classes that the event is of: none of what is not shown.
+    pub classes: Vec<String>,
 }
 
 /// What a policy says about an event.
@@ -65,6 +67,8 @@ pub struct Admitted {
 pub struct Judgement<'p> {
     /// The first class whose conditions hold.
     pub class: Option<&'p str>,
+    /// Every class that the event names, or whose conditions hold.
+    pub classes: Vec<&'p str>,
     /// The rules that the event breaks, each with what becomes of it.
     pub broken: Vec<(Enforcement, Cow<'p, str>)>,
     /// Why custom rules could not decide, if they could not.
@@ -145,6 +149,7 @@ pub fn admit(
     if let Some(class) = judgement.class {
         event.classify(class);
     }
+    let classes = judgement.classes.iter().map(|class| (*class).to_owned()).collect();
     let (verdict, rules) = match judgement.outcome() {
         Outcome::Recorded(verdict, rules) if verdict.shows_content() => (verdict, rules),
         Outcome::Recorded(verdict, rules) => return hide(verdict, &rules, materials),
@@ -170,7 +175,7 @@ pub fn admit(
         })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
-    Ok(Admission::Recorded(Admitted { draft, kept, verdict }))
+    Ok(Admission::Recorded(Admitted { draft, kept, verdict, classes }))
 }
 
 /// Judges what a record shows, or will show, of an event: its members without the server's own.
@@ -188,8 +193,10 @@ pub fn judge<'p>(
     let slots = policy.look(members, source.as_ref());
     let claimed = members.get("class").and_then(|class| class.as_str());
     let is_of = policy.classes_of(&slots, claimed);
-    let fits = is_of.iter().position(|(_, fits)| *fits);
-    let class = fits.and_then(|number| policy.classes.get(number)).map(|(name, _)| name.as_str());
+    let known = || policy.classes.iter().map(|(name, _)| name.as_str()).zip(&is_of);
+    let class = known().find(|(_, (_, fits))| *fits).map(|(name, _)| name);
+    let classes = known().filter(|(_, (named, fits))| *named || *fits).map(|(name, _)| name);
+    let classes = classes.collect();
 
     let mut broken = Vec::new();
     let is_known = claimed.is_none() || is_of.iter().any(|(named, _)| *named);
@@ -212,7 +219,7 @@ pub fn judge<'p>(
         }
         Err(error) => Some(error),
     };
-    Judgement { class, broken, failed }
+    Judgement { class, classes, broken, failed }
 }
 
 /// Asks the custom rules, if there are any.
@@ -247,7 +254,7 @@ fn hidden(
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
     let draft = Draft::hidden(&head, &decision, raw, arrival.class);
     let kept = vec![Kept { opening, subject: month_subject("-", arrival.now) }];
-    Admission::Recorded(Admitted { draft, kept, verdict })
+    Admission::Recorded(Admitted { draft, kept, verdict, classes: Vec::new() })
 }
 
 /// Returns the subject of what names none: one for each class and month.

@@ -2,7 +2,8 @@
 //!
 //! Plain data. What follows of it, event by event, is [`super::Watching`].
 
-use crate::core::record::Verdict;
+use crate::core::record::json::Value;
+use crate::core::record::{RecordedEvent, Verdict};
 
 /// Everything that a policy wants watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct WatchedSource {
 /// Which events something is about: those that pass every test. A test without values passes all events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    /// The class is one of these.
+    /// One of the classes that it is of is one of these.
     pub classes: Vec<String>,
     /// The source is one of these.
     pub sources: Vec<String>,
@@ -93,6 +94,8 @@ pub struct Seen {
     pub source: Option<String>,
     /// Its class, as far as the record shows it.
     pub class: Option<String>,
+    /// Every class that it names or fits.
+    pub classes: Vec<String>,
     /// Its action.
     pub action: Option<String>,
     /// Its outcome.
@@ -110,8 +113,11 @@ impl Watch {
     }
 
     /// Returns the position of the suppression that counts an event instead of recording it.
+    ///
+    /// An event is recorded if one of its classes wants it to be: naming a class that is counted evades none
+    /// of the others, nor does fitting it.
     pub fn suppresses(&self, seen: &Seen) -> Option<usize> {
-        let required = seen.class.as_ref().is_some_and(|class| self.required.contains(class));
+        let required = seen.classes.iter().any(|class| self.required.contains(class));
         // A number that is missing from the log would look like one that was lost.
         let numbered = seen.seq.is_some()
             && self
@@ -121,7 +127,33 @@ impl Watch {
         if required || numbered || seen.verdict != Verdict::Accept {
             return None;
         }
-        self.suppressions.iter().position(|suppression| suppression.select.selects(seen))
+        let counts = |suppression: &&Suppression| suppression.select.selects(seen);
+        let is_counted = |class: &String| {
+            let mut counting = self.suppressions.iter().filter(counts);
+            counting.any(|Suppression { select, .. }| {
+                select.classes.is_empty() || select.classes.contains(class)
+            })
+        };
+        let first = self.suppressions.iter().position(|suppression| counts(&suppression))?;
+        seen.classes.iter().all(is_counted).then_some(first)
+    }
+}
+
+impl Seen {
+    /// Looks at the record of an event that is of these classes, and of the one that the record shows.
+    pub fn of(event: &RecordedEvent<'_>, mut classes: Vec<String>) -> Self {
+        let text = |name| event.content().get(name).and_then(Value::as_str).map(str::to_owned);
+        let class = text("class");
+        classes.extend(class.clone().filter(|class| !classes.contains(class)));
+        Self {
+            source: event.source().map(str::to_owned),
+            class,
+            classes,
+            action: text("act"),
+            outcome: text("out"),
+            seq: event.content().get("seq").and_then(Value::as_natural),
+            verdict: event.verdict(),
+        }
     }
 }
 
@@ -131,7 +163,8 @@ impl Selector {
         let passes = |wanted: &[String], value: &Option<String>| {
             wanted.is_empty() || value.as_ref().is_some_and(|value| wanted.contains(value))
         };
-        passes(&self.classes, &seen.class)
+        let is_of = |class: &String| self.classes.contains(class);
+        (self.classes.is_empty() || seen.classes.iter().any(is_of))
             && passes(&self.sources, &seen.source)
             && passes(&self.actions, &seen.action)
             && passes(&self.outcomes, &seen.outcome)

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     core::{
         number::{LogNumber, UnixMillis},
-        policy::{self, Admission, Arrival, Kept, Materials, Seen, Watch},
+        policy::{self, Admission, Arrival, Kept, Materials, Seen},
         record::{
             Body, Draft, EPOCH_DAYS, Opening, Path, Record, RecordId, SALT_BYTES, SECRET_BYTES,
             SUBMISSION_LIMITS, Salt, Sealer, Secret, SubmissionError, Timestamp, Verdict, epoch,
@@ -93,8 +93,8 @@ pub(in crate::pipeline) fn judge(
         Admission::Refused(rules) => return Err(Unjudged::Rejected(rules)),
     };
     let watch = &governed.watch;
-    let seen = (!watch.is_empty()).then(|| see(&admitted.draft, bytes, source, admitted.verdict));
-    let suppressed = suppressed(watch, seen.as_ref());
+    let seen = (!watch.is_empty()).then(|| see(&admitted.draft, bytes, admitted.classes));
+    let suppressed = seen.as_ref().and_then(|seen| watch.suppresses(seen));
     let mut seals = Seals { log, vault: &*audited.parts.vault, id, last: None };
     let fields = (0..).zip(admitted.kept).map(|(field, kept)| seals.field(field, kept));
     Ok(Judged {
@@ -106,11 +106,6 @@ pub(in crate::pipeline) fn judge(
         seen,
         suppressed,
     })
-}
-
-/// Returns the suppression that counts an event.
-fn suppressed(watch: &Watch, seen: Option<&Seen>) -> Option<usize> {
-    watch.suppresses(seen?)
 }
 
 /// Seals the fields of one record, as far as keys are at hand.
@@ -141,23 +136,11 @@ impl Seals<'_> {
 }
 
 /// Looks at a record as whoever watches sees it.
-fn see(draft: &Draft, submitted: &[u8], source: Option<&str>, verdict: Verdict) -> Seen {
-    let mut seen = Seen {
-        source: source.map(str::to_owned),
-        class: None,
-        action: None,
-        outcome: None,
-        seq: None,
-        verdict,
-    };
+fn see(draft: &Draft, submitted: &[u8], classes: Vec<String>) -> Seen {
     let record = Record::parse(draft.text().as_bytes()).expect("the server's records have a form");
-    let Body::Event(event) = record.body() else { return seen };
-    let text = |name| event.content().get(name).and_then(Value::as_str).map(str::to_owned);
-    seen.class = text("class");
-    seen.action = text("act");
-    seen.outcome = text("out");
-    seen.seq = event.content().get("seq").and_then(Value::as_natural);
-    if !verdict.shows_content() {
+    let Body::Event(event) = record.body() else { unreachable!("events become events' records") };
+    let mut seen = Seen::of(event, classes);
+    if !event.verdict().shows_content() {
         // Its number has come all the same, though the record does not show it.
         let value = json::parse(submitted, &SUBMISSION_LIMITS).ok();
         let object = value.as_ref().and_then(Value::as_object);

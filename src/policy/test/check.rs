@@ -11,7 +11,7 @@ use crate::core::policy::{
 };
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
-    Body, Path, Record, RecordId, Salt, Secret, Submission, System, Timestamp, UNPARSED,
+    Body, Path, Record, RecordId, Salt, Secret, Submission, System, Timestamp,
 };
 use crate::policy::compiled::Compiled;
 use crate::policy::document::Period;
@@ -96,7 +96,7 @@ impl<'c> Trial<'c> {
             Ok(Admission::Recorded(admitted)) => {
                 let entry = admitted.draft.stamp(step.at);
                 let record = Record::parse(&entry).expect("admission makes records");
-                self.take(&record, step.at, &mut outcome);
+                self.take(&record, admitted.classes, step.at, &mut outcome);
             }
         }
         outcome
@@ -112,7 +112,13 @@ impl<'c> Trial<'c> {
     }
 
     /// Takes what a record shows, and what follows of it.
-    fn take(&mut self, record: &Record<'_>, at: Timestamp, outcome: &mut Outcome) {
+    fn take(
+        &mut self,
+        record: &Record<'_>,
+        classes: Vec<String>,
+        at: Timestamp,
+        outcome: &mut Outcome,
+    ) {
         let Body::Event(event) = record.body() else { return };
         outcome.verdict = event.verdict().as_str();
         outcome.rules = event.rules().to_vec();
@@ -128,16 +134,7 @@ impl<'c> Trial<'c> {
                 outcome.content = content;
             }
         }
-        let text = |name: &str| event.content().get(name).and_then(Value::as_str);
-        let class = text("class").filter(|class| *class != UNPARSED).map(str::to_owned);
-        let seen = Seen {
-            source: event.source().map(str::to_owned),
-            class,
-            action: text("act").map(str::to_owned),
-            outcome: text("out").map(str::to_owned),
-            seq: event.content().get("seq").and_then(Value::as_natural),
-            verdict: event.verdict(),
-        };
+        let seen = Seen::of(event, classes);
         let watch = &self.compiled.watch;
         if let Some(position) = watch.suppresses(&seen) {
             self.watching.suppress(watch, position, &seen, at);

@@ -134,7 +134,7 @@ fn judged(policy: &Policy, submission: &str) -> Admission {
 
 /// Returns the entry, its openings and its verdict.
 fn recorded(submission: &str) -> (Vec<u8>, Vec<Kept>, Verdict) {
-    let Admission::Recorded(Admitted { draft, kept, verdict }) = judged(&policy(), submission)
+    let Admission::Recorded(Admitted { draft, kept, verdict, .. }) = judged(&policy(), submission)
     else {
         panic!("{submission} is refused")
     };
@@ -334,7 +334,8 @@ fn what_is_recognised_is_treated_after_places_whatever_the_order() {
             &Statements { treatments: treatments.clone(), ..Statements::default() },
         )
         .unwrap();
-        let Admission::Recorded(Admitted { draft, kept, verdict }) = judged(&policy, submission)
+        let Admission::Recorded(Admitted { draft, kept, verdict, .. }) =
+            judged(&policy, submission)
         else {
             panic!()
         };

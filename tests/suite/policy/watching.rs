@@ -18,6 +18,7 @@ fn seen(seq: Option<u64>) -> Seen {
     Seen {
         source: Some(SOURCE.to_owned()),
         class: None,
+        classes: Vec::new(),
         action: None,
         outcome: None,
         seq,

@@ -7,9 +7,10 @@ mod language;
 mod manual;
 mod other;
 mod property;
+mod watched;
 
 use attestree::core::number::UnixMillis;
-use attestree::core::policy::{Admission, Arrival, Bundle, Materials, admit};
+use attestree::core::policy::{Admission, Arrival, Bundle, Materials, Seen, admit};
 use attestree::core::record::{Body, Path, Record, RecordId, Salt, Secret, Timestamp, Verdict};
 use attestree::policy::{Compiled, Diagnostic, compile};
 
@@ -73,6 +74,24 @@ fn admitted(compiled: &Compiled, event: &str) -> (Option<String>, Option<Verdict
             (Some(String::from_utf8(entry.clone()).unwrap()), Some(event.verdict()), rules)
         }
     }
+}
+
+/// Returns what whoever watches sees of an event.
+fn seen(compiled: &Compiled, event: &str) -> Seen {
+    let now = Timestamp::parse("2026-11-21T00:14:00.000001Z").unwrap();
+    let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
+    let arrival =
+        Arrival { bytes: event.as_bytes(), source: Some("payments-7"), class: None, id, now };
+    let custom = &*compiled.custom;
+    let Ok(Admission::Recorded(admitted)) =
+        admit(&compiled.policy, &arrival, &mut Counted::default(), custom)
+    else {
+        panic!("{event} is refused")
+    };
+    let entry = admitted.draft.stamp(now);
+    let record = Record::parse(&entry).unwrap();
+    let Body::Event(event) = record.body() else { panic!("an event") };
+    Seen::of(event, admitted.classes)
 }
 
 /// Returns the rules that an event breaks.
