@@ -151,6 +151,7 @@ impl Document {
             PolicyError::UnknownClass { rule, .. } => {
                 ("policy/unknown-class", places.get(rule), None)
             }
+            PolicyError::Circular { class } => ("policy/circular-class", places.get(class), None),
             PolicyError::UnknownTrim { class } => ("policy/unknown-class", places.get(class), None),
             PolicyError::Place { path } => ("policy/redaction", redaction(path), None),
             PolicyError::Overlap { other, .. } => ("policy/overlap", redaction(other), None),

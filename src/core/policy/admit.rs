@@ -10,6 +10,7 @@ use super::custom::{Custom, CustomError, Disclosed};
 use super::detect::Detector;
 use super::enrich::enrich;
 use super::redact::{Kept, Materials, Redacted};
+use super::slots::Given;
 use super::statement::Enforcement;
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
@@ -189,14 +190,18 @@ pub fn judge<'p>(
     source: Option<&str>,
     custom: &dyn Custom,
 ) -> Judgement<'p> {
-    let source = source.map(Value::from);
-    let slots = policy.look(members, source.as_ref());
+    let server = Given { source: source.map(Value::from), ..Given::default() };
+    let slots = policy.look(members, &server);
     let claimed = members.get("class").and_then(|class| class.as_str());
     let is_of = policy.classes_of(&slots, claimed);
     let known = || policy.classes.iter().map(|(name, _)| name.as_str()).zip(&is_of);
     let class = known().find(|(_, (_, fits))| *fits).map(|(name, _)| name);
     let classes = known().filter(|(_, (named, fits))| *named || *fits).map(|(name, _)| name);
     let classes = classes.collect();
+    // The record will show the class, so that rules see it as whoever replays the verdict does.
+    if let Some(class) = class.filter(|_| claimed.is_none()) {
+        let _first = server.class.set(class.into());
+    }
 
     let mut broken = Vec::new();
     let is_known = claimed.is_none() || is_of.iter().any(|(named, _)| *named);
@@ -211,7 +216,7 @@ pub fn judge<'p>(
             broken.push((rule.otherwise, rule.name.as_str().into()));
         }
     }
-    let said = ask(custom, members, source.as_ref(), claimed.or(class));
+    let said = ask(custom, members, &server, claimed.or(class));
     let failed = match said {
         Ok(said) => {
             broken.extend(said.into_iter().map(|(enforcement, rule)| (enforcement, rule.into())));
@@ -226,18 +231,19 @@ pub fn judge<'p>(
 fn ask(
     custom: &dyn Custom,
     members: &Object<'_>,
-    source: Option<&Value<'_>>,
+    server: &Given<'_>,
     class: Option<&str>,
 ) -> Result<Vec<(Enforcement, String)>, CustomError> {
-    match source {
-        _ if custom.is_empty() => Ok(Vec::new()),
-        None => custom.judge(members, class),
-        Some(source) => {
-            let mut shown = members.clone();
-            shown.insert("source", source.clone());
-            custom.judge(&shown, class)
-        }
+    if custom.is_empty() {
+        return Ok(Vec::new());
     }
+    let given = [("source", server.source.as_ref()), ("class", server.class.get())];
+    let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let mut shown = members.clone();
+    for (name, value) in given {
+        shown.insert(name, value.clone());
+    }
+    custom.judge(&shown, class)
 }
 
 /// Records a submission without showing it.

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::condition::{Condition, Test};
-use super::slots::{Numbers, Places, Slots};
+use super::slots::{Given, Numbers, Places, Slots};
 use super::statement::{
-    Action, Enforcement, Enrichment, FieldType, Requirement, Rule, Statements, Target, Treatment,
-    Trim,
+    Action, Class, Enforcement, Enrichment, FieldType, Requirement, Rule, Statements, Target,
+    Treatment, Trim,
 };
-use crate::core::record::json::{Object, Value};
+use crate::core::record::json::Object;
 use crate::core::record::{Path, PolicyDigest, is_class, is_rule};
 
 /// Most classes, rules and treatments of one policy, each.
@@ -68,6 +68,14 @@ pub enum PolicyError {
         /// The class.
         class: String,
     },
+    /// What an event is of depends on what it is of.
+    #[error(
+        "the class {class:?} looks at /class: an event is of the class that it names in any case, so test other fields"
+    )]
+    Circular {
+        /// The class.
+        class: String,
+    },
     /// Something is about a class that is not there.
     #[error("something is trimmed of the class {class:?}, which the policy does not have")]
     UnknownTrim {
@@ -118,6 +126,7 @@ impl Policy {
         check_names(enrichments.iter().map(|enrichment| &enrichment.name), is_class)?;
         treatments.iter().try_for_each(check_place)?;
         check_overlap(treatments)?;
+        classes.iter().try_for_each(check_circle)?;
         let hidden = Hidden { treatments, trims };
         classes.iter().try_for_each(|class| hidden.check_conditions(&class.name, &class.when))?;
         rules.iter().try_for_each(|rule| hidden.check_rule(rule))?;
@@ -153,13 +162,13 @@ impl Policy {
         self.digest
     }
 
-    /// Makes ready to look at what a record shows of an event and of its source.
+    /// Makes ready to look at what a record shows of an event, and at what the server gives to it.
     pub(super) fn look<'e, 'a>(
         &self,
         members: &'e Object<'a>,
-        source: Option<&'e Value<'a>>,
+        server: &'e Given<'a>,
     ) -> Slots<'_, 'e, 'a> {
-        Slots::new(&self.places, members, source)
+        Slots::new(&self.places, members, server)
     }
 
     /// Returns of each class whether the event names it, and whether its conditions hold.
@@ -217,6 +226,16 @@ fn check_names<'n>(
         }
     }
     Ok(())
+}
+
+/// Checks that the conditions of a class don't look at the class.
+fn check_circle(class: &Class) -> Result<(), PolicyError> {
+    let mut circular = false;
+    let mut visit =
+        |path: &Path, _: &Test| circular |= path.steps().next().as_deref() == Some("class");
+    class.when.iter().for_each(|condition| condition.visit(&mut visit));
+    let class = class.name.clone();
+    if circular { Err(PolicyError::Circular { class }) } else { Ok(()) }
 }
 
 /// Checks that a treatment leaves every member its form: no text can stand for a whole object.

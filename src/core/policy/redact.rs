@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::compile::Policy;
 use super::detect::Detector;
+use super::slots::Given;
 use super::statement::{Action, Target, Treatment};
 use crate::core::record::json::{self, Object, Value};
 use crate::core::record::{
@@ -81,8 +82,8 @@ impl Redacted {
         }
         let members = event.members();
         let claimed = members.get("class").and_then(Value::as_str);
-        let source = source.map(Value::from);
-        let is_of = policy.classes_of(&policy.look(members, source.as_ref()), claimed);
+        let server = Given { source: source.map(Value::from), ..Given::default() };
+        let is_of = policy.classes_of(&policy.look(members, &server), claimed);
         let concerns = |number: &usize| is_of.get(*number).is_some_and(|of| of.0 || of.1);
         let places: Vec<&Path> = policy
             .trims

@@ -1,7 +1,7 @@
 //! What a policy looks at and asks of an event: each place, condition and requirement once, and only when
 //! it is first asked for.
 
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,10 +23,18 @@ enum Check {
 pub(super) struct Slots<'p, 'e, 'a> {
     places: &'p Places,
     members: &'e Object<'a>,
-    source: Option<&'e Value<'a>>,
+    server: &'e Given<'a>,
     values: Vec<Cell<Found<'e, 'a>>>,
     checks: Vec<Cell<Option<bool>>>,
     needs: Vec<Cell<Option<bool>>>,
+}
+
+/// Members of a record that the server gives to an event.
+#[derive(Debug, Default)]
+pub(super) struct Given<'a> {
+    pub(super) source: Option<Value<'a>>,
+    /// The class of an event that names none, once it is known: what decides it does not look at it.
+    pub(super) class: OnceCell<Value<'a>>,
 }
 
 /// What stands in a slot: not looked for yet, or nothing, or a value.
@@ -118,16 +126,12 @@ impl Numbers {
 }
 
 impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
-    /// Makes ready to look at what a record shows of an event and of its source.
-    pub(super) fn new(
-        places: &'p Places,
-        members: &'e Object<'a>,
-        source: Option<&'e Value<'a>>,
-    ) -> Self {
+    /// Makes ready to look at what a record shows of an event, and at what the server gives to it.
+    pub(super) fn new(places: &'p Places, members: &'e Object<'a>, server: &'e Given<'a>) -> Self {
         Self {
             places,
             members,
-            source,
+            server,
             values: vec![Cell::new(Found::Unknown); places.slots.len()],
             checks: vec![Cell::new(None); places.checks.len()],
             needs: vec![Cell::new(None); places.needs.len()],
@@ -180,10 +184,14 @@ impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
     /// Looks for what stands in a slot.
     fn find(&self, slot: usize) -> Option<&'e Value<'a>> {
         let (first, rest) = self.places.slots.get(slot)?.split_first()?;
-        if first == "source" && rest.is_empty() {
-            return self.source;
+        let given = || (first == "class").then(|| self.server.class.get()).flatten();
+        match (first.as_str(), rest) {
+            ("source", []) => self.server.source.as_ref(),
+            (first, rest) => {
+                let value = self.members.get(first).or_else(given)?;
+                rest.iter().try_fold(value, |value, step| Path::step(value, step))
+            }
         }
-        rest.iter().try_fold(self.members.get(first)?, |value, step| Path::step(value, step))
     }
 }
 

@@ -56,6 +56,10 @@ fn names_have_their_form_and_are_unique() {
     let about = Rule { classes: vec!["b".to_owned()], ..rule("r", "/act", FieldType::Any) };
     let unknown = PolicyError::UnknownClass { rule: "r".to_owned(), class: "b".to_owned() };
     assert_eq!(error(&Statements { rules: vec![about], ..classes(&["a"]) }), unknown);
+    let mut circle = classes(&["a"]);
+    let looks = Condition::field(path("/class"), Test::Present);
+    circle.classes[0].when = vec![Condition::Not(Box::new(looks))];
+    assert_eq!(error(&circle), PolicyError::Circular { class: "a".to_owned() });
 }
 
 #[test]

@@ -102,6 +102,39 @@ fn what_is_missing_makes_it_undetermined() {
 }
 
 #[test]
+fn rules_about_the_class_see_the_one_that_an_event_got() {
+    let document = r#"
+apiVersion: attestree/v1
+kind: Policy
+classes:
+  authentication: {match: {act: {glob: "auth.*"}}}
+  payment: {match: {act: {prefix: "pay."}}}
+rules:
+  - {name: stated, require: [class], enforce: warn}
+  - {name: login, when: {class: authentication}, require: [actor.id], enforce: warn}
+  - {name: other, when: {not: {class: {in: [authentication, payment]}}}, require: [ctx.reason], enforce: warn}
+rego: [{package: shop.class, enforce: warn}]
+"#;
+    let rego = "package shop.class\ndeny contains \"pays\" if input.class == \"payment\"\n";
+    let compiled =
+        compile(&bundle(&[("policy.yaml", document), ("rego/class.rego", rego)])).unwrap();
+    let cases: [(&str, &[&str]); 5] = [
+        (r#"{"act":"auth.login"}"#, &["login"]),
+        (r#"{"act":"auth.login","class":"payment"}"#, &["rego/shop.class/pays"]),
+        (r#"{"act":"pay.out"}"#, &["rego/shop.class/pays"]),
+        (r#"{"class":"authentication"}"#, &["login"]),
+        (r#"{"act":"a"}"#, &["other", "stated"]),
+    ];
+    for (event, rules) in cases {
+        let (entry, openings) = recorded(&compiled, event).unwrap();
+        let record = Record::parse(&entry).unwrap();
+        let Body::Event(shown) = record.body() else { panic!("an event") };
+        assert_eq!(shown.rules(), rules, "{event}");
+        assert_eq!(again(&compiled, &entry, &openings), Some(Replay::Same), "{event}");
+    }
+}
+
+#[test]
 fn a_quarantined_event_takes_its_submission() {
     let compiled = compiled();
     let (entry, openings) = recorded(&compiled, r#"{"act":"auth.login","out":"failure"}"#).unwrap();
