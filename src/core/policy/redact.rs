@@ -35,18 +35,20 @@ pub struct Kept {
 
 /// What was done to an event.
 #[derive(Default)]
-pub(super) struct Redacted {
+pub(super) struct Redacted<'a> {
     pub(super) redactions: Vec<Redaction>,
     /// Openings with their subjects, where the policy names one.
     pub(super) openings: Vec<(Opening, Option<String>)>,
     /// What was recognised where it can't be taken out.
     pub(super) exposed: BTreeSet<Detector>,
+    /// What stood where a mask stands: a commitment holds what was submitted.
+    masked: Vec<(Path, Value<'a>)>,
 }
 
-impl Redacted {
+impl<'a> Redacted<'a> {
     /// Applies treatments in their order.
     pub(super) fn apply(
-        event: &mut Event<'_>,
+        event: &mut Event<'a>,
         treatments: &[Treatment],
         materials: &mut impl Materials,
     ) -> Self {
@@ -76,7 +78,7 @@ impl Redacted {
     }
 
     /// Leaves out what events of the class don't show.
-    pub(super) fn trim(&mut self, event: &mut Event<'_>, source: Option<&str>, policy: &Policy) {
+    pub(super) fn trim(&mut self, event: &mut Event<'a>, source: Option<&str>, policy: &Policy) {
         if policy.trims.is_empty() {
             return;
         }
@@ -115,7 +117,7 @@ impl Redacted {
     /// Treats one value as a whole.
     fn treat(
         &mut self,
-        event: &mut Event<'_>,
+        event: &mut Event<'a>,
         path: Path,
         action: &Action,
         subject: Option<String>,
@@ -127,19 +129,13 @@ impl Redacted {
         }
         let done = match action {
             Action::Drop => event.remove(&path).map(|_| RedactionAction::Drop),
-            Action::Commit { .. } => {
-                if let Some(opening) = event.commit(&path, materials.salt()) {
-                    self.redactions.retain(|redaction| !redaction.path.is_within(&path));
-                    self.openings.push((opening, subject));
-                }
-                return;
-            }
+            Action::Commit { .. } => return self.commit(event, &path, subject.as_ref(), materials),
             Action::Mask { keep_last } => {
                 let masked = path
                     .find(event.members())
                     .and_then(Value::as_str)
                     .map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
-                event.replace(&path, masked.into()).map(|_| RedactionAction::Mask)
+                self.mask(event, &path, masked)
             }
             Action::Token => {
                 let text = path.find(event.members()).map(Value::format);
@@ -156,7 +152,7 @@ impl Redacted {
     /// Treats a value in which something was recognised: a mask leaves the text around it.
     fn treat_found(
         &mut self,
-        event: &mut Event<'_>,
+        event: &mut Event<'a>,
         Found { path, text, ranges }: Found,
         action: &Action,
         subject: Option<String>,
@@ -173,14 +169,63 @@ impl Redacted {
             rest = range.end;
         }
         masked.push_str(text.get(rest..).unwrap_or_default());
-        let done = event.replace(&path, masked.into()).map(|_| RedactionAction::Mask);
+        let done = self.mask(event, &path, masked);
         self.note(path, done);
+    }
+
+    /// Puts a masked text in the place of a value, and keeps what was submitted.
+    fn mask(
+        &mut self,
+        event: &mut Event<'a>,
+        path: &Path,
+        masked: String,
+    ) -> Option<RedactionAction> {
+        let before = event.replace(path, masked.into())?;
+        if self.masked.iter().all(|(other, _)| other != path) {
+            self.masked.push((path.clone(), before));
+        }
+        Some(RedactionAction::Mask)
+    }
+
+    /// Commits to a value as it was submitted. Where something inside of it was redacted already, what is
+    /// beside that is committed piece by piece: of a commitment, nobody could say what it leaves out.
+    fn commit(
+        &mut self,
+        event: &mut Event<'a>,
+        path: &Path,
+        subject: Option<&String>,
+        materials: &mut impl Materials,
+    ) {
+        let value = path.find(event.members());
+        let done = self.redactions.iter().map(|redaction| &redaction.path);
+        let mut done = done.chain(self.openings.iter().map(|(opening, _)| &opening.path));
+        if done.any(|done| done != path && done.is_within(path)) {
+            let pieces = value.map_or_else(|| Some(Vec::new()), |value| pieces(path, value));
+            let Some(pieces) = pieces else {
+                let done = event.remove(path).map(|_| RedactionAction::Drop);
+                return self.note(path.clone(), done);
+            };
+            pieces.iter().for_each(|piece| self.commit(event, piece, subject, materials));
+            return;
+        }
+        if value.is_none_or(|value| *value == Value::Null) {
+            return;
+        }
+        if let Some(position) = self.masked.iter().position(|(masked, _)| masked == path) {
+            event.replace(path, self.masked.swap_remove(position).1);
+        }
+        if let Some(opening) = event.commit(path, materials.salt()) {
+            self.redactions.retain(|redaction| redaction.path != *path);
+            self.openings.push((opening, subject.cloned()));
+        }
     }
 
     /// Notes what was done: of one place and what is inside of it, what was done last.
     fn note(&mut self, path: Path, done: Option<RedactionAction>) {
         if let Some(action) = done {
             self.redactions.retain(|redaction| !redaction.path.is_within(&path));
+            // What was committed inside of it has no place any more.
+            self.openings.retain(|(opening, _)| !opening.path.is_within(&path));
             self.redactions.push(Redaction { path, action });
         }
     }
@@ -214,6 +259,17 @@ fn expand(members: &Object<'_>, target: &Path) -> Vec<Path> {
         places = places.into_iter().flat_map(|(path, value)| below(&path, value, &step)).collect();
     }
     places.into_iter().map(|(path, _)| path).collect()
+}
+
+/// Returns the places directly inside of one; `None` if there is one that has no path.
+fn pieces(path: &Path, value: &Value<'_>) -> Option<Vec<Path>> {
+    match value {
+        Value::Object(object) => {
+            object.members().iter().map(|(name, _)| path.child(name)).collect()
+        }
+        Value::Array(values) => (0..values.len()).map(|position| path.element(position)).collect(),
+        _ => Some(Vec::new()),
+    }
 }
 
 /// Returns what one step leads to.

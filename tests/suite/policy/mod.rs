@@ -6,6 +6,7 @@ mod deploy;
 mod detect;
 mod diff;
 mod documents;
+mod echo;
 mod rego;
 mod rego_hostile;
 mod rego_interop;
