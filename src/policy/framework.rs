@@ -280,7 +280,11 @@ fn brute_force() -> Alert {
         name: "alert/brute-force".to_owned(),
         classes: vec!["authentication".to_owned()],
         when: vec![Condition::field(field("outcome"), Test::Exact("failure".to_owned()))],
-        trigger: Trigger::Threshold { count: 20, within: Period { seconds: 60 }, by: Vec::new() },
+        trigger: Trigger::Threshold {
+            count: 5,
+            within: Period { seconds: 60 },
+            by: vec![field("actor.id")],
+        },
         to: vec!["security".to_owned()],
         place: Place::default(),
     }

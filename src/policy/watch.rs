@@ -1,12 +1,16 @@
 //! What of a document is watched over time: noise, alerts and sources, as the core keeps count of them.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::document::{Document, Level, Logging, Period, Place, Trigger};
+use super::document::{
+    Alert as Alarm, Document, Level, Logging, Period, Place, Redaction, Trigger,
+};
+use super::field::format_field;
 use super::finding::diagnostic;
 use crate::core::policy::{
-    Alert, Condition, Selector, Suppression, Test, Trigger as Watched, Watch, WatchedSource,
+    Action, Alert, Condition, Selector, Suppression, Target, Test, Trigger as Watched, Watch,
+    WatchedSource,
 };
-use crate::core::record::Verdict;
+use crate::core::record::{Path, Verdict};
 
 /// How often a count is recorded of what a class does not record.
 const WINDOW: Period = Period { seconds: 3_600 };
@@ -45,28 +49,38 @@ impl Document {
                     watch.alerts.push(Alert { rule: one.name.clone(), select, trigger });
                 }
             }
-            if let Trigger::Threshold { by, .. } = &one.trigger
-                && !by.is_empty()
-            {
-                let message = format!(
-                    "'{}' counts all of its events together, so that it fires earlier",
-                    one.name
-                );
-                let help = Some("'group_by' is kept, and not counted by yet".to_owned());
-                found.push(diagnostic(
-                    Severity::Warning,
-                    &one.place,
-                    "policy/group-by",
-                    message,
-                    help,
-                ));
-            }
+            self.check_groups(one, &mut found);
         }
         self.watch_sources(&mut watch, &mut found);
         if found.iter().any(|one| one.severity == Severity::Error) {
             Err(found)
         } else {
             Ok((watch, found))
+        }
+    }
+
+    /// Warns of values to count by that no record shows.
+    fn check_groups(&self, alert: &Alarm, found: &mut Vec<Diagnostic>) {
+        let Trigger::Threshold { by, .. } = &alert.trigger else { return };
+        let hides = |path: &Path| {
+            self.redactions.iter().any(|Redaction { treatment, .. }| match &treatment.target {
+                Target::Path(target) => {
+                    path.is_within(target)
+                        && matches!(treatment.action, Action::Drop | Action::Commit { .. })
+                }
+                Target::Detected(_) => false,
+            })
+        };
+        for path in by.iter().filter(|path| hides(path)) {
+            let field = format_field(path);
+            let message = format!(
+                "'{}' counts by '{field}', which no record shows, so that all of its events count together",
+                alert.name
+            );
+            let help =
+                Some("redact it by 'token', which is the same for the same value".to_owned());
+            let place = &alert.place;
+            found.push(diagnostic(Severity::Warning, place, "policy/group-by", message, help));
         }
     }
 
@@ -190,8 +204,8 @@ fn rule_name(class: &str, what: &str) -> String {
 fn watched(trigger: &Trigger) -> Watched {
     match trigger {
         Trigger::Match => Watched::Match,
-        Trigger::Threshold { count, within, .. } => {
-            Watched::Threshold { count: *count, seconds: within.seconds }
+        Trigger::Threshold { count, within, by } => {
+            Watched::Threshold { count: *count, seconds: within.seconds, by: by.clone() }
         }
         Trigger::Absence { within } => Watched::Absence { seconds: within.seconds },
     }

@@ -15,6 +15,7 @@ mod condition;
 mod custom;
 mod detect;
 mod enrich;
+mod group;
 mod redact;
 mod slots;
 mod statement;
@@ -27,6 +28,7 @@ pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
 pub use condition::{Condition, Glob, Pattern, PatternError, Test};
 pub use custom::{Custom, CustomError, Disclosed, NoCustom};
 pub use detect::Detector;
+pub use group::Group;
 pub use redact::{Kept, Materials};
 pub use statement::{
     Action, Class, Enforcement, Enrichment, FieldType, Lookup, Requirement, Rule, Statements,

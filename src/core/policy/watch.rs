@@ -2,8 +2,10 @@
 //!
 //! Plain data. What follows of it, event by event, is [`super::Watching`].
 
+use super::group::Group;
+use crate::core::hash::TreeHash;
 use crate::core::record::json::Value;
-use crate::core::record::{RecordedEvent, Verdict};
+use crate::core::record::{Path, RecordedEvent, Token, Verdict};
 
 /// Everything that a policy wants watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,16 +71,19 @@ pub struct Alert {
 }
 
 /// When an alert fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// At each event.
     Match,
-    /// When so many events have come within so many seconds; it counts anew from there.
+    /// When so many events have come within so many seconds, of those that have the same values at some
+    /// places; it counts anew from there.
     Threshold {
         /// How many.
         count: u64,
         /// Within how long.
         seconds: u64,
+        /// The places; none if all events count together.
+        by: Vec<Path>,
     },
     /// When no event has come for so many seconds; it fires once, until one comes.
     Absence {
@@ -104,12 +109,23 @@ pub struct Seen {
     pub seq: Option<u64>,
     /// The verdict.
     pub verdict: Verdict,
+    /// Its groups, each with the position of the alert that counts by them.
+    pub groups: Vec<(usize, Group)>,
 }
 
 impl Watch {
     /// Returns whether there is nothing to watch.
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty() && self.suppressions.is_empty() && self.alerts.is_empty()
+    }
+
+    /// Returns the groups of an event, by what its record shows.
+    fn groups(&self, event: &RecordedEvent<'_>) -> Vec<(usize, Group)> {
+        let by = self.alerts.iter().enumerate().filter_map(|(position, alert)| {
+            let Trigger::Threshold { by, .. } = &alert.trigger else { return None };
+            (!by.is_empty()).then_some((position, by))
+        });
+        by.map(|(position, by)| (position, group(event, by))).collect()
     }
 
     /// Returns the position of the suppression that counts an event instead of recording it.
@@ -141,7 +157,7 @@ impl Watch {
 
 impl Seen {
     /// Looks at the record of an event that is of these classes, and of the one that the record shows.
-    pub fn of(event: &RecordedEvent<'_>, mut classes: Vec<String>) -> Self {
+    pub fn of(watch: &Watch, event: &RecordedEvent<'_>, mut classes: Vec<String>) -> Self {
         let text = |name| event.content().get(name).and_then(Value::as_str).map(str::to_owned);
         let class = text("class");
         classes.extend(class.clone().filter(|class| !classes.contains(class)));
@@ -153,6 +169,7 @@ impl Seen {
             outcome: text("out"),
             seq: event.content().get("seq").and_then(Value::as_natural),
             verdict: event.verdict(),
+            groups: watch.groups(event),
         }
     }
 }
@@ -170,4 +187,22 @@ impl Selector {
             && passes(&self.outcomes, &seen.outcome)
             && (self.verdicts.is_empty() || self.verdicts.contains(&seen.verdict))
     }
+}
+
+/// Returns the group of an event by the values at some places: texts, numbers, truths and tokens. All those
+/// count together at whose place there is something else, or a commitment, which differs each time.
+fn group(event: &RecordedEvent<'_>, by: &[Path]) -> Group {
+    let value = |path: &Path| {
+        if path.as_str() == "/source" {
+            return event.source().map_or(Value::Null, |source| source.to_owned().into());
+        }
+        match path.find(event.content()) {
+            Some(Value::Array(_)) | None => Value::Null,
+            Some(value @ Value::Object(_)) if Token::from_value(value).is_none() => Value::Null,
+            Some(value) => value.clone().into_owned(),
+        }
+    };
+    let values = Value::Array(by.iter().map(value).collect()).format();
+    let hash = TreeHash::digest(values.as_bytes());
+    *hash.as_bytes().first_chunk().expect("a hash has 32 bytes")
 }

@@ -11,9 +11,11 @@
 //! | 3 | rule of a suppression | u64 count, u64 time of the first, u64 of the last |
 //! | 4 | rule of a threshold | the same |
 //! | 5 | rule of a silence | u64 time of the last event, u8 whether the alert was given |
+//! | 6 | u16 slot, rule of a threshold by groups | as 3, then 16 bytes of the group; zeros if it is free |
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::group::{GROUP_BYTES, Group, Groups};
 use super::watch::{Seen, Trigger, Watch};
 use crate::core::record::{AlertCause, SourceNumber, System, Tally, Timestamp};
 
@@ -28,6 +30,9 @@ const THRESHOLD: u8 = 4;
 
 /// Kind of the rows of silences.
 const SILENCE: u8 = 5;
+
+/// Kind of the rows of groups.
+const GROUP: u8 = 6;
 
 /// Most ranges of missing numbers that are remembered of a source. A number of an older one that comes after
 /// all is recorded as a conflict.
@@ -47,10 +52,10 @@ struct Numbers {
 
 /// Events that were counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
+pub(super) struct Count {
     events: u64,
     from: Timestamp,
-    to: Timestamp,
+    pub(super) to: Timestamp,
 }
 
 /// How long something has been silent.
@@ -64,14 +69,17 @@ struct Silence {
 ///
 /// # Invariants
 ///
-/// - `changed` names every row that differs from what was last taken or restored.
+/// - `changed` and `changed_groups` name every row that differs from what was last taken or restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watching {
     numbers: BTreeMap<String, Numbers>,
     suppressed: BTreeMap<String, Count>,
+    /// Of a threshold by groups, those that were dropped, together.
     thresholds: BTreeMap<String, Count>,
+    groups: BTreeMap<String, Groups>,
     silences: BTreeMap<String, Silence>,
     changed: BTreeSet<(u8, String)>,
+    changed_groups: BTreeSet<(String, u16)>,
 }
 
 impl Numbers {
@@ -110,6 +118,29 @@ impl Count {
         }
         self.events += 1;
         self.to = at;
+    }
+
+    /// Counts an event in the window that it belongs to: the last one, or a new one that begins with it.
+    fn add_within(&mut self, seconds: u64, at: Timestamp) {
+        if self.events > 0 && self.is_over(seconds, at) {
+            *self = Self::default();
+        }
+        self.add(at);
+    }
+
+    /// Takes in what was counted apart.
+    fn join(&mut self, other: Self) {
+        let Self { events, from, to } = *self;
+        *self = if events == 0 {
+            other
+        } else {
+            Self { events: events + other.events, from: from.min(other.from), to: to.max(other.to) }
+        };
+    }
+
+    /// Returns what was counted, and begins anew, if it is enough.
+    fn reach(&mut self, wanted: u64) -> Option<Self> {
+        (self.events >= wanted).then(|| core::mem::take(self))
     }
 
     fn tally(self, rule: &str) -> Tally {
@@ -156,6 +187,9 @@ impl Watching {
             self.changed.insert((THRESHOLD, rule.clone()));
         }
         self.thresholds.clear();
+        for (rule, groups) in core::mem::take(&mut self.groups) {
+            self.changed_groups.extend(groups.taken().map(|slot| (rule.clone(), slot)));
+        }
         let rules: Vec<String> = self.suppressed.keys().cloned().collect();
         rules.iter().filter_map(|rule| self.tell_suppressed(rule)).collect()
     }
@@ -178,7 +212,10 @@ impl Watching {
                 self.hear(&watched.rule, at);
             }
         }
-        for alert in watch.alerts.iter().filter(|alert| alert.select.selects(seen)) {
+        for (position, alert) in watch.alerts.iter().enumerate() {
+            if !alert.select.selects(seen) {
+                continue;
+            }
             let rule = &alert.rule;
             match alert.trigger {
                 Trigger::Match => {
@@ -187,8 +224,12 @@ impl Watching {
                     let tally = Tally { source, class, ..once.tally(rule) };
                     said.push(System::Alert(AlertCause::Match, tally));
                 }
-                Trigger::Threshold { count, seconds } => {
-                    said.extend(self.count(rule, count, seconds, at));
+                Trigger::Threshold { count, seconds, .. } => {
+                    let group = seen.groups.iter().find(|(alert, _)| *alert == position);
+                    said.extend(match group {
+                        Some((_, group)) => self.count_group(rule, *group, count, seconds, at),
+                        None => self.count(rule, count, seconds, at),
+                    });
                 }
                 Trigger::Absence { .. } => self.hear(rule, at),
             }
@@ -274,12 +315,44 @@ impl Watching {
     /// the border of two windows may be twice as large as the threshold before it is noticed.
     fn count(&mut self, rule: &str, wanted: u64, seconds: u64, at: Timestamp) -> Option<System> {
         let count = self.thresholds.entry(rule.to_owned()).or_default();
-        if count.events > 0 && count.is_over(seconds, at) {
-            *count = Count::default();
-        }
-        count.add(at);
-        let reached = (count.events >= wanted).then(|| core::mem::take(count));
+        count.add_within(seconds, at);
+        let reached = count.reach(wanted);
         self.changed.insert((THRESHOLD, rule.to_owned()));
+        reached.map(|count| System::Alert(AlertCause::Threshold, count.tally(rule)))
+    }
+
+    /// Counts towards the threshold of a group.
+    ///
+    /// Where there are more groups in a window than are remembered, those that had to go count together, so
+    /// that a flood of other groups hides none.
+    fn count_group(
+        &mut self,
+        rule: &str,
+        group: Group,
+        wanted: u64,
+        seconds: u64,
+        at: Timestamp,
+    ) -> Option<System> {
+        let groups = self.groups.entry(rule.to_owned()).or_default();
+        let (slot, dropped) = groups.place(group);
+        self.changed_groups.insert((rule.to_owned(), slot));
+        let count = groups.count(slot)?;
+        count.add_within(seconds, at);
+        let mut reached = count.reach(wanted);
+        if reached.is_some() {
+            groups.free(slot);
+        }
+        if let Some(dropped) = dropped.filter(|dropped| !dropped.is_over(seconds, at)) {
+            let rest = self.thresholds.entry(rule.to_owned()).or_default();
+            if rest.is_over(seconds, at) {
+                *rest = Count::default();
+            }
+            rest.join(dropped);
+            if reached.is_none() {
+                reached = rest.reach(wanted);
+            }
+            self.changed.insert((THRESHOLD, rule.to_owned()));
+        }
         reached.map(|count| System::Alert(AlertCause::Threshold, count.tally(rule)))
     }
 
@@ -292,7 +365,32 @@ impl Watching {
     /// Returns the rows that have changed since they were last taken.
     pub fn take_rows(&mut self) -> Vec<WatchRow> {
         let changed = core::mem::take(&mut self.changed);
-        changed.into_iter().map(|(kind, name)| self.row(kind, name)).collect()
+        let groups = core::mem::take(&mut self.changed_groups);
+        let groups = groups.iter().map(|(rule, slot)| self.group_row(rule, *slot));
+        changed.into_iter().map(|(kind, name)| self.row(kind, name)).chain(groups).collect()
+    }
+
+    /// Returns the row of a slot as it is now.
+    fn group_row(&self, rule: &str, slot: u16) -> WatchRow {
+        let taken = self.groups.get(rule).and_then(|groups| groups.get(slot));
+        let (group, Count { events, from, to }) = taken.unwrap_or_default();
+        let content = [numbers([events, from.micros(), to.micros()]), group.to_vec()].concat();
+        (GROUP, [slot.to_be_bytes().as_slice(), rule.as_bytes()].concat(), content)
+    }
+
+    /// Takes the row of a slot that was kept.
+    fn restore_group(&mut self, rest: &[u8], content: &[u8]) -> Option<()> {
+        let (slot, rule) = rest.split_first_chunk()?;
+        let rule = str::from_utf8(rule).ok()?.to_owned();
+        let (counted, group) = content.split_last_chunk::<GROUP_BYTES>()?;
+        let (values, []) = counted.as_chunks::<8>() else { return None };
+        let [events, from, to] = values else { return None };
+        let time = |bytes: &[u8; 8]| Timestamp::from_micros(u64::from_be_bytes(*bytes));
+        let count = Count { events: u64::from_be_bytes(*events), from: time(from)?, to: time(to)? };
+        if count.events == 0 {
+            return Some(());
+        }
+        self.groups.entry(rule).or_default().put(u16::from_be_bytes(*slot), *group, count)
     }
 
     /// Returns a row as it is now.
@@ -320,6 +418,9 @@ impl Watching {
 
     /// Takes a row that was kept; `None` if it has not its form.
     pub fn restore(&mut self, kind: u8, rest: &[u8], content: &[u8]) -> Option<()> {
+        if kind == GROUP {
+            return self.restore_group(rest, content);
+        }
         let name = str::from_utf8(rest).ok()?.to_owned();
         let (values, tail) = content.as_chunks::<8>();
         let mut values = values.iter().map(|value| u64::from_be_bytes(*value));

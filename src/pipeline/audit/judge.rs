@@ -8,7 +8,7 @@ use super::{
 use crate::{
     core::{
         number::{LogNumber, UnixMillis},
-        policy::{self, Admission, Arrival, Kept, Materials, Seen},
+        policy::{self, Admission, Arrival, Kept, Materials, Seen, Watch},
         record::{
             Body, Draft, EPOCH_DAYS, Opening, Path, Record, RecordId, SALT_BYTES, SECRET_BYTES,
             SUBMISSION_LIMITS, Salt, Sealer, Secret, SubmissionError, Timestamp, Verdict, epoch,
@@ -93,7 +93,7 @@ pub(in crate::pipeline) fn judge(
         Admission::Refused(rules) => return Err(Unjudged::Rejected(rules)),
     };
     let watch = &governed.watch;
-    let seen = (!watch.is_empty()).then(|| see(&admitted.draft, bytes, admitted.classes));
+    let seen = (!watch.is_empty()).then(|| see(watch, &admitted.draft, bytes, admitted.classes));
     let suppressed = seen.as_ref().and_then(|seen| watch.suppresses(seen));
     let mut seals = Seals { log, vault: &*audited.parts.vault, id, last: None };
     let fields = (0..).zip(admitted.kept).map(|(field, kept)| seals.field(field, kept));
@@ -136,10 +136,10 @@ impl Seals<'_> {
 }
 
 /// Looks at a record as whoever watches sees it.
-fn see(draft: &Draft, submitted: &[u8], classes: Vec<String>) -> Seen {
+fn see(watch: &Watch, draft: &Draft, submitted: &[u8], classes: Vec<String>) -> Seen {
     let record = Record::parse(draft.text().as_bytes()).expect("the server's records have a form");
     let Body::Event(event) = record.body() else { unreachable!("events become events' records") };
-    let mut seen = Seen::of(event, classes);
+    let mut seen = Seen::of(watch, event, classes);
     if !event.verdict().shows_content() {
         // Its number has come all the same, though the record does not show it.
         let value = json::parse(submitted, &SUBMISSION_LIMITS).ok();

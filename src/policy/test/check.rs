@@ -134,8 +134,8 @@ impl<'c> Trial<'c> {
                 outcome.content = content;
             }
         }
-        let seen = Seen::of(event, classes);
         let watch = &self.compiled.watch;
+        let seen = Seen::of(watch, event, classes);
         if let Some(position) = watch.suppresses(&seen) {
             self.watching.suppress(watch, position, &seen, at);
             outcome.suppressed = true;

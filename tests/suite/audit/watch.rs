@@ -124,7 +124,11 @@ fn alerts_on_a_match_and_on_a_threshold_follow_their_events() {
     let watch = Watch {
         alerts: vec![
             alert("alert/hidden", hidden, Trigger::Match),
-            alert("alert/failures", failed, Trigger::Threshold { count: 3, seconds: 10 }),
+            alert(
+                "alert/failures",
+                failed,
+                Trigger::Threshold { count: 3, seconds: 10, by: Vec::new() },
+            ),
         ],
         ..Watch::default()
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use attestree::core::policy::{
     Alert, Seen, Selector, Suppression, Trigger, Watch, WatchedSource, Watching,
 };
-use attestree::core::record::{SourceNumber, System, Timestamp, Verdict};
+use attestree::core::record::{AlertCause, Path, SourceNumber, System, Tally, Timestamp, Verdict};
 use proptest::prelude::*;
 
 const SOURCE: &str = "CN=one";
@@ -23,6 +23,7 @@ fn seen(seq: Option<u64>) -> Seen {
         outcome: None,
         seq,
         verdict: Verdict::Accept,
+        groups: Vec::new(),
     }
 }
 
@@ -45,7 +46,7 @@ fn watch() -> Watch {
         alerts: vec![Alert {
             rule: "many".to_owned(),
             select: every(),
-            trigger: Trigger::Threshold { count: 4, seconds: 5 },
+            trigger: Trigger::Threshold { count: 4, seconds: 5, by: Vec::new() },
         }],
         required: Vec::new(),
     }
@@ -157,7 +158,12 @@ fn rows_that_have_not_their_form_are_not_taken() {
         (5, b"a", &[0; 8]),
         (5, b"a", &[0, 0, 0, 0, 0, 0, 0, 0, 2]),
         (5, b"\xff", &[0; 9]),
-        (6, b"a", &[]),
+        (6, b"a", &[0; 40]),
+        (6, b"\0\0a", &[0; 24]),
+        (6, b"\0\0a", &[0; 48]),
+        (6, b"\0\0\xff", &[0; 40]),
+        (6, b"\x04\0a", &[1; 40]),
+        (7, b"a", &[]),
     ] {
         assert_eq!(watching.restore(kind, rest, content), None, "{kind} {content:?}");
     }
@@ -174,4 +180,75 @@ fn a_number_left_out_long_ago_is_a_conflict_when_it_comes_after_all() {
     };
     assert!(matches!(told(&mut watching, 1), System::Conflict(_)));
     assert!(matches!(told(&mut watching, 3), System::Late(_)));
+}
+
+/// Alerts at the third event of a group within ten seconds.
+fn grouped() -> Watch {
+    let by = vec![Path::parse("/actor/id").unwrap()];
+    let trigger = Trigger::Threshold { count: 3, seconds: 10, by };
+    let alert = Alert { rule: "each".to_owned(), select: Selector::default(), trigger };
+    Watch { alerts: vec![alert], ..Watch::default() }
+}
+
+/// An event of a group.
+fn of(group: u32) -> Seen {
+    let group = [group.to_be_bytes(); 4].concat().try_into().unwrap();
+    Seen { groups: vec![(0, group)], ..seen(None) }
+}
+
+proptest! {
+    #[test]
+    fn groups_count_apart_as_a_model_counts_them_over_restarts(
+        steps in proptest::collection::vec((0..4_u32, 0..6_u64), 0..80),
+    ) {
+        let (watch, mut stored, mut now) = (grouped(), BTreeMap::new(), 0);
+        let mut watching = Watching::default();
+        let mut model: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        for (group, after) in steps {
+            now += after;
+            let said = watching.observe(&watch, &of(group), seconds(now));
+            let times = model.entry(group).or_default();
+            if times.first().is_some_and(|first| now - first >= 10) {
+                times.clear();
+            }
+            times.push(now);
+            let mut wanted = Vec::new();
+            if times.len() == 3 {
+                let (from, to) = (seconds(times[0]), seconds(now));
+                let (rule, source, class) = ("each".to_owned(), None, None);
+                let tally = Tally { rule, count: 3, from, to, source, class };
+                wanted.push(System::Alert(AlertCause::Threshold, tally));
+                times.clear();
+            }
+            prop_assert_eq!(said, wanted);
+            restart(&mut watching, &mut stored);
+        }
+        // Four groups take no more than four rows, however often they begin anew.
+        prop_assert!(stored.len() <= 4);
+        prop_assert!(watching.end().is_empty());
+        restart(&mut watching, &mut stored);
+        prop_assert_eq!(watching, Watching::default());
+    }
+}
+
+#[test]
+fn a_flood_of_groups_hides_none() {
+    let (watch, mut watching, mut stored) = (grouped(), Watching::default(), BTreeMap::new());
+    let mut alerts = Vec::new();
+    // The first has two of three; then come more groups than there is room for.
+    for group in [0, 0].into_iter().chain(1..=1_030) {
+        alerts.extend(watching.observe(&watch, &of(group), seconds(1)));
+    }
+    let counts = alerts.iter().map(|system| match system {
+        System::Alert(AlertCause::Threshold, tally) => tally.count,
+        other => panic!("{other:?}"),
+    });
+    // Seven had to go: the first with its two events, and six of one each.
+    assert_eq!(counts.collect::<Vec<_>>(), [3, 3]);
+    restart(&mut watching, &mut stored);
+    assert_eq!(stored.len(), 1_025);
+    // When the time is over, those that have to go are forgotten.
+    for group in 2_000..2_020 {
+        assert_eq!(watching.observe(&watch, &of(group), seconds(12)), []);
+    }
 }

@@ -36,3 +36,33 @@ suppress: [{name: probes, match: {source: payments-7, outcome: unknown}, every: 
         assert_eq!(suppresses(event), wanted, "{event}");
     }
 }
+
+#[test]
+fn events_are_grouped_by_what_their_records_show() {
+    let compiled = policy(
+        "redact:
+  - {path: actor.email, action: commit}
+  - {path: actor.phone, action: token}
+alerts:
+  - {name: id, group_by: [actor.id, source], count: 5, within: 60s}
+  - {name: phone, group_by: [actor.phone], count: 5, within: 60s}
+  - {name: email, group_by: [actor.email], count: 5, within: 60s}
+  - {name: all, count: 5, within: 60s}
+",
+    );
+    let codes: Vec<_> = compiled.warnings.iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["policy/group-by"]);
+    assert!(compiled.warnings[0].message.contains("'email' counts by 'actor.email'"));
+    let groups = |actor: &str| {
+        let seen = seen(&compiled, &format!(r#"{{"actor":{{{actor}}}}}"#));
+        let [(1, id), (2, phone), (3, email)] = seen.groups[..] else { panic!("{seen:?}") };
+        [id, phone, email]
+    };
+    let [none, no_phone, no_email] = groups("");
+    assert!(no_phone == no_email && none != no_email, "it has a source");
+    let one = groups(r#""id":"a","email":"x","phone":"1""#);
+    let [id, phone, email] = groups(r#""id":"b","email":"x","phone":"1""#);
+    assert!(id != one[0] && phone == one[1] && phone != no_phone && email == no_email);
+    assert_eq!(groups(r#""id":{"a":1}"#)[0], none);
+    assert_ne!(groups(r#""id":7"#)[0], groups(r#""id":"7""#)[0]);
+}
