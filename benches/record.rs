@@ -40,7 +40,7 @@ impl Materials for Counted {
         Salt::new(salt)
     }
 
-    fn token_key(&mut self, _path: &Path) -> (Secret, u32) {
+    fn token_key(&mut self, _path: &Path, _days: u32) -> (Secret, u32) {
         (Secret::new([1; 32]), 685)
     }
 }

@@ -148,7 +148,7 @@ fn redactions(out: &mut String, document: &Document) {
             Action::Commit { subject: Some(subject) } => {
                 format!("committed, erasable with {}", field(subject))
             }
-            Action::Token => "replaced by a token".to_owned(),
+            Action::Token { .. } => "replaced by a token".to_owned(),
         };
         [what, done]
     });

@@ -70,7 +70,7 @@ impl Materials for Open {
         Salt::new([0; SALT_BYTES])
     }
 
-    fn token_key(&mut self, _path: &Path) -> (Secret, u32) {
+    fn token_key(&mut self, _path: &Path, _days: u32) -> (Secret, u32) {
         (Secret::new([0; SECRET_BYTES]), 0)
     }
 }

@@ -253,7 +253,7 @@ impl Materials for Blank {
         Salt::new([0; 32])
     }
 
-    fn token_key(&mut self, _path: &Path) -> (Secret, u32) {
+    fn token_key(&mut self, _path: &Path, _days: u32) -> (Secret, u32) {
         (Secret::new([0; 32]), 0)
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::document::{Document, Level, Place, Source};
+use super::document::{Document, Level, Place, Redaction, Source};
 use super::field::format_field;
 use super::finding::{diagnostic, near};
 use crate::core::policy::{
-    Class, Condition, Enforcement, FieldType, Policy, PolicyError, Requirement, Rule, Statements,
-    Target, Test, Trim,
+    Action, Class, Condition, Enforcement, FieldType, Policy, PolicyError, Requirement, Rule,
+    Statements, Target, Test, Treatment, Trim,
 };
 use crate::core::record::{Path, PolicyDigest};
 
@@ -26,7 +26,7 @@ impl Document {
         let mut statements = Statements {
             unknown_class: self.unknown_class,
             enrichments: self.enrichments.clone(),
-            treatments: self.redactions.iter().map(|one| one.treatment.clone()).collect(),
+            treatments: self.redactions.iter().map(treatment).collect(),
             ..Statements::default()
         };
         let mut names = BTreeSet::new();
@@ -163,6 +163,15 @@ impl Document {
         let place = place.cloned().unwrap_or_default();
         diagnostic(Severity::Error, &place, code, error.to_string(), help)
     }
+}
+
+/// Returns the treatment that a redaction states, with the epoch of its tokens.
+fn treatment(Redaction { treatment, epoch_days, .. }: &Redaction) -> Treatment {
+    let mut treatment = treatment.clone();
+    if let (Action::Token { days }, Some(stated)) = (&mut treatment.action, epoch_days) {
+        *days = u32::try_from(*stated).expect("an epoch has at most the days of a century");
+    }
+    treatment
 }
 
 /// Returns the rule that sources number their events.

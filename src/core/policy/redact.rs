@@ -20,8 +20,8 @@ pub trait Materials {
     /// Returns 32 random bytes that were never used.
     fn salt(&mut self) -> Salt;
 
-    /// Returns the key of the tokens of a place in the present epoch, and the epoch's number.
-    fn token_key(&mut self, path: &Path) -> (Secret, u32);
+    /// Returns the key of the tokens of a place in the present epoch of so many days, and the epoch's number.
+    fn token_key(&mut self, path: &Path, days: u32) -> (Secret, u32);
 }
 
 /// What opens a commitment, and whose key it is to be sealed under.
@@ -137,9 +137,9 @@ impl<'a> Redacted<'a> {
                     .map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
                 self.mask(event, &path, masked)
             }
-            Action::Token => {
+            Action::Token { days } => {
                 let text = path.find(event.members()).map(Value::format);
-                let (key, epoch) = materials.token_key(&path);
+                let (key, epoch) = materials.token_key(&path, *days);
                 let token = text.map(|text| Token::new(&key, epoch, &path, text.as_bytes()));
                 token
                     .and_then(|token| event.replace(&path, token.to_value()))

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::condition::Condition;
 use super::detect::Detector;
-use crate::core::record::Path;
+use crate::core::record::{EPOCH_DAYS, Path};
 
 /// Everything that a policy states about events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,7 +126,15 @@ pub enum Action {
         subject: Option<Path>,
     },
     /// A token stands in its place.
-    Token,
+    Token {
+        /// How many days an epoch of its key has.
+        days: u32,
+    },
+}
+
+impl Action {
+    /// A token of an epoch as long as it is unless a policy says otherwise.
+    pub const TOKEN: Self = Self::Token { days: EPOCH_DAYS };
 }
 
 /// What the server adds to an event, as a member of `ctx.enriched`.

@@ -10,7 +10,7 @@ use crate::{
         number::{LogNumber, UnixMillis},
         policy::{self, Admission, Arrival, Kept, Materials, Seen, Watch},
         record::{
-            Body, Draft, EPOCH_DAYS, Opening, Path, Record, RecordId, SALT_BYTES, SECRET_BYTES,
+            Body, Draft, Opening, Path, Record, RecordId, SALT_BYTES, SECRET_BYTES,
             SUBMISSION_LIMITS, Salt, Sealer, Secret, SubmissionError, Timestamp, Verdict, epoch,
             json::{self, Value},
         },
@@ -189,8 +189,8 @@ impl Materials for Draws<'_> {
         Salt::new(self.take::<SALT_BYTES>())
     }
 
-    fn token_key(&mut self, path: &Path) -> (Secret, u32) {
-        let epoch = epoch(self.now, EPOCH_DAYS);
+    fn token_key(&mut self, path: &Path, days: u32) -> (Secret, u32) {
+        let epoch = epoch(self.now, days);
         match self.parts.vault.token_key(self.log, path, epoch) {
             Ok(key) => (key, epoch),
             Err(error) => {

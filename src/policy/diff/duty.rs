@@ -77,7 +77,7 @@ fn action(action: &Action) -> String {
         Action::Commit { subject: Some(subject) } => {
             format!("commit for {}", format_field(subject))
         }
-        Action::Token => "token".to_owned(),
+        Action::Token { .. } => "token".to_owned(),
     }
 }
 

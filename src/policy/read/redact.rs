@@ -80,7 +80,7 @@ impl Findings {
                 };
                 Action::Commit { subject }
             }
-            Kind::Token => Action::Token,
+            Kind::Token => Action::TOKEN,
         };
         let epoch_days = fields.get("epoch").and_then(|node| {
             let days = self.period(node, "'epoch'")?.seconds / 86_400;

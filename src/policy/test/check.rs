@@ -49,7 +49,7 @@ impl Materials for Counted {
         Salt::new([self.0.to_be_bytes(); 4].concat().try_into().expect("4 times 8 are 32 bytes"))
     }
 
-    fn token_key(&mut self, path: &Path) -> (Secret, u32) {
+    fn token_key(&mut self, path: &Path, _days: u32) -> (Secret, u32) {
         let byte = path.as_str().bytes().fold(0, u8::wrapping_add);
         (Secret::new([byte; 32]), 0)
     }

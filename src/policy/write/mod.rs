@@ -188,7 +188,7 @@ fn redaction(redaction: &Redaction) -> Yaml {
             ("mask", (*keep_last > 0).then(|| Yaml::word(keep_last)), None)
         }
         Action::Commit { subject } => ("commit", None, subject.as_ref().map(field)),
-        Action::Token => ("token", None, None),
+        Action::Token { .. } => ("token", None, None),
     };
     Yaml::map([
         ("path", path),

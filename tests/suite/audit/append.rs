@@ -45,7 +45,7 @@ pub fn statements() -> Statements {
         treatments: vec![
             commit("/ctx/secret", None),
             commit("/actor/mail", Some("/actor/name")),
-            Treatment { target: Target::Path(path("/ctx/session")), action: Action::Token },
+            Treatment { target: Target::Path(path("/ctx/session")), action: Action::TOKEN },
         ],
         ..Statements::default()
     }

@@ -13,8 +13,8 @@ use attestree::{
             Treatment, admit,
         },
         record::{
-            ApprovalRule, Draft, EPOCH_DAYS, Head, Path, Place, PolicyDigest, RecordId, Salt,
-            Secret, System, Timestamp, epoch,
+            ApprovalRule, Draft, Head, Path, Place, PolicyDigest, RecordId, Salt, Secret, System,
+            Timestamp, epoch,
         },
         tree::Edge,
     },
@@ -53,8 +53,8 @@ impl Materials for Drawn<'_> {
         Salt::new(salt)
     }
 
-    fn token_key(&mut self, path: &Path) -> (Secret, u32) {
-        let epoch = epoch(now(), EPOCH_DAYS);
+    fn token_key(&mut self, path: &Path, days: u32) -> (Secret, u32) {
+        let epoch = epoch(now(), days);
         (self.keys.token_key(LOG, path, epoch).unwrap(), epoch)
     }
 }
@@ -86,10 +86,10 @@ fn policy_of(digest: PolicyDigest) -> Policy {
     let treatments = vec![
         treat("/ctx/dropped", Action::Drop),
         treat("/ctx/masked", Action::Mask { keep_last: 0 }),
-        treat("/ctx/token", Action::Token),
+        treat("/ctx/token", Action::TOKEN),
         treat("/ctx/committed", Action::Commit { subject: None }),
         treat("/actor/email", Action::Commit { subject }),
-        treat("/actor/id", Action::Token),
+        treat("/actor/id", Action::TOKEN),
         Treatment { target: Target::Detected(Detector::Card), action: Action::Drop },
     ];
     let statements = Statements { treatments, ..Statements::default() };

@@ -28,7 +28,7 @@ impl Materials for Counted {
         Salt::new([[high, low]; 16].concat().try_into().unwrap())
     }
 
-    fn token_key(&mut self, path: &Path) -> (Secret, u32) {
+    fn token_key(&mut self, path: &Path, _days: u32) -> (Secret, u32) {
         let byte = u8::try_from(path.as_str().len()).unwrap();
         (Secret::new([byte; 32]), 685)
     }
@@ -109,7 +109,7 @@ fn statements() -> Statements {
         treatments: vec![
             treat("/actor/email", Action::Commit { subject: Some(path("/actor/id")) }),
             treat("/ctx/ip", Action::Commit { subject: None }),
-            treat("/ctx/phone", Action::Token),
+            treat("/ctx/phone", Action::TOKEN),
             treat("/ctx/headers/*", Action::Drop),
             treat("/resource/account", Action::Mask { keep_last: 4 }),
             detect(Detector::Card, Action::Mask { keep_last: 4 }),
@@ -314,17 +314,17 @@ fn what_is_recognised_is_treated_after_places_whatever_the_order() {
         ],
         vec![
             detect(Detector::Card, mask.clone()),
-            detect(Detector::Email, Action::Token),
+            detect(Detector::Email, Action::TOKEN),
             treat("/ctx/a/mail", mask),
         ],
         vec![
             treat("/ctx/a/*", commit.clone()),
-            detect(Detector::Card, Action::Token),
+            detect(Detector::Card, Action::TOKEN),
             detect(Detector::Email, Action::Drop),
         ],
         vec![
             treat("/ctx", commit),
-            detect(Detector::Card, Action::Token),
+            detect(Detector::Card, Action::TOKEN),
             detect(Detector::Email, Action::Drop),
         ],
     ];
@@ -380,7 +380,7 @@ fn any_context() -> impl Strategy<Value = Value<'static>> {
 proptest! {
     #[test]
     fn no_record_shows_what_a_detector_finds(context in any_context(), action in prop::sample::select(&[0, 1, 2, 3][..])) {
-        let action = [Action::Drop, Action::Mask { keep_last: 4 }, Action::Token, Action::Commit { subject: None }][action].clone();
+        let action = [Action::Drop, Action::Mask { keep_last: 4 }, Action::TOKEN, Action::Commit { subject: None }][action].clone();
         let policy = Policy::compile(DIGEST, &Statements { treatments: vec![detect(Detector::Card, action)], ..Statements::default() }).unwrap();
         let submission = Value::from(Object::from([("ctx", Object::from([("x", context)]).into())])).format();
         let Admission::Recorded(Admitted { draft, verdict, .. }) = judged(&policy, &submission) else { panic!() };

@@ -80,7 +80,7 @@ fn only_what_producers_fill_is_treated() {
         treated("/actor", Action::Mask { keep_last: 0 }).unwrap_err(),
         PolicyError::Place { path: path("/actor") }
     );
-    for action in [Action::Drop, Action::Token, Action::Commit { subject: None }] {
+    for action in [Action::Drop, Action::TOKEN, Action::Commit { subject: None }] {
         treated("/actor", action.clone()).unwrap();
         treated("/ctx/*/x", action).unwrap();
     }
@@ -90,7 +90,7 @@ fn only_what_producers_fill_is_treated() {
 #[test]
 fn no_value_is_treated_twice() {
     let both = |one: &str, other: &str| {
-        let treatments = vec![treat(one, Action::Drop), treat(other, Action::Token)];
+        let treatments = vec![treat(one, Action::Drop), treat(other, Action::TOKEN)];
         Policy::compile(PolicyDigest::NONE, &Statements { treatments, ..Statements::default() })
     };
     for (one, other) in [
@@ -124,9 +124,9 @@ fn no_rule_needs_what_is_redacted() {
     };
     let redacted = |text| PolicyError::Redacted { rule: "r".to_owned(), path: path(text) };
     for (target, action) in [
-        ("/actor/id", Action::Token),
+        ("/actor/id", Action::TOKEN),
         ("/actor/*", Action::Drop),
-        ("/actor", Action::Token),
+        ("/actor", Action::TOKEN),
         ("/actor", Action::Drop),
     ] {
         let text = rule("r", "/actor/id", FieldType::Text);

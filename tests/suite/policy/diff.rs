@@ -158,7 +158,7 @@ fn document() -> Document {
                 Target::Path(path("/ctx/mail")),
                 Action::Commit { subject: Some(path("/actor/id")) },
             ),
-            redaction(Target::Path(path("/ctx/session")), Action::Token),
+            redaction(Target::Path(path("/ctx/session")), Action::TOKEN),
             redaction(Target::Detected(Detector::ALL[0]), Action::Drop),
         ],
         enrichments: vec![enrich("zone")],
@@ -291,7 +291,7 @@ fn changes_of_redactions_and_enrichments_have_their_directions() {
         ("more shown", Weaker, |d| {
             d.redactions[1].treatment.action = Action::Mask { keep_last: 6 };
         }),
-        ("token", Unclear, |d| d.redactions[1].treatment.action = Action::Token),
+        ("token", Unclear, |d| d.redactions[1].treatment.action = Action::TOKEN),
         ("no subject", Weaker, |d| {
             d.redactions[2].treatment.action = Action::Commit { subject: None };
         }),

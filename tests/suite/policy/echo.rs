@@ -65,7 +65,7 @@ fn actions() -> [Action; 4] {
     [Action::Drop, Action::Mask { keep_last: 20 }, TOKEN, commit]
 }
 
-const TOKEN: Action = Action::Token;
+const TOKEN: Action = Action::TOKEN;
 
 fn detect(detector: Detector, action: Action) -> Treatment {
     Treatment { target: Target::Detected(detector), action }

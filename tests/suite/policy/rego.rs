@@ -20,7 +20,7 @@ impl Materials for Fixed {
         Salt::new([7; 32])
     }
 
-    fn token_key(&mut self, _path: &Path) -> (Secret, u32) {
+    fn token_key(&mut self, _path: &Path, _days: u32) -> (Secret, u32) {
         (Secret::new([9; 32]), 685)
     }
 }

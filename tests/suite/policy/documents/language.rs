@@ -296,3 +296,16 @@ sources: [{match: {service: payments-7}, seq: required, expect: {every: 1h}}, {m
     let text = super::native("suppress: [{name: s, match: {ctx.noise: true}}]\n");
     assert_eq!(super::findings(&text)[0].code, "policy/unwatchable");
 }
+
+#[test]
+fn tokens_are_of_the_epoch_that_is_stated() {
+    let text = "redact:
+  - {path: ctx.month, action: token}
+  - {path: ctx.week, action: token, epoch: 7d}
+  - {detect: email, action: token, epoch: 1d}
+";
+    let record = shown(&policy(text), r#"{"ctx":{"month":1,"week":1,"mail":"a@example.com"}}"#);
+    for token in [r#""month":{"$t":"685."#, r#""week":{"$t":"2935."#, r#""mail":{"$t":"20550."#] {
+        assert!(record.contains(token), "{token} {record}");
+    }
+}

@@ -25,8 +25,8 @@ impl Materials for Counted {
         Salt::new([[high, low]; 16].concat().try_into().unwrap())
     }
 
-    fn token_key(&mut self, _path: &Path) -> (Secret, u32) {
-        (Secret::new([7; 32]), 685)
+    fn token_key(&mut self, _path: &Path, days: u32) -> (Secret, u32) {
+        (Secret::new([7; 32]), 20_550 / days)
     }
 }
 
