@@ -20,6 +20,9 @@ use crate::core::record::{
 /// The rule behind an event that custom rules could not decide about.
 const ERROR_RULE: &str = "policy/error";
 
+/// Most alerts of custom rules about one event: each is a record.
+const ALERTS_MAX: usize = 16;
+
 /// The rule behind bytes of which no event could be made.
 const UNPARSED_RULE: &str = "record/unparsed";
 
@@ -61,6 +64,9 @@ pub struct Admitted {
     pub verdict: Verdict,
     /// The classes that the event is of: none of what is not shown.
     pub classes: Vec<String>,
+    /// The custom rules by which somebody has to be told of the event: sorted, once each, none of what is not
+    /// shown.
+    pub alerts: Vec<String>,
 }
 
 /// What a policy says about an event.
@@ -160,6 +166,7 @@ pub fn admit(
     };
     let shown = event.members().get("class").and_then(|class| class.as_str());
     let class = shown.unwrap_or("-").to_owned();
+    let alerts = alerts(&seen, event.members(), arrival.source, &class);
     let rules = rules.iter().map(AsRef::as_ref).collect();
     let decision =
         Decision { source: arrival.source, verdict, rules, redactions: redacted.redactions };
@@ -176,7 +183,7 @@ pub fn admit(
         })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
-    Ok(Admission::Recorded(Admitted { draft, kept, verdict, classes }))
+    Ok(Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts }))
 }
 
 /// Judges what a record shows, or will show, of an event: its members without the server's own.
@@ -246,6 +253,29 @@ fn ask(
     custom.judge(&shown, class)
 }
 
+/// Asks the custom rules whether somebody has to be told. That they could not decide is told as well.
+fn alerts(
+    custom: &dyn Custom,
+    members: &Object<'_>,
+    source: Option<&str>,
+    class: &str,
+) -> Vec<String> {
+    if custom.is_empty() {
+        return Vec::new();
+    }
+    let mut shown = members.clone();
+    if let Some(source) = source {
+        shown.insert("source", source.into());
+    }
+    let class = Some(class).filter(|class| *class != "-");
+    let said = custom.alert(&shown, class);
+    let mut alerts = said.unwrap_or_else(|_| vec![ERROR_RULE.to_owned()]);
+    alerts.sort_unstable();
+    alerts.dedup();
+    alerts.truncate(ALERTS_MAX);
+    alerts
+}
+
 /// Records a submission without showing it.
 fn hidden(
     policy: &Policy,
@@ -260,7 +290,7 @@ fn hidden(
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
     let draft = Draft::hidden(&head, &decision, raw, arrival.class);
     let kept = vec![Kept { opening, subject: month_subject("-", arrival.now) }];
-    Admission::Recorded(Admitted { draft, kept, verdict, classes: Vec::new() })
+    Admission::Recorded(Admitted { draft, kept, verdict, classes: Vec::new(), alerts: Vec::new() })
 }
 
 /// Returns the subject of what names none: one for each class and month.

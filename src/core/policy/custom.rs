@@ -57,6 +57,19 @@ impl<'c> Disclosed<'c> {
     }
 }
 
+impl Disclosed<'_> {
+    /// Returns the event with the values in their places.
+    fn disclose<'e>(&'e self, event: &Object<'e>) -> Object<'e> {
+        let mut seen = event.clone();
+        for (path, value) in &self.values {
+            if let Some(place) = path.find_mut(&mut seen) {
+                *place = value.clone();
+            }
+        }
+        seen
+    }
+}
+
 impl Custom for Disclosed<'_> {
     fn judge(
         &self,
@@ -66,13 +79,11 @@ impl Custom for Disclosed<'_> {
         if self.values.is_empty() {
             return self.custom.judge(event, class);
         }
-        let mut seen = event.clone();
-        for (path, value) in &self.values {
-            if let Some(place) = path.find_mut(&mut seen) {
-                *place = value.clone();
-            }
-        }
-        self.custom.judge(&seen, class)
+        self.custom.judge(&self.disclose(event), class)
+    }
+
+    fn alert(&self, event: &Object<'_>, class: Option<&str>) -> Result<Vec<String>, CustomError> {
+        self.custom.alert(&self.disclose(event), class)
     }
 
     fn is_empty(&self) -> bool {

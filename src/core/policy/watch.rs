@@ -111,6 +111,8 @@ pub struct Seen {
     pub verdict: Verdict,
     /// Its groups, each with the position of the alert that counts by them.
     pub groups: Vec<(usize, Group)>,
+    /// The custom rules by which somebody has to be told of it.
+    pub alerts: Vec<String>,
 }
 
 impl Watch {
@@ -140,7 +142,7 @@ impl Watch {
                 .sources
                 .iter()
                 .any(|watched| watched.numbered && Some(&watched.source) == seen.source.as_ref());
-        if required || numbered || seen.verdict != Verdict::Accept {
+        if required || numbered || !seen.alerts.is_empty() || seen.verdict != Verdict::Accept {
             return None;
         }
         let counts = |suppression: &&Suppression| suppression.select.selects(seen);
@@ -170,6 +172,7 @@ impl Seen {
             seq: event.content().get("seq").and_then(Value::as_natural),
             verdict: event.verdict(),
             groups: watch.groups(event),
+            alerts: Vec::new(),
         }
     }
 }

@@ -154,6 +154,13 @@ impl Count {
     }
 }
 
+/// Returns the alert about one event.
+fn matched(rule: &str, seen: &Seen, at: Timestamp) -> System {
+    let (source, class) = (seen.source.clone(), seen.class.clone());
+    let once = Count { events: 1, from: at, to: at };
+    System::Alert(AlertCause::Match, Tally { source, class, ..once.tally(rule) })
+}
+
 /// Returns whether so many seconds have passed.
 fn passed(since: Timestamp, seconds: u64, now: Timestamp) -> bool {
     now.micros().saturating_sub(since.micros()) >= seconds.saturating_mul(1_000_000)
@@ -218,12 +225,7 @@ impl Watching {
             }
             let rule = &alert.rule;
             match alert.trigger {
-                Trigger::Match => {
-                    let (source, class) = (seen.source.clone(), seen.class.clone());
-                    let once = Count { events: 1, from: at, to: at };
-                    let tally = Tally { source, class, ..once.tally(rule) };
-                    said.push(System::Alert(AlertCause::Match, tally));
-                }
+                Trigger::Match => said.push(matched(rule, seen, at)),
                 Trigger::Threshold { count, seconds, .. } => {
                     let group = seen.groups.iter().find(|(alert, _)| *alert == position);
                     said.extend(match group {
@@ -234,6 +236,7 @@ impl Watching {
                 Trigger::Absence { .. } => self.hear(rule, at),
             }
         }
+        said.extend(seen.alerts.iter().map(|rule| matched(rule, seen, at)));
         said
     }
 

@@ -93,7 +93,11 @@ pub(in crate::pipeline) fn judge(
         Admission::Refused(rules) => return Err(Unjudged::Rejected(rules)),
     };
     let watch = &governed.watch;
-    let seen = (!watch.is_empty()).then(|| see(watch, &admitted.draft, bytes, admitted.classes));
+    let is_watched = !watch.is_empty() || !admitted.alerts.is_empty();
+    let seen = is_watched.then(|| Seen {
+        alerts: admitted.alerts,
+        ..see(watch, &admitted.draft, bytes, admitted.classes)
+    });
     let suppressed = seen.as_ref().and_then(|seen| watch.suppresses(seen));
     let mut seals = Seals { log, vault: &*audited.parts.vault, id, last: None };
     let fields = (0..).zip(admitted.kept).map(|(field, kept)| seals.field(field, kept));

@@ -184,7 +184,10 @@ impl AuditLane {
         let watch = &self.generation.governed.watch;
         let watched = watch.sources.len() + watch.suppressions.len() + watch.alerts.len();
         let following = (watched as u64).min(FOLLOWING_MAX) + 1;
-        1 + events * following + parts + watched as u64
+        let entries = groups.iter().flat_map(|group| &group.entries);
+        let seen = entries.filter_map(|entry| entry.judged.as_deref()?.seen.as_ref());
+        let custom: u64 = seen.map(|seen| seen.alerts.len() as u64).sum();
+        1 + events * following + custom + parts + watched as u64
     }
 
     /// Judges again what was judged by an older policy. What the newer one refuses is answered.

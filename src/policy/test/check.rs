@@ -96,7 +96,10 @@ impl<'c> Trial<'c> {
             Ok(Admission::Recorded(admitted)) => {
                 let entry = admitted.draft.stamp(step.at);
                 let record = Record::parse(&entry).expect("admission makes records");
-                self.take(&record, admitted.classes, step.at, &mut outcome);
+                let (classes, alerts) = (admitted.classes, admitted.alerts);
+                let Body::Event(event) = record.body() else { return outcome };
+                let seen = Seen { alerts, ..Seen::of(&self.compiled.watch, event, classes) };
+                self.take(&record, &seen, step.at, &mut outcome);
             }
         }
         outcome
@@ -112,13 +115,7 @@ impl<'c> Trial<'c> {
     }
 
     /// Takes what a record shows, and what follows of it.
-    fn take(
-        &mut self,
-        record: &Record<'_>,
-        classes: Vec<String>,
-        at: Timestamp,
-        outcome: &mut Outcome,
-    ) {
+    fn take(&mut self, record: &Record<'_>, seen: &Seen, at: Timestamp, outcome: &mut Outcome) {
         let Body::Event(event) = record.body() else { return };
         outcome.verdict = event.verdict().as_str();
         outcome.rules = event.rules().to_vec();
@@ -135,17 +132,13 @@ impl<'c> Trial<'c> {
             }
         }
         let watch = &self.compiled.watch;
-        let seen = Seen::of(watch, event, classes);
-        if let Some(position) = watch.suppresses(&seen) {
-            self.watching.suppress(watch, position, &seen, at);
+        if let Some(position) = watch.suppresses(seen) {
+            self.watching.suppress(watch, position, seen, at);
             outcome.suppressed = true;
             return;
         }
-        let said = self.watching.observe(watch, &seen, at);
+        let said = self.watching.observe(watch, seen, at);
         self.note(said);
-        if let Ok(alerts) = self.custom.alert(event.content(), outcome.class.as_deref()) {
-            self.alerts.extend(alerts);
-        }
     }
 
     /// Notes the alerts among what would be recorded.

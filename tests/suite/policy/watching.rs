@@ -24,6 +24,7 @@ fn seen(seq: Option<u64>) -> Seen {
         seq,
         verdict: Verdict::Accept,
         groups: Vec::new(),
+        alerts: Vec::new(),
     }
 }
 

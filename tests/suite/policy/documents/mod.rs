@@ -91,7 +91,7 @@ fn seen(compiled: &Compiled, event: &str) -> Seen {
     let entry = admitted.draft.stamp(now);
     let record = Record::parse(&entry).unwrap();
     let Body::Event(event) = record.body() else { panic!("an event") };
-    Seen::of(&compiled.watch, event, admitted.classes)
+    Seen { alerts: admitted.alerts, ..Seen::of(&compiled.watch, event, admitted.classes) }
 }
 
 /// Returns the rules that an event breaks.

@@ -1,6 +1,10 @@
 //! What documents say about noise and alerts, event by event.
 
-use super::{policy, seen};
+use attestree::core::policy::Watching;
+use attestree::core::record::{AlertCause, System, Timestamp};
+use attestree::policy::compile;
+
+use super::{bundle, native, policy, seen};
 
 #[test]
 fn no_event_of_a_class_that_wants_it_is_counted_only_whatever_it_names() {
@@ -65,4 +69,42 @@ alerts:
     assert!(id != one[0] && phone == one[1] && phone != no_phone && email == no_email);
     assert_eq!(groups(r#""id":{"a":1}"#)[0], none);
     assert_ne!(groups(r#""id":7"#)[0], groups(r#""id":"7""#)[0]);
+}
+
+#[test]
+fn an_alert_of_a_custom_rule_is_a_record_and_its_event_is_not_counted_only() {
+    let document = native(
+        "redact: [{path: actor.email, action: commit}]
+suppress: [{name: all, match: {source: payments-7}, every: 5m}]
+rego: [{package: shop.tell, needs: [actor.email]}]
+",
+    );
+    let rego = "package shop.tell
+alert contains \"vault\" if { input.source == \"payments-7\"; input.act == \"vault.open\" }
+alert contains \"root\" if startswith(input.actor.email, \"root@\")
+";
+    let files = [("policy.yaml", document.as_str()), ("rego/tell.rego", rego)];
+    let compiled = compile(&bundle(&files)).unwrap_or_else(|found| panic!("{found:#?}"));
+    let cases: [(&str, &[&str]); 3] = [
+        (r#"{"act":"vault.open"}"#, &["rego/shop.tell/vault"]),
+        (
+            r#"{"act":"vault.open","actor":{"email":"root@a"}}"#,
+            &["rego/shop.tell/root", "rego/shop.tell/vault"],
+        ),
+        (r#"{"act":"vault.close","actor":{"email":"joe@a"}}"#, &[]),
+    ];
+    for (event, wanted) in cases {
+        let seen = seen(&compiled, event);
+        assert_eq!(compiled.watch.suppresses(&seen).is_none(), !wanted.is_empty(), "{event}");
+        let said =
+            Watching::default().observe(&compiled.watch, &seen, Timestamp::from_micros(7).unwrap());
+        let rules: Vec<String> = said
+            .into_iter()
+            .map(|system| match system {
+                System::Alert(AlertCause::Match, tally) => tally.rule,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(rules, wanted, "{event}");
+    }
 }
