@@ -95,6 +95,8 @@ impl Pipeline {
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
         let Parts { store, ledger, watermark, reader, keys, clock, limits, .. } = parts;
         let Parts { meter, answerer, witnesses, audit, .. } = parts;
+        let fatal = watch::Sender::new(false);
+        let audit = audit.map(|parts| parts.attended(&fatal));
         let watermark = Arc::new(watermark);
         let (logs, opened, waiting) =
             open_logs(&store, &watermark, keys, witnesses.as_ref(), audit.as_ref(), clock.now())?;
@@ -104,7 +106,6 @@ impl Pipeline {
 
         let (events, event_queue) = inbox();
         let (orders, order_queue) = mpsc::channel();
-        let fatal = watch::Sender::new(false);
         let sequencer = Sequencer::new(
             store.clone(),
             Arc::clone(&clock),

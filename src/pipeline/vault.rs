@@ -3,6 +3,10 @@
 //! Declared here by the one who needs them. The write path asks for them and never keeps them longer
 //! than one batch, so that what is destroyed in the vault is gone.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use crate::core::{
     number::LogNumber,
     origin::Origin,
@@ -47,4 +51,54 @@ pub trait Vault: Send + Sync {
 pub struct VaultError {
     /// Why, in the words of the vault; it names no subject.
     pub reason: String,
+    /// Whether a write of the vault failed. What it holds is known to its disk alone, so it makes nothing any
+    /// more, and the process has to be started again.
+    pub poisoned: bool,
+}
+
+/// A vault whose failed write ends the process, as one of the log's own does.
+pub(super) struct Attended {
+    vault: Arc<dyn Vault>,
+    fatal: watch::Sender<bool>,
+}
+
+impl Attended {
+    /// Attends to a vault.
+    pub(super) const fn new(vault: Arc<dyn Vault>, fatal: watch::Sender<bool>) -> Self {
+        Self { vault, fatal }
+    }
+
+    /// Passes an answer on.
+    fn told<T>(&self, answer: Result<T, VaultError>) -> Result<T, VaultError> {
+        if let Err(error) = &answer
+            && error.poisoned
+            && !self.fatal.send_replace(true)
+        {
+            tracing::error!(error = %error, "the key store is poisoned; nothing more is taken");
+        }
+        answer
+    }
+}
+
+impl Vault for Attended {
+    fn subject_keys(
+        &self,
+        log: LogNumber,
+        origin: &Origin,
+        subjects: &[&str],
+    ) -> Result<Vec<Secret>, VaultError> {
+        self.told(self.vault.subject_keys(log, origin, subjects))
+    }
+
+    fn known_subject_key(&self, log: LogNumber, origin: &Origin, subject: &str) -> Option<Secret> {
+        self.vault.known_subject_key(log, origin, subject)
+    }
+
+    fn token_key(&self, log: LogNumber, path: &Path, epoch: u32) -> Result<Secret, VaultError> {
+        self.told(self.vault.token_key(log, path, epoch))
+    }
+
+    fn identity_secret(&self, log: LogNumber) -> Result<Secret, VaultError> {
+        self.told(self.vault.identity_secret(log))
+    }
 }

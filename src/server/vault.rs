@@ -14,7 +14,7 @@ use crate::{
     },
     pipeline::{Entropy, Vault, VaultError},
     store::{
-        Store,
+        Store, StoreError,
         keys::{KeyError, KeyStore},
     },
 };
@@ -56,13 +56,14 @@ impl Ring {
     /// Returns the key store.
     fn keys(&self) -> Result<&KeyStore, VaultError> {
         let reason = || "the key store is not open".to_owned();
-        self.keys.get().ok_or_else(|| VaultError { reason: reason() })
+        self.keys.get().ok_or_else(|| VaultError { reason: reason(), poisoned: false })
     }
 }
 
 /// Says why a key can't be had. The key store's words name no subject.
 fn failed(error: KeyError) -> VaultError {
-    VaultError { reason: error.to_string() }
+    let poisoned = matches!(error, KeyError::Store(StoreError::Write(_) | StoreError::Poisoned));
+    VaultError { reason: error.to_string(), poisoned }
 }
 
 impl Vault for Ring {

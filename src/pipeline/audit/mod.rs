@@ -41,7 +41,9 @@ pub use self::{
 
 use std::sync::Arc;
 
-use super::vault::Vault;
+use tokio::sync::watch;
+
+use super::vault::{Attended, Vault};
 use crate::core::{
     policy::{Bundle, Custom, Policy, Watch},
     record::ApprovalRule,
@@ -81,4 +83,12 @@ pub struct AuditParts {
     pub vault: Arc<dyn Vault>,
     /// Where salts and ids come from.
     pub entropy: Arc<dyn Entropy>,
+}
+
+impl AuditParts {
+    /// Returns the parts with a vault whose failed write is told to `fatal`.
+    pub(super) fn attended(self, fatal: &watch::Sender<bool>) -> Self {
+        let vault = Arc::new(Attended::new(self.vault, fatal.clone()));
+        Self { vault, ..self }
+    }
 }

@@ -229,6 +229,29 @@ fn without_keys_nothing_is_recorded_and_the_log_goes_on() {
 }
 
 #[test]
+fn a_vault_whose_write_failed_ends_the_write_path() {
+    for admitted in [true, false] {
+        let site = Site::new(&ApprovalRule::NOBODY);
+        let pipeline = site.open();
+        let log = pipeline.log("").unwrap();
+        apply(&pipeline, &log, &site.state("one", states(statements())));
+        site.safe.poisoned.store(true, Ordering::SeqCst);
+        site.safe.shut.store(true, Ordering::SeqCst);
+        // The key of a field is asked for by the batch, and the one of a token at admission.
+        let event = if admitted { r#"{"ctx":{"secret":1}}"# } else { r#"{"ctx":{"session":"s"}}"# };
+        match pipeline.submit(&log, events(&[event])) {
+            Ok(ticket) => assert!(matches!(block_on(ticket), Err(Failure::Vault(_)))),
+            Err(refusal) => assert!(!admitted && matches!(refusal, Refusal::Vault(_))),
+        }
+        let mut fatal = pipeline.fatal();
+        block_on(fatal.wait_for(|fatal| *fatal)).unwrap();
+        let refusal = pipeline.submit(&log, events(&["{}"])).unwrap_err();
+        assert_eq!(refusal, Refusal::ShuttingDown);
+        assert_eq!(pipeline.stop(), Stopped::Poisoned);
+    }
+}
+
+#[test]
 fn a_clock_that_can_not_be_trusted_stops_the_log_until_it_is_confirmed() {
     let site = Site::new(&ApprovalRule::NOBODY);
     let pipeline = site.open();

@@ -74,6 +74,8 @@ pub struct Safe {
     drawn: AtomicU64,
     /// Whether the vault gives nothing.
     pub shut: AtomicBool,
+    /// Whether it gives nothing because a write of it failed.
+    pub poisoned: AtomicBool,
     /// Whether keys are only had by the batch.
     pub slow: AtomicBool,
     /// How often keys were asked for by the batch.
@@ -91,7 +93,8 @@ pub struct Stated {
 impl Safe {
     fn key(&self, name: &str) -> Result<Secret, VaultError> {
         if self.shut.load(Ordering::SeqCst) {
-            return Err(VaultError { reason: "the test has shut it".to_owned() });
+            let poisoned = self.poisoned.load(Ordering::SeqCst);
+            return Err(VaultError { reason: "the test has shut it".to_owned(), poisoned });
         }
         let mut keys = self.keys.lock().unwrap();
         let number = keys.len() as u8;
