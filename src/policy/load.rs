@@ -173,8 +173,10 @@ impl Findings {
             Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
             Err(error) => {
                 let before = content.get(..error.valid_up_to()).unwrap_or_default();
-                let line = before.split(|byte| *byte == b'\n').count();
-                let span = Span { line, column: 0, length: 0 };
+                let before = str::from_utf8(before).unwrap_or_default();
+                let line = before.split('\n').count();
+                let column = 1 + before.chars().rev().take_while(|one| *one != '\n').count();
+                let span = Span { line, column, length: 0 };
                 let help = "save the file as UTF-8".to_owned();
                 self.error(span, "policy/utf-8", "the file is not UTF-8", help);
                 return 0;

@@ -12,6 +12,7 @@ use attestree::core::record::{
     Submission, Timestamp, Verdict,
 };
 use attestree::policy::infra::{CHECKS, check};
+use attestree::policy::{Diagnostic, Severity, compile};
 
 /// JSON that is read is written canonically, and read again alike; what is refused has a place in the text.
 pub fn json(data: &[u8]) {
@@ -127,6 +128,29 @@ pub fn infra(data: &[u8]) {
     }
     assert!(found.is_sorted_by_key(|one| (one.line, one.column, one.code)));
     assert_eq!(check("input", data).as_ref(), Ok(&found));
+}
+
+/// A document is a policy or is told what is wrong with it and where; alike each time, and with the digest of its
+/// file.
+pub fn policy_document(data: &[u8]) {
+    let file = ("policy.yaml".to_owned(), data.to_vec());
+    let Ok(bundle) = Bundle::new([file]) else { return };
+    let lines = 1 + data.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+    let placed = |one: &Diagnostic| one.line <= lines + 1 && (one.line == 0 || one.column > 0);
+    match compile(&bundle) {
+        Ok(compiled) => {
+            assert_eq!(compiled.policy.digest(), bundle.digest());
+            for warning in &compiled.warnings {
+                assert!(warning.severity != Severity::Error && placed(warning), "{warning:?}");
+            }
+            let again = compile(&bundle).map_err(|found| format!("{found:?}"));
+            assert_eq!(again.expect("what compiled once compiles").document, compiled.document);
+        }
+        Err(found) => {
+            assert!(found.iter().any(|one| one.severity == Severity::Error), "{found:?}");
+            assert!(found.iter().all(placed), "{found:?}");
+        }
+    }
 }
 
 /// A path that is read is written alike.

@@ -23,13 +23,13 @@ use attestree::core::{
 
 mod audit;
 
-pub use audit::{bundle, chain, infra, json, path, record, submission};
+pub use audit::{bundle, chain, infra, json, path, policy_document, record, submission};
 
 /// Panics if the input breaks a law.
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("add_checkpoint", add_checkpoint),
     ("batch", batch),
     ("bundle", bundle),
@@ -45,6 +45,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("origin", origin),
     ("path", path),
     ("policy", policy),
+    ("policy_document", policy_document),
     ("range", range),
     ("receipt", receipt),
     ("record", record),
