@@ -17,7 +17,10 @@ use tonic::{
 };
 use tower::ServiceExt as _;
 
-use super::site::{Client, Site};
+use super::{
+    server::Server,
+    site::{Client, Site},
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -25,7 +28,7 @@ const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The smallest limits that take the largest batch.
-const FLAGS: &[&str] = &[
+pub(super) const FLAGS: &[&str] = &[
     "--pool-bytes-max",
     "33554432",
     "--receive-bytes-max",
@@ -42,9 +45,14 @@ const FLAGS: &[&str] = &[
 const RESIDENT_BYTES_MAX: u64 = 400 * MIB;
 
 fn assert_flat(site: &Site) {
-    let most = site.server.resident_bytes_max();
-    println!("most resident: {} MiB", most / MIB);
-    assert!(most < RESIDENT_BYTES_MAX, "{} MiB were resident", most / MIB);
+    assert_most(&site.server, "all of it");
+}
+
+/// Asserts that a server never had more resident than its flags account for.
+pub(super) fn assert_most(server: &Server, after: &str) {
+    let most = server.resident_bytes_max();
+    println!("after {after}: most resident: {} MiB", most / MIB);
+    assert!(most < RESIDENT_BYTES_MAX, "after {after}: {} MiB were resident", most / MIB);
 }
 
 async fn channel(site: &Site) -> Channel {

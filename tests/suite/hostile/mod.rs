@@ -4,6 +4,7 @@
 //! still works, everything that was ever acknowledged is at its index, and the root is that of the
 //! entries.
 
+mod event;
 mod flood;
 mod grpc;
 mod http;
