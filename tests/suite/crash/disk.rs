@@ -36,7 +36,7 @@ struct Open {
     offset: u64,
     append: bool,
     synced: bool,
-    wal: bool,
+    lies: bool,
 }
 
 /// A call that has begun and not ended.
@@ -63,8 +63,8 @@ pub(crate) struct Disk {
     descriptors: HashMap<i64, usize>,
     open: Vec<Open>,
     begun: HashMap<u32, Begun>,
-    /// Whether a sync of a write-ahead log does what it says.
-    wal_synced: bool,
+    /// The directory whose write-ahead logs are not synced when that is said: the root stands for all.
+    lying: Option<&'static str>,
 }
 
 impl Disk {
@@ -79,13 +79,18 @@ impl Disk {
             descriptors: HashMap::new(),
             open: Vec::new(),
             begun: HashMap::new(),
-            wal_synced: true,
+            lying: None,
         }
     }
 
     /// Makes every sync of a write-ahead log a lie, as if the server committed without.
-    pub(crate) fn without_wal_sync(mut self) -> Self {
-        self.wal_synced = false;
+    pub(crate) fn without_wal_sync(self) -> Self {
+        self.without_wal_sync_in("")
+    }
+
+    /// Makes the syncs of the write-ahead logs below directories of this name lies.
+    pub(crate) fn without_wal_sync_in(mut self, directory: &'static str) -> Self {
+        self.lying = Some(directory);
         self
     }
 
@@ -277,8 +282,11 @@ impl Disk {
         }
         let wal =
             names.last().is_some_and(|name| Path::new(name).extension() == Some("log".as_ref()));
+        let lying = self
+            .lying
+            .is_some_and(|lying| lying.is_empty() || names.iter().any(|name| name == lying));
         self.open.push(Open {
-            wal,
+            lies: wal && lying,
             node,
             offset: 0,
             append: call.flag(flags, "O_APPEND"),
@@ -352,9 +360,9 @@ impl Disk {
     /// Notes what a sync covers: what had ended when it began.
     fn begin_sync(&mut self, call: &Call) {
         let Some(&open) = self.descriptors.get(&call.number(0)) else { return };
-        let Open { node, wal, .. } = self.open[open];
+        let Open { node, lies, .. } = self.open[open];
         self.touched = Some(node);
-        if wal && !self.wal_synced {
+        if lies {
             return;
         }
         let numbers = match &self.nodes[node] {

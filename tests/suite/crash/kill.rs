@@ -26,7 +26,7 @@ const KILL_MICROS_MAX: u64 = 5_000;
 const START_MICROS_MAX: u64 = 60_000;
 
 /// Passes time without sleeping: the kill has to be precise to the microsecond.
-fn spin(micros: u64) {
+pub(crate) fn spin(micros: u64) {
     let clock = std::time::Instant::now();
     while clock.elapsed() < Duration::from_micros(micros) {
         spin_loop();

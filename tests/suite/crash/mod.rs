@@ -9,6 +9,7 @@
 //! | restore | an older copy, damage, a foreign key or format: refused with the way out | [`restore`] |
 //! | tail | an older copy gets what it lacks from the tiles, or is left as it is | [`tail`] |
 //! | init | the same faults while a log is made | [`init`] |
+//! | events | kills, failed syncs and power loss under events, with the keys beside an audit log | [`event`] |
 //! | effect | each effect of a cycle fails, done or not done, in process | [`effect`] |
 //!
 //! A server whose syncs do nothing fails the test of power loss: the test of that test.
@@ -23,6 +24,7 @@ mod audit;
 mod client;
 mod disk;
 mod effect;
+mod event;
 mod fault;
 mod image;
 mod init;

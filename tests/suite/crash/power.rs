@@ -201,7 +201,7 @@ fn failures<'a>(cases: &'a [Case], random: &mut Random) -> Vec<Failure<'a>> {
 }
 
 /// Returns the message of a panic.
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     let whole = panic.downcast_ref::<String>().cloned();
     let literal = || panic.downcast_ref::<&str>().map(|&text| text.to_owned());
     whole.or_else(literal).expect("a panic of an assertion has a message")

@@ -164,6 +164,7 @@ impl Server {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => {
                 let address = line.strip_prefix("listening on http://");
+                let address = address.or_else(|| line.strip_prefix("listening on https://"));
                 let address =
                     address.unwrap_or_else(|| panic!("the first line is the address: {line}"));
                 self.address = Some(address.parse().unwrap());
@@ -185,9 +186,14 @@ impl Server {
         self
     }
 
-    /// Returns the URL that the server listens on.
+    /// Returns the address that the server listens on.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.expect("the server listens")
+    }
+
+    /// Returns the URL of a server without TLS.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address.expect("the server listens"))
+        format!("http://{}", self.address())
     }
 
     /// Returns the process id of the server itself, not of the strace around it.

@@ -3,6 +3,7 @@
 mod client;
 mod hostile;
 mod http;
+mod load;
 mod policy;
 mod stream;
 mod unary;
@@ -76,16 +77,16 @@ pub async fn events(served: &Served) -> EventServiceClient<Channel> {
 
 /// Connects to the administrator's socket.
 pub async fn admin(served: &Served) -> AdminServiceClient<Channel> {
-    admin_at(served.data().join("admin.sock")).await
+    admin_at(served.data().join("admin.sock")).await.unwrap()
 }
 
-async fn admin_at(path: PathBuf) -> AdminServiceClient<Channel> {
+async fn admin_at(path: PathBuf) -> Result<AdminServiceClient<Channel>, tonic::transport::Error> {
     let connect = tower::service_fn(move |_: Uri| {
         let path = path.clone();
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
     });
     let endpoint = Endpoint::from_static("http://admin.invalid");
-    AdminServiceClient::new(endpoint.connect_with_connector(connect).await.unwrap())
+    Ok(AdminServiceClient::new(endpoint.connect_with_connector(connect).await?))
 }
 
 /// The bundle of one document.
@@ -102,7 +103,9 @@ pub async fn apply(served: &Served, document: &str) -> Result<ApplyPolicyRespons
 pub async fn apply_at(socket: PathBuf, document: &str) -> Result<ApplyPolicyResponse, Status> {
     let bundle = bundle(document).encode().into();
     let request = ApplyPolicyRequest { bundle, ..Default::default() };
-    admin_at(socket).await.apply_policy(request).await.map(tonic::Response::into_inner)
+    let gone = |error: tonic::transport::Error| Status::unavailable(error.to_string());
+    let mut admin = admin_at(socket).await.map_err(gone)?;
+    admin.apply_policy(request).await.map(tonic::Response::into_inner)
 }
 
 /// Asks for a receipt of one event.
