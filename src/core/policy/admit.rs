@@ -215,11 +215,11 @@ pub fn judge<'p>(
     if let Some(enforcement) = policy.unknown_class.filter(|_| !is_known) {
         broken.push((enforcement, "class/unknown".into()));
     }
+    let concerns = |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
     for rule in &policy.rules {
-        let concerns =
-            |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
         let is_about = rule.classes.is_empty() || rule.classes.iter().any(concerns);
-        if is_about && slots.hold(&rule.when) && !rule.require.iter().all(|need| slots.has(*need)) {
+        // Many rules ask for the same few things, which are known by then; conditions are dearer.
+        if is_about && !rule.require.iter().all(|need| slots.has(*need)) && slots.hold(&rule.when) {
             broken.push((rule.otherwise, rule.name.as_str().into()));
         }
     }

@@ -54,14 +54,19 @@ impl<'a> Redacted<'a> {
     ) -> Self {
         let mut redacted = Self::default();
         // Subjects are read before anything hides them.
-        let subjects: Vec<Option<String>> =
+        let mut subjects: Vec<Option<String>> =
             treatments.iter().map(|treatment| subject(event, &treatment.action)).collect();
         // Places first: what is recognised is a text without anything below it, so that nothing is ever
         // redacted inside of what was redacted.
-        for (treatment, subject) in treatments.iter().zip(&subjects) {
+        for (treatment, subject) in treatments.iter().zip(&mut subjects) {
             let Target::Path(target) = &treatment.target else { continue };
-            for path in expand(event.members(), target) {
+            let mut places = expand(event.members(), target);
+            let last = places.pop();
+            for path in places {
                 redacted.treat(event, path, &treatment.action, subject.clone(), materials);
+            }
+            if let Some(path) = last {
+                redacted.treat(event, path, &treatment.action, subject.take(), materials);
             }
         }
         for (treatment, subject) in treatments.iter().zip(subjects) {
@@ -235,8 +240,8 @@ impl<'a> Redacted<'a> {
 fn subject(event: &Event<'_>, action: &Action) -> Option<String> {
     let Action::Commit { subject: Some(path) } = action else { return None };
     match path.find(event.members())? {
-        Value::String(text) => Some(format!("subject/{text}")),
-        value => Some(format!("subject/{}", value.format())),
+        Value::String(text) => Some(["subject/", text].concat()),
+        value => Some(["subject/", &value.format()].concat()),
     }
 }
 
@@ -249,6 +254,10 @@ fn mask(text: &str, keep_last: usize) -> String {
 
 /// Returns the places that a target stands for.
 fn expand(members: &Object<'_>, target: &Path) -> Vec<Path> {
+    // Most targets stand for themselves. Whether a step is `*` is seen below.
+    if !target.as_str().contains('*') {
+        return target.find(members).map(|_| target.clone()).into_iter().collect();
+    }
     let mut steps = target.steps();
     let Some(first) = steps.next() else { return Vec::new() };
     let mut places = match members.get(&first) {

@@ -139,6 +139,7 @@ impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
     }
 
     /// Returns whether conditions hold, all of them.
+    #[inline]
     pub(super) fn hold(&self, checks: &[usize]) -> bool {
         checks.iter().all(|check| {
             once(&self.checks, *check, || {
@@ -158,6 +159,7 @@ impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
     }
 
     /// Returns whether a requirement is met.
+    #[inline]
     pub(super) fn has(&self, need: usize) -> bool {
         once(&self.needs, need, || {
             let need = self.places.needs.get(need);
@@ -196,6 +198,7 @@ impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
 }
 
 /// Returns the answer that a cell has, or finds it out and keeps it.
+#[inline]
 fn once(answers: &[Cell<Option<bool>>], number: usize, find: impl FnOnce() -> bool) -> bool {
     let cell = answers.get(number);
     if let Some(known) = cell.and_then(Cell::get) {

@@ -19,6 +19,9 @@ pub const RULES_MAX: usize = 64;
 /// Most redactions that a record names. What needs more is quarantined.
 pub const REDACTIONS_MAX: usize = 256;
 
+/// Most members that the server adds: what it decided, and what every record begins with.
+const SERVER_MEMBERS_MAX: usize = 9;
+
 /// What stands in the place of the time until there is one.
 const NO_TIME: &str = "1970-01-01T00:00:00.000000Z";
 
@@ -256,7 +259,8 @@ fn decided<'a>(decision: &Decision<'a>) -> Object<'a> {
     rules.truncate(RULES_MAX);
     assert!(rules.iter().all(|rule| is_rule(rule)), "rules have names");
     assert_eq!(rules.is_empty(), decision.verdict == Verdict::Accept, "rules are behind a verdict");
-    let mut members = Object::from([("vd", decision.verdict.as_str().into())]);
+    let mut members = Object::with_capacity(SERVER_MEMBERS_MAX);
+    members.insert("vd", decision.verdict.as_str().into());
     if !rules.is_empty() {
         members.insert("vr", Value::Array(rules.into_iter().map(Value::from).collect()));
     }

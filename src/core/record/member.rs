@@ -89,7 +89,18 @@ impl Submitted {
 
     /// Returns the member of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|member| member.name() == name)
+        Some(match name {
+            "act" => Self::Act,
+            "actor" => Self::Actor,
+            "class" => Self::Class,
+            "ctx" => Self::Ctx,
+            "ot" => Self::Ot,
+            "out" => Self::Out,
+            "resource" => Self::Resource,
+            "seq" => Self::Seq,
+            "source" => Self::Source,
+            _ => return None,
+        })
     }
 
     /// Returns whether a value has the form that this member has.

@@ -53,7 +53,9 @@ impl Path {
 
     /// Returns the names and positions from the root, without escapes.
     pub fn steps(&self) -> impl Iterator<Item = Cow<'_, str>> + '_ {
-        self.0.split('/').skip(1).map(unescape)
+        let is_plain = !self.0.contains('~');
+        let step = move |step| if is_plain { Cow::Borrowed(step) } else { unescape(step) };
+        self.0.split('/').skip(1).map(step)
     }
 
     /// Returns the pointer of what this is in, unless that is the record, and the last name or position.

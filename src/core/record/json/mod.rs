@@ -119,6 +119,11 @@ impl<'a> Object<'a> {
         Self { members: Vec::new() }
     }
 
+    /// Returns an object without members that has room for some.
+    pub(super) fn with_capacity(members: usize) -> Self {
+        Self { members: Vec::with_capacity(members) }
+    }
+
     /// Takes members in any order; returns the position of one whose name another has as well.
     fn from_members(mut members: Vec<Member<'a>>) -> Result<Self, Cow<'a, str>> {
         let sorted = |pair: &[Member<'_>]| matches!(pair, [a, b] if compare(&a.0, &b.0).is_lt());
@@ -213,6 +218,7 @@ fn special_at(bytes: &[u8]) -> Option<usize> {
 /// UTF-8 sorts by code points. The two orders differ only where a code point beyond U+FFFF, in UTF-16 a
 /// pair that begins with D800 to DBFF, meets one of U+E000 to U+FFFF: in UTF-8 bytes, a lead byte from F0
 /// meets EE or EF.
+#[inline]
 pub fn compare(one: &str, other: &str) -> Ordering {
     // Most names differ in their first letter.
     if let (Some(a), Some(b)) = (one.as_bytes().first(), other.as_bytes().first())
@@ -221,6 +227,11 @@ pub fn compare(one: &str, other: &str) -> Ordering {
     {
         return a.cmp(b);
     }
+    compare_whole(one, other)
+}
+
+/// Compares two names that may begin alike.
+fn compare_whole(one: &str, other: &str) -> Ordering {
     if one.is_ascii() || other.is_ascii() {
         // Where one of the bytes that differ is ASCII, both orders are the same.
         return one.cmp(other);
