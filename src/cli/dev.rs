@@ -55,7 +55,7 @@ pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
     let Args { data, origin, listen } = args;
     let dev = begin(&Config { data: data.clone(), origin, listen })?;
     let begun = describe(&dev, &data);
-    let printed = output.print(&begun, text(&begun)).and_then(|()| dev.wait());
+    let printed = dev.wait(|| output.print(&begun, text(&begun)));
     let stopped = dev.stop();
     printed.and(stopped)
 }

@@ -18,15 +18,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
+use tokio::{runtime::Builder, task::JoinSet};
 
 use super::{
-    Init, Running, Stopped, config::RawConfig, files, init, random::Random, start, telemetry,
-    witness,
+    Init, Running, Stopped, config::RawConfig, ending::Ending, files, init, random::Random, start,
+    telemetry, witness,
 };
 use crate::{
     core::{
@@ -279,13 +275,13 @@ impl Dev {
         &self.trust
     }
 
-    /// Waits for SIGTERM, SIGINT or a failed write of one of them.
-    pub fn wait(&self) -> anyhow::Result<()> {
+    /// Waits for SIGTERM, SIGINT or a failed write of one of them; from before `listening` is called, which says that it runs.
+    pub fn wait(&self, listening: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
         let runtime =
             Builder::new_current_thread().enable_all().build().context("start the runtime")?;
         runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+            let mut ending = Ending::listen()?;
+            listening()?;
             let mut failures = JoinSet::new();
             let fatal = self.witnesses.running.iter().map(|witness| witness.witness().fatal());
             for mut fatal in fatal.chain([self.log.pipeline().fatal()]) {
@@ -293,8 +289,7 @@ impl Dev {
                 failures.spawn(async move { fatal.wait_for(|fatal| *fatal).await.is_ok() });
             }
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                () = ending.come() => {}
                 _ = failures.join_next() => {}
             }
             Ok(())

@@ -25,6 +25,7 @@ pub mod dev;
 mod directory;
 mod drop_unsigned;
 pub mod echo;
+mod ending;
 mod fields;
 mod files;
 pub mod fsck;
@@ -76,8 +77,7 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
     tracing::info!("the effective configuration:\n{config}");
     let has_tls = config.listener.tls.is_some();
     let running = start(config)?;
-    announce(has_tls, running.address())?;
-    running.wait()?;
+    running.wait(|| announce(has_tls, running.address()))?;
     match running.stop() {
         Stopped::Clean => Ok(()),
         Stopped::Poisoned => bail!(

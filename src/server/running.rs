@@ -9,7 +9,6 @@ use std::{
 use anyhow::{Context as _, ensure};
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,7 +16,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Config, admin,
     clock::SystemClock,
-    cosigning, cpu, files,
+    cosigning, cpu,
+    ending::Ending,
+    files,
     governor::Documents,
     listener::Listener,
     random::Random,
@@ -208,16 +209,15 @@ impl Running {
         runtime.block_on(async { timeout(patience, heard).await.is_ok() })
     }
 
-    /// Waits for SIGTERM, SIGINT or a failed write.
-    pub fn wait(&self) -> anyhow::Result<()> {
+    /// Waits for SIGTERM, SIGINT or a failed write; from before `listening` is called, which says that it runs.
+    pub fn wait(&self, listening: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
         let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
         runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+            let mut ending = Ending::listen()?;
+            listening()?;
             let mut fatal = self.desk.pipeline.fatal();
             tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM: the server stops"),
-                _ = interrupt.recv() => tracing::info!("SIGINT: the server stops"),
+                () = ending.come() => {}
                 _ = fatal.wait_for(|fatal| *fatal) => {
                     tracing::error!("a write failed or its result is not known: the server stops");
                 }

@@ -19,7 +19,6 @@ use anyhow::{Context as _, bail};
 use hyper_util::service::TowerToHyperService;
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,7 +28,8 @@ pub use self::{
     files::{Init, give_orders, init},
 };
 use super::{
-    admin, announce, clock::SystemClock, cpu, listener::Listener, random::Random, telemetry, tls,
+    admin, announce, clock::SystemClock, cpu, ending::Ending, listener::Listener, random::Random,
+    telemetry, tls,
 };
 pub use crate::witness::{LogStatus, Order, Status};
 use crate::{
@@ -62,8 +62,7 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
     tracing::info!("the effective configuration:\n{config}");
     let has_tls = config.listener.tls.is_some();
     let running = start(config)?;
-    announce(has_tls, running.address())?;
-    running.wait()?;
+    running.wait(|| announce(has_tls, running.address()))?;
     if running.stop() {
         return Ok(());
     }
@@ -198,16 +197,15 @@ impl Running {
         &self.witness
     }
 
-    /// Waits for SIGTERM, SIGINT or a failed write.
-    pub fn wait(&self) -> anyhow::Result<()> {
+    /// Waits for SIGTERM, SIGINT or a failed write; from before `listening` is called, which says that it runs.
+    pub fn wait(&self, listening: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
         let runtime = self.runtime.as_ref().expect("a witness runs until it is stopped");
         runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+            let mut ending = Ending::listen()?;
+            listening()?;
             let mut fatal = self.witness.fatal();
             tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM: the witness stops"),
-                _ = interrupt.recv() => tracing::info!("SIGINT: the witness stops"),
+                () = ending.come() => {}
                 _ = fatal.wait_for(|fatal| *fatal) => {
                     tracing::error!("a write failed or its result is not known: the witness stops");
                 }

@@ -271,8 +271,9 @@ fn a_hook_is_run_on_each_finding_and_never_through_a_shell() {
     assert_eq!(told.of("hook").next().unwrap()["reason"], "the hook \"sh\" failed: exit status: 3");
 }
 
-/// A hook that never ends by itself, and says who it is.
-const ENDLESS: &str = "echo $$ > pid.new && mv pid.new pid && exec tail -f /dev/null";
+/// A hook that never ends by itself, and says who it is. What a killed one has begun may go on beside the
+/// next, so that each has a file of its own.
+const ENDLESS: &str = "echo $$ > pid.$$ && mv pid.$$ pid && exec tail -f /dev/null";
 
 #[tokio::test]
 async fn a_hook_that_does_not_end_is_killed() {
