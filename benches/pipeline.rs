@@ -21,6 +21,9 @@ use attestree::{
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
+#[path = "../tests/support/held.rs"]
+#[allow(unreachable_pub, clippy::disallowed_methods, reason = "shared with the suite")]
+mod held;
 #[path = "../tests/suite/world.rs"]
 #[allow(
     dead_code,

@@ -60,6 +60,9 @@ mod grpc_read;
 #[cfg(feature = "server")]
 mod grpc_stream;
 #[cfg(feature = "server")]
+#[path = "../support/held.rs"]
+mod held;
+#[cfg(feature = "server")]
 mod hostile;
 #[cfg(feature = "server")]
 mod http_add;

@@ -21,6 +21,8 @@ use attestree::{
 use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteOptions};
 use tempfile::TempDir;
 
+use crate::held;
+
 /// The column families of a database.
 pub const FAMILIES: [&str; 7] =
     ["meta", "head", "entry", "tile", "identity", "disclosure", "source"];
@@ -38,7 +40,8 @@ impl Shelf {
     /// Makes a store with one log without entries.
     pub fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let store = Store::init(&root.path().join("db"), &StoreConfig::default()).unwrap();
+        let store =
+            held::open(|| Store::init(&root.path().join("db"), &StoreConfig::default())).unwrap();
         let log = LogNumber(0);
         store.create_log(&log_row(log)).unwrap();
         Self { root, store: Some(store), log, edge: Edge::empty(), at: 1_000 }
@@ -113,7 +116,8 @@ impl Shelf {
     /// Closes the store and opens it again.
     pub fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(Store::open(&self.dir(), &StoreConfig::default()).unwrap());
+        self.store =
+            Some(held::open(|| Store::open(&self.dir(), &StoreConfig::default())).unwrap());
     }
 
     /// Closes the store, changes its rows through RocksDB itself, with valid checksums, and opens it

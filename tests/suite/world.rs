@@ -26,6 +26,8 @@ use attestree::{
 };
 use bytes::Bytes;
 
+use crate::held;
+
 /// A clock that stands until it is moved.
 #[derive(Debug)]
 pub struct StillClock(AtomicU64);
@@ -70,7 +72,7 @@ impl World {
     /// Makes a directory without logs.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Store::init(&dir.path().join("db"), &StoreConfig::default()).unwrap();
+        held::open(|| Store::init(&dir.path().join("db"), &StoreConfig::default())).unwrap();
         Watermark::create(&dir.path().join("watermark")).unwrap();
         Self {
             dir,
@@ -92,7 +94,7 @@ impl World {
 
     /// Opens the store alone.
     pub fn store(&self) -> Store {
-        Store::open(&self.dir.path().join("db"), &StoreConfig::default()).unwrap()
+        held::open(|| Store::open(&self.dir.path().join("db"), &StoreConfig::default())).unwrap()
     }
 
     /// Returns the row and the key that a new log would have.
@@ -126,7 +128,7 @@ impl World {
         let logs = store.logs().unwrap();
         Pipeline::open(Parts {
             ledger: ledger(&store),
-            watermark: Watermark::open(&self.dir.path().join("watermark"))?,
+            watermark: held::open(|| Watermark::open(&self.dir.path().join("watermark")))?,
             reader: TileReader::new(store.clone(), 1 << 20),
             keys: logs.iter().map(|row| (row.number, key(&row.origin, row.number))).collect(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

@@ -33,6 +33,8 @@ use bytes::Bytes;
 
 use crate::world::{block_on, check_log, key};
 
+use crate::held;
+
 /// The log of a site.
 pub const ORIGIN: &str = "audit.example/log";
 
@@ -172,7 +174,7 @@ impl Site {
     /// Makes the directory and the log, whose first policy this rule approves.
     pub fn new(rule: &ApprovalRule) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Store::init(&dir.path().join("db"), &StoreConfig::default()).unwrap();
+        held::open(|| Store::init(&dir.path().join("db"), &StoreConfig::default())).unwrap();
         Watermark::create(&dir.path().join("watermark")).unwrap();
         let clock = Hands { wall: AtomicU64::new(1_780_000_000_000), monotonic: AtomicU64::new(0) };
         let site = Self { dir, clock: Arc::new(clock), safe: Arc::default() };
@@ -182,7 +184,7 @@ impl Site {
 
     /// Opens the store alone.
     pub fn store(&self) -> Store {
-        Store::open(&self.dir.path().join("db"), &StoreConfig::default()).unwrap()
+        held::open(|| Store::open(&self.dir.path().join("db"), &StoreConfig::default())).unwrap()
     }
 
     fn row(&self) -> LogRow {
@@ -212,7 +214,7 @@ impl Site {
         let logs = store.logs().unwrap();
         Pipeline::open(Parts {
             ledger: ledger(&store),
-            watermark: Watermark::open(&self.dir.path().join("watermark"))?,
+            watermark: held::open(|| Watermark::open(&self.dir.path().join("watermark")))?,
             reader: TileReader::new(store.clone(), 1 << 20),
             keys: logs.iter().map(|row| (row.number, key(&row.origin, row.number))).collect(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

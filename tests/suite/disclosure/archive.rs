@@ -25,6 +25,8 @@ use attestree::{
     },
 };
 
+use crate::held;
+
 /// The log.
 pub const LOG: LogNumber = LogNumber(0);
 
@@ -103,7 +105,8 @@ impl Archive {
         let digest = policy().digest();
         let archive = Self { root, edge: Edge::empty(), entries: Vec::new(), digest };
         std::fs::create_dir(archive.data()).unwrap();
-        let store = Store::init(&archive.data().join("db"), &StoreConfig::default()).unwrap();
+        let store = held::open(|| Store::init(&archive.data().join("db"), &StoreConfig::default()))
+            .unwrap();
         Watermark::create(&archive.root.path().join("data.watermark")).unwrap();
         let row = LogRow {
             number: LOG,
@@ -144,15 +147,18 @@ impl Archive {
 
     /// Opens the store.
     pub fn store(&self) -> Store {
-        Store::open(&self.data().join("db"), &StoreConfig::default()).unwrap()
+        held::open(|| Store::open(&self.data().join("db"), &StoreConfig::default())).unwrap()
     }
 
     /// Opens the keys.
     pub fn keys(&self, seed: u8) -> KeyStore {
         let kek = std::fs::read_to_string(self.kek()).unwrap();
-        let kek = Box::new(Secret::parse(kek.trim_end()).unwrap());
-        let random = Box::new(Random::from_seed([seed; 32]));
-        KeyStore::open(&self.data().join("keys"), kek, random).unwrap()
+        let open = || {
+            let kek = Box::new(Secret::parse(kek.trim_end()).unwrap());
+            let random = Box::new(Random::from_seed([seed; 32]));
+            KeyStore::open(&self.data().join("keys"), kek, random)
+        };
+        held::open(open).unwrap()
     }
 
     /// Commits the records of some submissions in one batch; `change` may spoil what is written.

@@ -17,6 +17,8 @@ use rand_chacha::{
 };
 use tempfile::TempDir;
 
+use crate::held;
+
 /// The log of these tests.
 pub const LOG: LogNumber = LogNumber(7);
 
@@ -65,7 +67,7 @@ impl Keyed {
 
 /// Opens a key store with the KEK of a seed.
 pub fn open(dir: &Path, seed: u8) -> Result<KeyStore, KeyError> {
-    KeyStore::open(dir, kek(seed), seeded(100 + seed))
+    held::open(|| KeyStore::open(dir, kek(seed), seeded(100 + seed)))
 }
 
 /// Returns the key of one subject.
