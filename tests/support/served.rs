@@ -1,8 +1,7 @@
 //! A real server in this process: its own threads, a temporary directory, and a port that the system
 //! chooses.
 
-use core::time::Duration;
-use std::{net::SocketAddr, path::PathBuf, thread, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, thread};
 
 use attestree::{
     core::{note::VerifierKey, origin::Origin, record::ApprovalRule},
@@ -12,8 +11,7 @@ use attestree::{
 };
 use tonic::transport::{Channel, Endpoint};
 
-/// How long a directory that is still in use may stay so.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::held;
 
 /// The origin of the default log.
 pub const ORIGIN: &str = "log.example/first";
@@ -117,28 +115,17 @@ impl Served {
         }
     }
 
-    /// Starts the server again over the same directory.
-    ///
-    /// A read of a client that is gone may hold the directory for a moment after the server has stopped, and
-    /// a process that another test starts holds every lock between its fork and its exec.
+    /// Starts the server again over the same directory, which a read of a client that is gone may hold for a
+    /// moment after the server has stopped.
     pub fn resume(&mut self) {
-        let begun = Instant::now();
-        loop {
+        let start = || {
             let config = self.raw.clone().parse().unwrap();
-            match thread::spawn(|| server::start(config)).join().unwrap() {
-                Ok(running) => {
-                    self.running = Some(running);
-                    return;
-                }
-                Err(error) => {
-                    let is_in_use = format!("{error:#}").contains("in use by another process");
-                    assert!(
-                        is_in_use && begun.elapsed() < PATIENCE,
-                        "the server starts: {error:#}"
-                    );
-                }
-            }
-        }
+            let started = thread::spawn(|| server::start(config)).join().unwrap();
+            started.map_err(|error| format!("{error:#}"))
+        };
+        let running =
+            held::open(start).unwrap_or_else(|error| panic!("the server starts: {error}"));
+        self.running = Some(running);
     }
 }
 
