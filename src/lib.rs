@@ -23,6 +23,8 @@ pub mod proto;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod service;
+#[cfg(feature = "sources")]
+pub mod source;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]

@@ -11,16 +11,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pipeline", &["core", "store"]),
     // Documents, Rego and reports: what becomes of a bundle before the core decides with it.
     ("policy", &["core"]),
-    // Asks the witnesses of a log: the only code of the server that calls others.
+    // Foreign protocols: bytes of a sender in, events out.
+    ("source", &["core"]),
+    // Reads alerts out of logs and brings them to people.
+    ("alert", &["core", "pipeline", "openmetrics"]),
+    // Asks the witnesses of a log.
     ("cosign", &["core", "store", "client", "pipeline"]),
-    ("service", &["core", "store", "pipeline", "openmetrics", "proto"]),
+    ("service", &["core", "store", "source", "pipeline", "openmetrics", "proto"]),
     // Its memory has a watermark like that of the logs.
     ("witness", &["core", "store", "client", "openmetrics", "proto"]),
     // What both daemons do with their counters.
     ("openmetrics", &[]),
     (
         "server",
-        &["core", "store", "client", "policy", "pipeline", "cosign", "service", "witness", "proto"],
+        &[
+            "core", "store", "client", "policy", "source", "pipeline", "alert", "cosign",
+            "service", "witness", "proto",
+        ],
     ),
     // Verbs that touch a directory call `server`; only that opens a store.
     ("cli", &["core", "client", "policy", "monitor", "server", "proto"]),
@@ -68,15 +75,18 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     ("tonic_health", &["src/service/", "src/server/", "tests/suite/"]),
     ("tonic_reflection", &["src/service/", "src/server/", "tests/suite/"]),
+    ("opentelemetry_proto", &["src/source/otlp/", "src/service/", "tests/", "benches/"]),
+    ("flate2", &["src/service/", "tests/"]),
+    ("lettre", &["src/alert/", "src/server/"]),
     ("tonic_types", &["src/service/", "src/client/", "tests/"]),
     ("axum", &["src/service/", "src/server/", "src/witness/", "tests/"]),
     ("tower", &["src/service/", "src/server/", "src/client/", "tests/"]),
     ("tower_http", &["src/service/", "src/server/"]),
     ("hyper", &["src/service/", "src/server/"]),
     ("hyper_util", &["src/server/", "src/client/", "src/cli/"]),
-    ("reqwest", &["src/client/", "src/cli/"]),
-    ("tokio_rustls", &["src/server/"]),
-    ("rustls", &["src/server/", "src/client/", "src/main.rs"]),
+    ("reqwest", &["src/client/", "src/alert/", "src/cli/"]),
+    ("tokio_rustls", &["src/alert/", "src/server/", "tests/"]),
+    ("rustls", &["src/server/", "src/client/", "src/alert/", "src/main.rs"]),
     (
         "prometheus_client",
         &["src/pipeline/meter.rs", "src/service/", "src/openmetrics.rs", "src/witness/"],
