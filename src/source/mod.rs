@@ -9,5 +9,6 @@
 //! - What a policy says of the events: `crate::core::policy`.
 
 mod item;
+pub mod json;
 
 pub use item::{EventDraft, Item};

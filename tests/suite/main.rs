@@ -101,6 +101,7 @@ mod recovery;
 #[path = "../support/served.rs"]
 mod served;
 mod simulation;
+mod source;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]

@@ -28,7 +28,7 @@ mod write;
 
 pub use error::{JsonError, JsonFault};
 pub use number::{NUMBER_MAX, Number, write_number};
-pub use read::{Limits, parse, parse_canonical};
+pub use read::{Limits, parse, parse_canonical, parse_foreign};
 
 /// A JSON value. Strings without escapes are borrowed from the text that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

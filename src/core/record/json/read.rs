@@ -21,12 +21,29 @@ pub struct Limits {
 
 /// Parses a text that holds one value, and white space around it.
 pub fn parse<'a>(text: &'a [u8], limits: &Limits) -> Result<Value<'a>, JsonError> {
-    Reader::read(text, limits, false)
+    Reader::read(text, limits, Form::Any)
+}
+
+/// Parses a text of a producer that counts in 64 bits: as [`parse`] does, but a number that a double would
+/// change is its own text, a string.
+pub fn parse_foreign<'a>(text: &'a [u8], limits: &Limits) -> Result<Value<'a>, JsonError> {
+    Reader::read(text, limits, Form::Foreign)
 }
 
 /// Parses a text that must be the canonical one of its value (RFC 8785), without writing it again.
 pub fn parse_canonical<'a>(text: &'a [u8], limits: &Limits) -> Result<Value<'a>, JsonError> {
-    Reader::read(text, limits, true)
+    Reader::read(text, limits, Form::Canonical)
+}
+
+/// What is taken as a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Every form of a value.
+    Any,
+    /// The one of RFC 8785.
+    Canonical,
+    /// Every form, and numbers that no value holds as their texts.
+    Foreign,
 }
 
 /// A fault and its offset.
@@ -39,11 +56,12 @@ struct Reader<'a> {
     values: usize,
     limits: Limits,
     canonical: bool,
+    foreign: bool,
 }
 
 impl<'a> Reader<'a> {
     /// Reads a whole text.
-    fn read(bytes: &'a [u8], limits: &Limits, canonical: bool) -> Result<Value<'a>, JsonError> {
+    fn read(bytes: &'a [u8], limits: &Limits, form: Form) -> Result<Value<'a>, JsonError> {
         let run = || {
             if bytes.len() > limits.bytes {
                 let fault = JsonFault::TooLong { bytes: bytes.len(), max: limits.bytes };
@@ -51,7 +69,8 @@ impl<'a> Reader<'a> {
             }
             let utf8 = |error: core::str::Utf8Error| (JsonFault::Utf8, error.valid_up_to());
             let text = str::from_utf8(bytes).map_err(utf8)?;
-            let mut reader = Self { text, at: 0, values: 0, limits: *limits, canonical };
+            let (canonical, foreign) = (form == Form::Canonical, form == Form::Foreign);
+            let mut reader = Self { text, at: 0, values: 0, limits: *limits, canonical, foreign };
             reader.space()?;
             let value = reader.value(0)?;
             reader.space()?;
@@ -106,7 +125,7 @@ impl<'a> Reader<'a> {
             Some(b'{') => self.object(depth + 1),
             Some(b'[') => self.array(depth + 1),
             Some(b'"') => self.string().map(Value::String),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
+            Some(b'-' | b'0'..=b'9') => self.number_value(),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'n') => self.word("null", Value::Null),
@@ -307,6 +326,18 @@ impl<'a> Reader<'a> {
         let unit = digits.iter().try_fold(0, |unit, byte| Some(unit << 4 | digit(byte)?));
         self.at += 4;
         unit.ok_or((JsonFault::Escape, start))
+    }
+
+    /// Reads a number, or what stands for one that a double would change.
+    fn number_value(&mut self) -> Result<Value<'a>, Stop> {
+        let start = self.at;
+        match self.number() {
+            Ok(number) => Ok(Value::Number(number)),
+            Err((JsonFault::Unsafe | JsonFault::Inexact, _)) if self.foreign => {
+                Ok(Value::String(self.since(start).into()))
+            }
+            Err(stop) => Err(stop),
+        }
     }
 
     /// Reads a number by the grammar of RFC 8259, section 6.

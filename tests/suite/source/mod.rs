@@ -1,0 +1,3 @@
+//! Foreign protocols: what their bytes become.
+
+mod json;
