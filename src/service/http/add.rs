@@ -115,8 +115,8 @@ async fn append(
     bytes: Bytes,
     principal: Bytes,
 ) -> Result<u64, Denial> {
-    let entries = vec![NewEntry { bytes, key: None }];
-    let submission = Submission { entries, principal, atomic: false, content: Content::Raw };
+    let entries = vec![NewEntry::new(bytes, None)];
+    let submission = Submission::new(entries, principal, Content::Raw);
     let ticket = desk.submit(log, submission, Fields::Single)?;
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
     wait_for_checkpoint(desk, log, &receipted).await;
