@@ -14,3 +14,4 @@ mod raw;
 pub(crate) mod server;
 mod site;
 mod slow;
+mod source;

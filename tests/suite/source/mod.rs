@@ -1,3 +1,4 @@
-//! Foreign protocols: what their bytes become.
+//! Foreign protocols: who may send, and what their bytes become.
 
+mod credential;
 mod json;
