@@ -84,7 +84,7 @@ fn silence_is_a_record_once_and_again_after_a_sign_of_life() {
     };
     let select = Selector { classes: vec!["backup".to_owned()], ..Selector::default() };
     let trigger = Trigger::Absence { seconds: 100 };
-    let backup = Alert { rule: "backup/none".to_owned(), select, trigger };
+    let backup = Alert { rule: "backup/none".to_owned(), select, trigger, to: Vec::new() };
     let watch = Watch { sources: vec![heard], alerts: vec![backup], ..Watch::default() };
     apply(&pipeline, &log, &site.state("watched", watched(watch)));
     let pass = |seconds: u64| {
@@ -120,7 +120,12 @@ fn alerts_on_a_match_and_on_a_threshold_follow_their_events() {
     let log = pipeline.log("").unwrap();
     let hidden = Selector { verdicts: vec![Verdict::Quarantine], ..Selector::default() };
     let failed = Selector { outcomes: vec!["failure".to_owned()], ..Selector::default() };
-    let alert = |rule: &str, select, trigger| Alert { rule: rule.to_owned(), select, trigger };
+    let alert = |rule: &str, select, trigger| Alert {
+        rule: rule.to_owned(),
+        select,
+        trigger,
+        to: Vec::new(),
+    };
     let watch = Watch {
         alerts: vec![
             alert("alert/hidden", hidden, Trigger::Match),
