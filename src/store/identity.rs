@@ -5,11 +5,17 @@ use crate::core::{
     number::{LeafIndex, LogNumber},
 };
 
+/// Offset of the namespace in a key, behind the number of the log.
+const NAMESPACE_AT: usize = 4;
+
 /// Namespace of idempotency keys.
 const IDEMPOTENCY: u8 = 1;
 
 /// Namespace of entry hashes.
 const ENTRY_HASH: u8 = 2;
+
+/// Namespace of idempotency keys of what was counted and not recorded.
+const COUNTED: u8 = 3;
 
 /// Length byte of a principal that is kept as its SHA-256.
 const PRINCIPAL_HASHED: u8 = 0xff;
@@ -18,9 +24,10 @@ const PRINCIPAL_HASHED: u8 = 0xff;
 ///
 /// # Format
 ///
-/// u32 log number, u8 namespace (1 idempotency key, 2 entry hash), u8 length of the principal, the
-/// principal, 32 bytes: SHA-256 of the idempotency key, or the leaf hash. A principal of 255 bytes
-/// and more is kept as its SHA-256 under the length 255, which no shorter one has.
+/// u32 log number, u8 namespace (1 idempotency key, 2 entry hash, 3 something that was counted and not recorded),
+/// u8 length of the principal, the principal, 32 bytes: SHA-256 of the idempotency key, or the leaf hash, or
+/// SHA-256 of the former and the tag. A principal of 255 bytes and more is kept as its SHA-256 under the length
+/// 255, which no shorter one has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdentityKey(Box<[u8]>);
 
@@ -31,7 +38,7 @@ pub struct IdentityKey(Box<[u8]>);
 /// u64 index, 32 bytes tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdentityRow {
-    /// Index of the first entry with the identity.
+    /// Index of the first entry with the identity; of what was counted, the index that came next.
     pub index: LeafIndex,
     /// What tells other content under the same idempotency key: the leaf hash on opaque logs.
     pub tag: TreeHash,
@@ -46,6 +53,26 @@ impl IdentityKey {
     /// Returns the identity of an entry by its leaf hash, whoever submits it.
     pub fn entry_hash(log: LogNumber, leaf: &TreeHash) -> Self {
         Self::encode(log, ENTRY_HASH, &[], leaf)
+    }
+
+    /// Returns the identity that remembers that what has this tag was counted under the same key. The key itself
+    /// stays free for something that is recorded.
+    #[must_use]
+    pub fn counted(&self, tag: &TreeHash) -> Self {
+        let mut key = self.0.to_vec();
+        if let Some(namespace) = key.get_mut(NAMESPACE_AT) {
+            *namespace = COUNTED;
+        }
+        if let Some(hash) = key.last_chunk_mut() {
+            let both = [hash.as_slice(), tag.as_bytes()].concat();
+            *hash = *TreeHash::digest(&both).as_bytes();
+        }
+        Self(key.into_boxed_slice())
+    }
+
+    /// Returns whether it is that of something that was counted.
+    pub fn is_counted(&self) -> bool {
+        self.0.get(NAMESPACE_AT) == Some(&COUNTED)
     }
 
     /// Puts the parts of a key together.
