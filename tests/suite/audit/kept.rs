@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use attestree::{
-    core::record::{ApprovalRule, Record, Verdict},
+    core::{
+        policy::{Selector, Suppression, Watch},
+        record::{ApprovalRule, Record, Verdict},
+    },
     pipeline::{Failure, Namespace, NewEntry, Outcome, Refusal, Submission},
 };
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use proptest::prelude::*;
 use super::{
     append::statements,
     crash,
-    site::{Gate, Line, Site, apply, check, events, states, submit},
+    site::{Gate, Line, Site, Stated, apply, check, events, states, submit},
 };
 use crate::world::block_on;
 
@@ -143,6 +146,34 @@ fn another_event_under_a_key_is_recorded_and_a_conflict_is_told_once() {
     let lines = check(&pipeline, &log);
     let one = || "one".to_owned();
     assert_eq!(conflicts(&lines), [(one(), first, second), (one(), first, third)]);
+    pipeline.stop();
+}
+
+#[test]
+fn what_is_suppressed_under_a_key_that_is_taken_is_counted_once_and_tells_no_conflict() {
+    let site = Site::new(&ApprovalRule::NOBODY);
+    let pipeline = site.open();
+    let log = pipeline.log("").unwrap();
+    let select = Selector { actions: vec!["read".to_owned()], ..Selector::default() };
+    let quiet = Suppression { rule: "quiet/read".to_owned(), select, every_seconds: 60 };
+    let required = vec!["login".to_owned()];
+    let watch = Watch { suppressions: vec![quiet], required, ..Watch::default() };
+    let next = site.state("next", states(statements()));
+    apply(&pipeline, &log, &site.state("one", Stated { watch, ..states(statements()) }));
+    let first = submit(&pipeline, &log, of("one", &[(Some("k"), "{}")]));
+    let first = sequenced(first.outcomes[0]);
+    for _ in 0..2 {
+        let read = of("one", &[(Some("k"), r#"{"act":"read"}"#), (Some("k"), "{}")]);
+        let answer = submit(&pipeline, &log, read);
+        assert_eq!(answer.outcomes[0], Outcome::Suppressed);
+        assert_eq!(duplicate(answer.outcomes[1]), first);
+    }
+    apply(&pipeline, &log, &next);
+    let lines = check(&pipeline, &log);
+    let told: Vec<_> = lines.iter().filter(|line| line.kind == "suppressed").collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].at("/ctx/count").as_deref(), Some("1"));
+    assert_eq!(conflicts(&lines), []);
     pipeline.stop();
 }
 

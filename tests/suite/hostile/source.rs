@@ -166,7 +166,11 @@ async fn a_body_is_bounded_as_it_comes_and_as_it_is_decoded() {
     let chunks = tokio_stream::iter(large.chunks(1_000).map(<[u8]>::to_vec).collect::<Vec<_>>());
     let chunks = tokio_stream::StreamExt::map(chunks, Ok::<_, std::io::Error>);
     let request = client().post(served.url(OPA)).bearer_auth(&token);
-    let unannounced = request.body(reqwest::Body::wrap_stream(chunks)).send().await.unwrap();
+    let unannounced = request
+        .body(reqwest::Body::wrap(axum::body::Body::from_stream(chunks)))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(unannounced.status(), 413);
     let bomb = vec![b' '; 64 << 20];
     let codings: [(&str, fn(&[u8]) -> Vec<u8>); 3] =
