@@ -195,6 +195,15 @@ fn audit_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("infra", "cloudformation", file("infra/cloudformation/log-group-encryption.pass.yaml")),
         ("infra", "pulumi", file("infra/pulumi/firewall-logs.pass.json")),
         ("infra", "kubernetes", file("infra/k8s-audit/anonymous-logged.pass.yaml")),
+        ("cloudevents", "structured", file("source/cloudevents/structured.in.json")),
+        ("cloudevents", "batch", file("source/cloudevents/batch.in.json")),
+        ("cloudevents", "binary", file("source/cloudevents/binary.in.http")),
+        ("cloudevents", "overlong", file("source/cloudevents/overlong.in.http")),
+        ("hec", "events", file("source/hec/events.in.json")),
+        ("hec", "lines", file("source/hec/lines.in.txt")),
+        ("hec", "acks", b"{\"acks\":[0,1]}".to_vec()),
+        ("opa", "decisions", file("source/opa/decisions.in.json")),
+        ("opa", "decision", b"{\"decision_id\":\"1\",\"result\":{\"allow\":true}}".to_vec()),
         ("infra", "collector", file("infra/otel/queue-on-disk.pass.yaml")),
     ]
 }

@@ -1,3 +1,7 @@
 //! Foreign protocols: what their bytes become.
 
+mod cloudevents;
+mod golden;
+mod hec;
 mod json;
+mod opa;
