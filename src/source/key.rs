@@ -1,7 +1,5 @@
 //! Keys that name items at their source.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
 use crate::core::hash::TreeHash;
 
 /// Most bytes of the parts of a key as they are: what is longer is named by its hash. With the word before
@@ -20,8 +18,7 @@ pub(super) fn named(word: &str, parts: &[&str]) -> Vec<u8> {
         bytes = one.as_bytes().to_vec();
     }
     if bytes.len() > PARTS_BYTES_MAX {
-        let hash = STANDARD.encode(TreeHash::digest(&bytes).as_bytes());
-        return [word.as_bytes(), b"#", hash.as_bytes()].concat();
+        return format!("{word}#{}", TreeHash::digest(&bytes)).into_bytes();
     }
     [word.as_bytes(), b":", &bytes].concat()
 }
