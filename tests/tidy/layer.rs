@@ -55,7 +55,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         &["src/core/note/", "src/core/record/", "src/store/keys/", "src/server/", "src/cli/"],
     ),
     ("sha2", &["src/core/hash.rs", "src/core/note/", "benches/"]),
-    ("base64", &["src/core/"]),
+    ("base64", &["src/core/", "src/source/"]),
     // The protocol's edge.
     (
         "tonic",

@@ -10,7 +10,7 @@ mod grpc;
 mod http;
 mod http2;
 mod memory;
-mod raw;
+pub(crate) mod raw;
 pub(crate) mod server;
 mod site;
 mod slow;
