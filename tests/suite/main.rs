@@ -101,6 +101,7 @@ mod recovery;
 #[path = "../support/served.rs"]
 mod served;
 mod simulation;
+#[cfg(feature = "sources")]
 mod source;
 #[cfg(feature = "server")]
 mod store;
