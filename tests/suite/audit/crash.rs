@@ -11,7 +11,7 @@ use attestree::{
         policy::{Selector, Suppression, Watch, WatchedSource},
         record::ApprovalRule,
     },
-    pipeline::{Failure, Ledger, Outcome, Pipeline},
+    pipeline::{Applying, Failure, Ledger, Outcome, Pipeline},
     store::{Durable, LogRows, Store, StoreError},
 };
 
@@ -91,7 +91,7 @@ fn a_policy_whose_commit_fails_is_there_whole_or_not_at_all() {
         let two = site.state(&"two".repeat(40_000), states(statements()));
         apply(&pipeline, &log, &one);
         armed.store(true, Ordering::SeqCst);
-        let failure = block_on(pipeline.apply_policy(&log, &two, Vec::new(), None).unwrap());
+        let failure = block_on(pipeline.apply_policy(&log, &two, Applying::default()).unwrap());
         assert_eq!(failure.unwrap_err(), Failure::Uncertain);
         assert_eq!(
             pipeline.active_policy(&log).unwrap().0,
