@@ -46,7 +46,9 @@ mod waiting;
 
 pub use self::{
     admit::{Content, Namespace, NewEntry, Refusal, Submission},
-    audit::{AuditError, AuditParts, Entropy, Governed, Governor, PolicyRefusal, first_rule},
+    audit::{
+        Applying, AuditError, AuditParts, Entropy, Governed, Governor, PolicyRefusal, first_rule,
+    },
     candidate::{CANDIDATES_MAX, Candidate, Candidates, NoCandidate, Publish, Taken, Witnessed},
     commit::Ledger,
     cycle::{Answerer, Answers},

@@ -14,7 +14,7 @@ use super::{log::Published, vault::VaultError};
 use crate::core::{
     hash::TreeHash,
     number::LeafIndex,
-    record::{Opening, Verdict},
+    record::{Opening, PolicyDigest, Verdict},
 };
 
 /// Where one entry of a submission stands.
@@ -94,6 +94,12 @@ pub enum Failure {
     Unapproved {
         /// How many have to approve.
         threshold: usize,
+    },
+    /// Another policy governs than the one that was to be replaced. Nothing was appended.
+    #[error("the policy {active} is in force, and not the one that was to be replaced")]
+    PolicyReplaced {
+        /// The one in force; [`PolicyDigest::NONE`] if none is.
+        active: PolicyDigest,
     },
     /// The policy governs already. Nothing was appended.
     #[error("the policy governs the log already, by the record at index {index}")]

@@ -65,7 +65,7 @@ pub use self::{
         KeyPlace, ListedKey, Rotated, create_keys, destroy_epoch, disclose, list_keys, rotate_kek,
     },
     restore_tail::{Restored, Unfit, restore_tail},
-    running::{Running, start},
+    running::{Running, start, start_by},
     tail_source::TailSource,
 };
 pub use crate::pipeline::Stopped;

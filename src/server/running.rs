@@ -52,9 +52,13 @@ pub struct Running {
 
 /// Starts a server: every check that stands before the first signature, then the sockets.
 pub fn start(config: Config) -> anyhow::Result<Running> {
+    start_by(config, Arc::new(SystemClock::start()))
+}
+
+/// Starts a server that goes by a clock of the caller's, as tests do that set it.
+pub fn start_by(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
     let sources = source::read(&config.sources)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let meter = Meter::default();
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.worker_threads)

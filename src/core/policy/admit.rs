@@ -24,6 +24,9 @@ const ERROR_RULE: &str = "policy/error";
 /// Most alerts of custom rules about one event: each is a record.
 const ALERTS_MAX: usize = 16;
 
+/// The rule behind an event in which something is to be redacted to which no path leads.
+const UNREACHED_RULE: &str = "record/path-too-long";
+
 /// The rule behind bytes of which no event could be made.
 const UNPARSED_RULE: &str = "record/unparsed";
 
@@ -166,9 +169,10 @@ fn admit_submission(
         masks => Cow::Owned([masks, &policy.treatments].concat()),
     };
     let mut redacted = Redacted::apply(&mut event, &treatments, materials);
-    if !redacted.exposed.is_empty() {
+    if !redacted.exposed.is_empty() || redacted.unreached {
         let rule = |detector: &Detector| format!("detected/{}", detector.name()).into();
-        let rules: Vec<_> = redacted.exposed.iter().map(rule).collect();
+        let unreached = redacted.unreached.then(|| UNREACHED_RULE.into());
+        let rules: Vec<_> = redacted.exposed.iter().map(rule).chain(unreached).collect();
         return hide(Verdict::Quarantine, &rules, materials);
     }
     redacted.trim(&mut event, arrival.source, policy);

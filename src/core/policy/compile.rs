@@ -186,6 +186,21 @@ impl Policy {
     }
 }
 
+impl Statements {
+    /// Checks that conditions on events of some classes, or of all if there are none, look at nothing that is
+    /// taken away of them. Its error names what the conditions are part of.
+    pub fn check_seen(
+        &self,
+        name: &str,
+        classes: &[String],
+        when: &[Condition],
+    ) -> Result<(), PolicyError> {
+        let concerns = |trim: &&Trim| classes.is_empty() || classes.contains(&trim.class);
+        let trims: Vec<Trim> = self.trims.iter().filter(concerns).cloned().collect();
+        Hidden { treatments: &self.treatments, trims: &trims }.check_conditions(name, when)
+    }
+}
+
 /// Makes a rule ready.
 fn ready(
     places: &mut Numbers,

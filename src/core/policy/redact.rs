@@ -41,6 +41,8 @@ pub(super) struct Redacted<'a> {
     pub(super) openings: Vec<(Opening, Option<String>)>,
     /// What was recognised where it can't be taken out.
     pub(super) exposed: BTreeSet<Detector>,
+    /// Whether there is a place to redact to which no path leads.
+    pub(super) unreached: bool,
     /// What stood where a mask stands: a commitment holds what was submitted.
     masked: Vec<(Path, Value<'a>)>,
 }
@@ -60,7 +62,10 @@ impl<'a> Redacted<'a> {
         // redacted inside of what was redacted.
         for (treatment, subject) in treatments.iter().zip(&mut subjects) {
             let Target::Path(target) = &treatment.target else { continue };
-            let mut places = expand(event.members(), target);
+            let Some(mut places) = expand(event.members(), target) else {
+                redacted.unreached = true;
+                continue;
+            };
             let last = places.pop();
             for path in places {
                 redacted.treat(event, path, &treatment.action, subject.clone(), materials);
@@ -252,20 +257,21 @@ fn mask(text: &str, keep_last: usize) -> String {
     "***".chars().chain(text.chars().skip(length - kept)).collect()
 }
 
-/// Returns the places that a target stands for.
-fn expand(members: &Object<'_>, target: &Path) -> Vec<Path> {
+/// Returns the places that a target stands for; `None` if there is one whose path would be too long.
+fn expand(members: &Object<'_>, target: &Path) -> Option<Vec<Path>> {
     // Most targets stand for themselves. Whether a step is `*` is seen below.
     if !target.as_str().contains('*') {
-        return target.find(members).map(|_| target.clone()).into_iter().collect();
+        return Some(target.find(members).map(|_| target.clone()).into_iter().collect());
     }
     let mut steps = target.steps();
-    let Some(first) = steps.next() else { return Vec::new() };
+    let first = steps.next()?;
     let mut places = match members.get(&first) {
-        Some(value) => vec![(Path::member(&first), value)],
+        Some(value) => vec![(Some(Path::member(&first)), value)],
         None => Vec::new(),
     };
     for step in steps {
-        places = places.into_iter().flat_map(|(path, value)| below(&path, value, &step)).collect();
+        let below = |(path, value): (Option<Path>, _)| below(path.as_ref(), value, &step);
+        places = places.into_iter().flat_map(below).collect();
     }
     places.into_iter().map(|(path, _)| path).collect()
 }
@@ -281,13 +287,17 @@ fn pieces(path: &Path, value: &Value<'_>) -> Option<Vec<Path>> {
     }
 }
 
-/// Returns what one step leads to.
-fn below<'v, 'a>(path: &Path, value: &'v Value<'a>, step: &str) -> Vec<(Path, &'v Value<'a>)> {
+/// Returns what one step leads to, without a path where that would be too long.
+fn below<'v, 'a>(
+    path: Option<&Path>,
+    value: &'v Value<'a>,
+    step: &str,
+) -> Vec<(Option<Path>, &'v Value<'a>)> {
     let all = step == "*";
     match value {
         Value::Object(object) => {
             let members = object.members().iter().filter(|(name, _)| all || name == step);
-            members.filter_map(|(name, value)| Some((path.child(name)?, value))).collect()
+            members.map(|(name, value)| (path.and_then(|path| path.child(name)), value)).collect()
         }
         Value::Array(values) => {
             let elements = values
@@ -295,7 +305,7 @@ fn below<'v, 'a>(path: &Path, value: &'v Value<'a>, step: &str) -> Vec<(Path, &'
                 .enumerate()
                 .filter(|(position, _)| all || position.to_string() == step);
             elements
-                .filter_map(|(position, value)| Some((path.element(position)?, value)))
+                .map(|(position, value)| (path.and_then(|path| path.element(position)), value))
                 .collect()
         }
         _ => Vec::new(),

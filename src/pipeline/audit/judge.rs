@@ -94,7 +94,7 @@ pub(in crate::pipeline) fn judge(
         Admission::Refused(rules) => return Err(Unjudged::Rejected(rules)),
     };
     let watch = &governed.watch;
-    let is_watched = !watch.is_empty() || !admitted.alerts.is_empty();
+    let is_watched = watch.concerns(admitted.verdict) || !admitted.alerts.is_empty();
     let seen = is_watched.then(|| Seen {
         alerts: admitted.alerts,
         ..see(watch, &admitted.draft, bytes, admitted.classes)

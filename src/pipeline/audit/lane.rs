@@ -182,7 +182,7 @@ impl AuditLane {
         let events: u64 = groups.iter().map(|group| group.entries.len() as u64).sum();
         let parts: u64 = self.changes.iter().map(|change| change.parts.len() as u64 + 1).sum();
         let watch = &self.generation.governed.watch;
-        let watched = watch.sources.len() + watch.suppressions.len() + watch.alerts.len();
+        let watched = watch.sources.len() + watch.alerts.len();
         let following = (watched as u64).min(FOLLOWING_MAX) + 1;
         let entries = groups.iter().flat_map(|group| &group.entries);
         let seen = entries.filter_map(|entry| entry.judged.as_deref()?.seen.as_ref());
@@ -190,7 +190,7 @@ impl AuditLane {
         // Another event under a key that is taken has one more.
         let kept = groups.iter().filter(|group| group.kept);
         let conflicts: u64 = kept.map(|group| group.entries.len() as u64).sum();
-        1 + events * following + conflicts + custom + parts + watched as u64
+        1 + events * following + conflicts + custom + parts + self.watching.timed_max(watch)
     }
 
     /// Judges again what was judged by an older policy. What the newer one refuses is answered.

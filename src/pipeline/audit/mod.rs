@@ -35,7 +35,7 @@ pub(super) use self::{
     open::take_up,
 };
 pub use self::{
-    change::PolicyRefusal,
+    change::{Applying, PolicyRefusal},
     open::{AuditError, first_rule},
 };
 

@@ -20,8 +20,8 @@ use attestree::{
         record::{ApprovalRule, Path, PolicyDigest, Record, Secret, json},
     },
     pipeline::{
-        Answers, AuditParts, Clock, Content, Entropy, Governed, Governor, Ledger, Limits, Log,
-        Meter, NewEntry, OpenError, Parts, Pipeline, Receipted, Submission, Vault, VaultError,
+        Answers, Applying, AuditParts, Clock, Content, Entropy, Governed, Governor, Ledger, Limits,
+        Log, Meter, NewEntry, OpenError, Parts, Pipeline, Receipted, Submission, Vault, VaultError,
         create_log,
     },
     store::{
@@ -247,7 +247,8 @@ pub fn states(statements: Statements) -> Stated {
 
 /// Applies a policy that nobody has to approve; returns the index of its record.
 pub fn apply(pipeline: &Pipeline, log: &Arc<Log>, bundle: &Bundle) -> u64 {
-    let answer = block_on(pipeline.apply_policy(log, bundle, Vec::new(), None).unwrap()).unwrap();
+    let answer =
+        block_on(pipeline.apply_policy(log, bundle, Applying::default()).unwrap()).unwrap();
     let attestree::pipeline::Outcome::Sequenced { index } = answer.outcomes[0] else {
         panic!("a policy is a record")
     };

@@ -128,6 +128,50 @@ fn what_a_level_leaves_out_takes_the_commitments_inside_with_it() {
     assert!(shown.contains(r#""red":[["/ctx/body","drop"]]"#), "{shown}");
 }
 
+#[test]
+fn a_context_that_only_the_server_made_can_be_redacted_whole() {
+    let [drop, _, token, commit] = actions();
+    let lookup = Lookup::Table { entries: BTreeMap::new(), otherwise: Some("eu".to_owned()) };
+    let enrichment = Enrichment { name: "zone".to_owned(), from: path("/act"), lookup };
+    for action in [drop, token, commit] {
+        let statements = Statements {
+            treatments: vec![treat("/ctx", action)],
+            enrichments: vec![enrichment.clone()],
+            ..class(&[])
+        };
+        for submission in
+            [r#"{"act":"a"}"#, r#"{"act":"a","ctx":{}}"#, r#"{"act":"a","ctx":{"b":1}}"#]
+        {
+            let shown = echoed(&statements, Vec::new(), submission);
+            assert!(!shown.contains("zone"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn what_no_path_leads_to_does_not_stay_in_the_clear() {
+    for action in actions() {
+        let treatments = vec![treat("/ctx/*/*/*/*/secret", action)];
+        let statements = Statements { treatments, ..class(&[]) };
+        // Three names as long as they can be, and one that makes the path of what is in it so long.
+        let event = |bytes: usize, inner: &str| {
+            let three = "n".repeat(255);
+            let last = "n".repeat(bytes - "/ctx".len() - 3 * 256 - "//secret".len());
+            format!(
+                r#"{{"ctx":{{"{three}":{{"{three}":{{"{three}":{{"{last}":{{"{inner}":"s3cr3t"}}}}}}}}}}}}"#
+            )
+        };
+        let reached = echoed(&statements, Vec::new(), &event(1_024, "secret"));
+        assert!(reached.contains(r#""vd":"accept""#) && !reached.contains("s3cr3t"), "{reached}");
+        let hidden = echoed(&statements, Vec::new(), &event(1_025, "secret"));
+        assert!(hidden.contains(r#""vr":["record/path-too-long"]"#), "{hidden}");
+        assert!(hidden.contains(r#""vd":"quarantine""#) && !hidden.contains("s3cr3t"), "{hidden}");
+        // Where there is nothing to redact nothing is hidden.
+        let plain = echoed(&statements, Vec::new(), &event(1_025, "public"));
+        assert!(plain.contains(r#""vd":"accept""#), "{plain}");
+    }
+}
+
 /// What may stand anywhere in an event.
 fn any_value() -> impl Strategy<Value = Value<'static>> {
     let leaf = prop_oneof![
