@@ -11,3 +11,5 @@ mod opa;
 mod posted;
 #[cfg(feature = "server")]
 mod proxy;
+#[cfg(feature = "server")]
+mod senders;
