@@ -253,9 +253,7 @@ impl Sources {
         meters: &SourceMeters,
         receiving: &Receiving,
     ) -> Result<Self, SourcesError> {
-        for (position, one) in parts.iter().enumerate() {
-            parts.iter().skip(position + 1).try_for_each(|other| apart(one, other))?;
-        }
+        check_apart(&parts)?;
         let source = |parts: SourceParts| {
             let bucket = parts.bounds.rate.map(|rate| Mutex::new(Bucket::new(rate)));
             let meter = meters.of(&parts.name);
@@ -300,6 +298,14 @@ impl Sources {
             (None, true, true) => Err(Unadmitted::Wrong),
         }
     }
+}
+
+/// Checks that all sources can be told apart.
+pub fn check_apart(parts: &[SourceParts]) -> Result<(), SourcesError> {
+    let pairs = parts.iter().enumerate();
+    let mut pairs =
+        pairs.flat_map(|(at, one)| parts.iter().skip(at + 1).map(move |other| (one, other)));
+    pairs.try_for_each(|(one, other)| apart(one, other))
 }
 
 /// Checks that two sources can be told apart.

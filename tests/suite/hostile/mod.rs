@@ -14,3 +14,4 @@ pub(crate) mod raw;
 pub(crate) mod server;
 mod site;
 mod slow;
+mod source;

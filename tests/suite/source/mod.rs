@@ -1,8 +1,9 @@
-//! Foreign protocols: what their bytes become.
+//! Foreign protocols: who may send, and what their bytes become.
 
 #[cfg(feature = "server")]
 mod child;
 mod cloudevents;
+mod credential;
 mod golden;
 mod hec;
 mod json;
