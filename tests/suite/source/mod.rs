@@ -14,3 +14,5 @@ mod opa;
 mod posted;
 #[cfg(feature = "server")]
 mod proxy;
+#[cfg(feature = "server")]
+mod senders;
