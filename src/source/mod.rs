@@ -8,7 +8,10 @@
 //! - Who may send, and what is answered: `crate::service`.
 //! - What a policy says of the events: `crate::core::policy`.
 
+mod foreign;
 mod item;
 pub mod json;
+pub mod kubernetes;
+pub mod otlp;
 
 pub use item::{EventDraft, Item};

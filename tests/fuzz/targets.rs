@@ -22,6 +22,11 @@ use attestree::core::{
 };
 
 mod audit;
+#[cfg(feature = "sources")]
+mod telemetry;
+
+#[cfg(feature = "sources")]
+pub use telemetry::{kubernetes, otlp};
 
 pub use audit::{bundle, chain, infra, json, path, policy_document, record, submission};
 
@@ -41,8 +46,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("infra", infra),
     ("json", json),
     ("key", key),
+    #[cfg(feature = "sources")]
+    ("kubernetes", kubernetes),
     ("note", note),
     ("origin", origin),
+    #[cfg(feature = "sources")]
+    ("otlp", otlp),
     ("path", path),
     ("policy", policy),
     ("policy_document", policy_document),

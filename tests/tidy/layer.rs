@@ -55,7 +55,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         &["src/core/note/", "src/core/record/", "src/store/keys/", "src/server/", "src/cli/"],
     ),
     ("sha2", &["src/core/hash.rs", "src/core/note/", "benches/"]),
-    ("base64", &["src/core/"]),
+    ("base64", &["src/core/", "src/source/"]),
     // The protocol's edge.
     (
         "tonic",
@@ -71,7 +71,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     (
         "prost",
-        &["src/service/", "src/client/", "src/server/", "src/proto.rs", "build.rs", "tests/"],
+        &[
+            "src/service/",
+            "src/client/",
+            "src/server/",
+            "src/source/otlp/",
+            "src/proto.rs",
+            "build.rs",
+            "tests/",
+        ],
     ),
     ("tonic_health", &["src/service/", "src/server/", "tests/suite/"]),
     ("tonic_reflection", &["src/service/", "src/server/", "tests/suite/"]),
