@@ -10,6 +10,8 @@
 //! file here, with the answers that its senders understand.
 
 mod body;
+mod kubernetes;
+mod otlp;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -74,14 +76,12 @@ impl Door {
 
 /// Answers a request of a foreign protocol. Which methods it takes is the protocol's.
 pub(super) async fn serve(desk: &Desk, door: Door, request: Request) -> Response {
-    let _ = (desk, request);
     match door {
-        Door::Otlp
-        | Door::Kubernetes
-        | Door::CloudEvents
-        | Door::Hec(_)
-        | Door::Opa
-        | Door::Ship => denied(&Denial::nothing_here()),
+        Door::Otlp => otlp::receive(desk, request).await,
+        Door::Kubernetes => kubernetes::receive(desk, request).await,
+        Door::CloudEvents | Door::Hec(_) | Door::Opa | Door::Ship => {
+            denied(&Denial::nothing_here())
+        }
     }
 }
 
