@@ -48,7 +48,7 @@ fn start_with(like: RawSource) -> (Served, String) {
 }
 
 fn post(served: &Served, path: &str, token: &str) -> RequestBuilder {
-    reqwest::Client::new().post(served.url(path)).bearer_auth(token)
+    place::http().post(served.url(path)).bearer_auth(token)
 }
 
 fn request(count: u64) -> ExportLogsServiceRequest {
@@ -125,7 +125,7 @@ async fn logs_over_http_are_refused_as_their_senders_understand() {
     let protobuf = |token: &str| {
         post(&served, "/v1/logs", token).header("content-type", "application/x-protobuf")
     };
-    let plain = reqwest::Client::new().post(served.url("/v1/logs"));
+    let plain = place::http().post(served.url("/v1/logs"));
     let missing = plain.header("content-type", "application/x-protobuf").send().await.unwrap();
     refusal(missing, StatusCode::UNAUTHORIZED, Code::Unauthenticated).await;
     let wrong = protobuf("att_other").send().await.unwrap();
@@ -143,7 +143,7 @@ async fn logs_over_http_are_refused_as_their_senders_understand() {
     assert_eq!(text.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let said: Value = serde_json::from_slice(&text.bytes().await.unwrap()).unwrap();
     assert_eq!(said["code"], Code::InvalidArgument as i32);
-    let read = reqwest::get(served.url("/v1/logs")).await.unwrap();
+    let read = place::http().get(served.url("/v1/logs")).send().await.unwrap();
     assert_eq!(
         (read.status(), &read.headers()["allow"]),
         (StatusCode::METHOD_NOT_ALLOWED, &"POST".parse().unwrap())
@@ -231,6 +231,7 @@ async fn logs_over_grpc_are_answered_as_their_senders_understand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_none_is_kept_over_grpc_as_well() {
     let (served, token) = start();
+    place::provide();
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let message = b"\x0a\x7fno request";
     let head = [0, 0, 0, 0, message.len() as u8];
@@ -273,7 +274,7 @@ async fn a_batch_of_kubernetes_is_taken_whatever_it_holds() {
     let events = events(&served).await;
     assert_eq!(events.iter().filter(|event| event["class"] == "unparsed").count(), 3);
 
-    let client = reqwest::Client::new();
+    let client = place::http();
     let missing = client.post(served.url("/v1/kubernetes")).send().await.unwrap();
     assert_eq!(missing.status(), StatusCode::UNAUTHORIZED);
     let read = client.get(served.url("/v1/kubernetes")).send().await.unwrap();
@@ -312,8 +313,7 @@ fn the_retries_of_an_api_server_double_nothing() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let token = place.token.clone();
     let post = |url: String| {
-        let request =
-            reqwest::Client::new().post(url).bearer_auth(&token).body(kubernetes::requests());
+        let request = place::http().post(url).bearer_auth(&token).body(kubernetes::requests());
         runtime.block_on(request.send())
     };
     // Its own backoff of ten seconds and more is left out: five tries at most, the answers of the first two are lost.
@@ -402,8 +402,7 @@ async fn the_configuration_of_a_collector_leads_here() {
         } else {
             // The exporter puts the path of the signal behind the endpoint.
             let url = reqwest::Url::parse(&format!("{endpoint}/v1/logs")).unwrap();
-            let sent =
-                reqwest::Client::new().post(served.url(url.path())).header("authorization", header);
+            let sent = place::http().post(served.url(url.path())).header("authorization", header);
             let sent = sent
                 .header("content-type", "application/x-protobuf")
                 .body(request(5).encode_to_vec());

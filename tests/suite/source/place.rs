@@ -94,7 +94,7 @@ impl Place {
 
     /// Returns what is counted of the source's items with a result.
     pub(crate) async fn count(&self, result: &str) -> u64 {
-        let text = reqwest::get(self.url("/metrics")).await.unwrap().text().await.unwrap();
+        let text = http().get(self.url("/metrics")).send().await.unwrap().text().await.unwrap();
         let label = format!("result=\"{result}\"");
         let lines = text.lines().filter(|line| {
             line.starts_with("attestree_source_items_total{") && line.contains(&label)
@@ -117,4 +117,16 @@ pub(crate) async fn records(url: &str) -> Vec<Value> {
         }
     }
     records
+}
+
+/// Returns a client of HTTP.
+pub(crate) fn http() -> reqwest::Client {
+    provide();
+    reqwest::Client::new()
+}
+
+/// Gives this process its cryptography, without which there is no client.
+pub(crate) fn provide() {
+    // Another test of this process may have been first.
+    let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
