@@ -39,6 +39,7 @@ mod remote;
 mod restore_tail;
 #[cfg(feature = "server")]
 mod serve;
+mod token;
 mod upgrade;
 mod verify;
 mod verify_evidence;
@@ -117,6 +118,8 @@ enum Verb {
     Log(log::Args),
     /// Make and look at signing keys
     Key(key::Args),
+    /// Make a token for a sender of a foreign protocol
+    Token(token::Args),
     /// Write, test, compare and apply policies
     Policy(policy::Args),
     /// Look at the keys of audit logs, wrap them anew, destroy them
@@ -187,6 +190,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Logs(args) => logs::run(&args, remote, output),
         Verb::Log(args) => log::run(args, output),
         Verb::Key(args) => key::run(args, output),
+        Verb::Token(args) => token::run(&args, output),
         Verb::Policy(args) => policy::run(args, remote, output),
         #[cfg(feature = "server")]
         Verb::Keys(args) => keys::run(args, remote, output),

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json;
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{NAME_BYTES_MAX, SUBMISSION_LIMITS};
 
@@ -124,15 +123,4 @@ fn are_names_free(value: &Value<'_>) -> bool {
         }),
         _ => true,
     }
-}
-
-/// Returns a text as an idempotency key can be made of it: after its length.
-pub(super) fn key_part(text: &str) -> Vec<u8> {
-    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    [&length.to_be_bytes(), text.as_bytes()].concat()
-}
-
-/// Returns the key of what nothing names but its place in a body: the same body is recognised when it comes again.
-pub(super) fn place_key(body: &[u8], position: usize) -> Vec<u8> {
-    [&json::key_of(body), &b"/"[..], position.to_string().as_bytes()].concat()
 }

@@ -15,17 +15,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::foreign::{Malformed, Members, RawList, VALUES_MAX, key_part, place_key, shown};
-use super::{EventDraft, Item, json};
-use crate::core::hash::TreeHash;
+use super::foreign::{Malformed, Members, RawList, VALUES_MAX, shown};
+use super::{EventDraft, Item, json, key};
 use crate::core::record::json::{Limits, Object, Value};
 use crate::core::record::{SUBMISSION_LIMITS, Submitted};
 
 /// Levels that the event adds: a request's object stands two levels deeper in it than in what came.
 const ADDED_LEVELS: usize = 2;
-
-/// Longest key that is written out: a name of a cluster, a UUID and a stage need less.
-const KEY_BYTES_MAX: usize = 192;
 
 /// What verbs change something.
 const CHANGES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
@@ -66,7 +62,9 @@ fn item(body: &Bytes, position: usize, raw: &RawValue, cluster: &str) -> Vec<Ite
     let came = body.slice_ref(raw.get().as_bytes());
     match event(&came, cluster) {
         Ok((draft, key)) => draft.item(Some(key), &came),
-        Err(Malformed) => Item::unparsed(&came, Some(&place_key(body, position))),
+        Err(Malformed) => {
+            Item::unparsed(&came, Some(&key::numbered(&json::key_of(body), position)))
+        }
     }
 }
 
@@ -87,7 +85,7 @@ fn event<'a>(came: &'a [u8], cluster: &str) -> Result<(EventDraft<'a>, Vec<u8>),
     }
     let id = item.text("auditID")?.ok_or(Malformed)?;
     let stage = item.text("stage")?.ok_or(Malformed)?;
-    let key = key(cluster, &id, &stage);
+    let key = key::named("audit", &[cluster, &id, &stage]);
     let verb = item.text("verb")?.unwrap_or_default();
 
     times(&mut draft, &mut item)?;
@@ -119,12 +117,6 @@ fn event<'a>(came: &'a [u8], cluster: &str) -> Result<(EventDraft<'a>, Vec<u8>),
         draft.put("ctx", "unknown", shown(rest.into()));
     }
     Ok((draft, key))
-}
-
-/// Returns what names an event.
-fn key(cluster: &str, id: &str, stage: &str) -> Vec<u8> {
-    let key = [key_part(cluster), key_part(id), stage.as_bytes().to_vec()].concat();
-    if key.len() <= KEY_BYTES_MAX { key } else { TreeHash::digest(&key).as_bytes().to_vec() }
 }
 
 /// Takes the times: of the stage, and of the request.

@@ -23,8 +23,12 @@ use attestree::core::{
 
 mod audit;
 #[cfg(feature = "sources")]
+mod posted;
+#[cfg(feature = "sources")]
 mod telemetry;
 
+#[cfg(feature = "sources")]
+pub use posted::{cloudevents, hec, opa};
 #[cfg(feature = "sources")]
 pub use telemetry::{kubernetes, otlp};
 
@@ -40,8 +44,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("bundle", bundle),
     ("chain", chain),
     ("checkpoint", checkpoint),
+    #[cfg(feature = "sources")]
+    ("cloudevents", cloudevents),
     ("consistency", consistency),
     ("evidence", evidence),
+    #[cfg(feature = "sources")]
+    ("hec", hec),
     ("inclusion", inclusion),
     ("infra", infra),
     ("json", json),
@@ -49,6 +57,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     #[cfg(feature = "sources")]
     ("kubernetes", kubernetes),
     ("note", note),
+    #[cfg(feature = "sources")]
+    ("opa", opa),
     ("origin", origin),
     #[cfg(feature = "sources")]
     ("otlp", otlp),

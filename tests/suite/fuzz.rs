@@ -203,6 +203,15 @@ fn audit_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("otlp", "hostile-protobuf", file("source/otlp/hostile-protobuf.in.pb")),
         ("kubernetes", "requests", file("source/kubernetes/requests.in.json")),
         ("kubernetes", "hostile", file("source/kubernetes/hostile.in.json")),
+        ("cloudevents", "structured", file("source/cloudevents/structured.in.json")),
+        ("cloudevents", "batch", file("source/cloudevents/batch.in.json")),
+        ("cloudevents", "binary", file("source/cloudevents/binary.in.http")),
+        ("cloudevents", "overlong", file("source/cloudevents/overlong.in.http")),
+        ("hec", "events", file("source/hec/events.in.json")),
+        ("hec", "lines", file("source/hec/lines.in.txt")),
+        ("hec", "acks", b"{\"acks\":[0,1]}".to_vec()),
+        ("opa", "decisions", file("source/opa/decisions.in.json")),
+        ("opa", "decision", b"{\"decision_id\":\"1\",\"result\":{\"allow\":true}}".to_vec()),
         ("infra", "collector", file("infra/otel/queue-on-disk.pass.yaml")),
     ]
 }

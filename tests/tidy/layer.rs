@@ -85,6 +85,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tonic_reflection", &["src/service/", "src/server/", "tests/suite/"]),
     ("opentelemetry_proto", &["src/source/otlp/", "src/service/", "tests/", "benches/"]),
     ("flate2", &["src/service/", "tests/"]),
+    ("zstd", &["src/service/", "tests/"]),
     ("lettre", &["src/alert/", "src/server/"]),
     ("tonic_types", &["src/service/", "src/client/", "tests/"]),
     ("axum", &["src/service/", "src/server/", "src/witness/", "tests/"]),

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::foreign::{Malformed, place_key};
-use super::{Item, json};
+use super::foreign::Malformed;
+use super::{Item, json, key};
 use crate::core::hash::{HASH_BYTES, TreeHash};
 use record::{LogRecord, Origin};
 
@@ -88,7 +88,8 @@ impl Harvest<'_> {
     /// Keeps something as it came, because no record can be made of it.
     fn unparsed(&mut self, came: &Bytes) -> Result<(), Uncut> {
         let place = self.find()?;
-        self.items.extend(Item::unparsed(came, Some(&place_key(self.body, place))));
+        self.items
+            .extend(Item::unparsed(came, Some(&key::numbered(&json::key_of(self.body), place))));
         Ok(())
     }
 

@@ -34,10 +34,16 @@ pub(super) fn cut(body: &Bytes, harvest: &mut Harvest<'_>) -> Result<(), Uncut> 
 /// Cuts `ResourceLogs`. If it is malformed, nothing of it was taken.
 fn cut_resource(resource_logs: &Bytes, harvest: &mut Harvest<'_>) -> Result<(), Uncut> {
     let fields = fields(resource_logs)?;
-    let scopes = fields.iter().filter(|(number, _)| *number == 2);
-    // So that records are taken only of what can be cut as a whole.
-    let scopes: Vec<(&Bytes, Vec<Field>)> =
-        scopes.map(|(_, logs)| Ok((logs, self::fields(logs)?))).collect::<Result<_, Uncut>>()?;
+    let (mut scopes, mut found) = (Vec::new(), 0);
+    // First of all, so that records are taken only of what can be cut as a whole.
+    for (_, logs) in fields.iter().filter(|(number, _)| *number == 2) {
+        let parts = self::fields(logs)?;
+        found += parts.len();
+        if found > LIST_MAX {
+            return Err(Uncut::Many);
+        }
+        scopes.push((logs, parts));
+    }
     // A message that comes twice is merged, which is what its bytes one after the other mean.
     let resource = merged(&fields, 1);
     let schema = last(&fields, 3);

@@ -156,7 +156,7 @@ fn golden_files_hold() {
     vector::compare(&folder.join("plain-protobuf.in.pb"), &plain.encode_to_vec());
     vector::compare(&folder.join("hostile-protobuf.in.pb"), &hostile());
     vector::compare(&folder.join("cut-off-message.in.pb"), &[0x0a, 0x05, 0x12]);
-    assert_eq!(golden::compare("otlp", decode), 11);
+    assert_eq!(golden::compare_all("otlp", decode), 11);
 }
 
 #[test]
@@ -219,8 +219,12 @@ fn a_request_that_is_too_long_is_kept_as_it_came() {
     assert_eq!((item.is_event, &item.bytes), (false, &body));
     // Two bytes each: no more of them are kept in memory than a request may have.
     let flood = Bytes::from(field(1, &field(2, &field(2, &[]).repeat(1 << 20))));
-    let items = otlp::decode(&flood, Encoding::Protobuf, usize::MAX);
-    assert!(items.iter().all(|item| !item.is_event) && items.len() < 4);
+    let many = field(2, &field(3, &[]).repeat(2_000));
+    let spread = Bytes::from(field(1, &many.repeat(1_000)));
+    for flood in [flood, spread] {
+        let items = otlp::decode(&flood, Encoding::Protobuf, usize::MAX);
+        assert!(items.iter().all(|item| !item.is_event) && items.len() < 6);
+    }
     let long = LogRecord { body: Some(any(text(&"x".repeat(3 << 20)))), ..record("a", TIME) };
     let items = decode(&encoded(vec![long.clone(), record("b", TIME)]));
     assert_eq!(items.iter().filter(|item| item.is_event).count(), 1);
