@@ -10,5 +10,7 @@
 
 mod item;
 pub mod json;
+pub mod ship;
+pub mod syslog;
 
 pub use item::{EventDraft, Item};
