@@ -55,6 +55,14 @@ impl TreeHash {
         &self.0
     }
 
+    /// Compares two hashes in a time that does not depend on where they differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let pairs = self.0.iter().zip(&other.0);
+        let differing = pairs.fold(0, |differing, (one, other)| differing | (one ^ other));
+        // Opaque to the compiler, which could leave the loop early otherwise.
+        core::hint::black_box(differing) == 0
+    }
+
     /// Parses standard base64 with padding (RFC 4648, section 4) of exactly 32 bytes.
     ///
     /// Only the canonical form is taken: 44 characters whose unused bits are zero.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{
-    admit::Admitted,
+    admit::{Admitted, AdmittedEntry},
     ticket::{Failure, Outcome},
 };
 use crate::{
@@ -25,6 +25,8 @@ pub(super) struct Identities {
     added: Vec<(IdentityKey, IdentityRow)>,
     /// Position in `added` by key.
     added_at: HashMap<IdentityKey, usize>,
+    /// What the last group adds under keys that lead to other content: the first entry of each, and its own.
+    conflicts: Vec<(LeafIndex, LeafIndex)>,
 }
 
 /// Returns every identity that an entry is known by: its key first, then its bytes.
@@ -55,12 +57,35 @@ impl Identities {
             })
             .filter(|key| !self.in_flight.contains_key(key))
             .collect();
+        self.read(store, keys)?;
+        let conflicting = groups.iter().filter(|group| group.kept).flat_map(|group| &group.entries);
+        let conflicting = conflicting.filter_map(|entry| self.conflicting(entry)).collect();
+        self.read(store, conflicting)
+    }
+
+    /// Reads rows of the database.
+    fn read(&mut self, store: &Store, keys: Vec<IdentityKey>) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
         let rows = store.identities(&keys)?;
         self.stored.extend(keys.into_iter().zip(rows).filter_map(|(key, row)| Some((key, row?))));
         Ok(())
+    }
+
+    /// Returns under what an entry is known besides its key, if that leads to other content.
+    ///
+    /// Where the key is as new as the batch, nothing is known of other content under it.
+    fn conflicting(&self, entry: &AdmittedEntry) -> Option<IdentityKey> {
+        let key = entry.key.as_ref()?;
+        let row = self.in_flight.get(key).map(|(_, row)| row).or_else(|| self.stored.get(key))?;
+        (row.tag != entry.tag).then(|| key.conflicting(&entry.tag))
+    }
+
+    /// Returns what the last group adds under keys that lead to other content: the first entry of each, and its
+    /// own.
+    pub(super) fn take_conflicts(&mut self) -> Vec<(LeafIndex, LeafIndex)> {
+        core::mem::take(&mut self.conflicts)
     }
 
     /// Finds a row, the newest source first, unless it is older than `oldest`.
@@ -102,6 +127,7 @@ impl Identities {
                 .collect());
         }
         let mark = self.added.len();
+        self.conflicts.clear();
         let mut next = next;
         let mut outcomes = Vec::with_capacity(group.entries.len());
         for position in 0..group.entries.len() {
@@ -131,10 +157,11 @@ impl Identities {
         let entry = group.entries.get(position).expect("positions run over the group's entries");
         let by_key = entry.key.as_ref().and_then(|key| self.find(key, oldest));
         if let Some(row) = by_key {
-            if row.tag != entry.tag {
-                return Outcome::Conflict { first: row.index };
-            }
-            return Outcome::Duplicate { index: row.index };
+            return match (row.tag == entry.tag, group.kept) {
+                (true, _) => Outcome::Duplicate { index: row.index },
+                (false, true) => self.keep(entry, row.index, index, oldest),
+                (false, false) => Outcome::Conflict { first: row.index },
+            };
         }
         // What is only counted has no index that a key could lead to.
         if entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some()) {
@@ -154,6 +181,26 @@ impl Identities {
         if let Some(key) = hash {
             self.add(key, row);
         }
+        Outcome::Sequenced { index }
+    }
+
+    /// Decides what becomes of an entry whose key leads to other content, which is at `first`.
+    fn keep(
+        &mut self,
+        entry: &AdmittedEntry,
+        first: LeafIndex,
+        index: LeafIndex,
+        oldest: LeafIndex,
+    ) -> Outcome {
+        let key = entry.key.as_ref().expect("its key was found").conflicting(&entry.tag);
+        if let Some(row) = self.find(&key, oldest) {
+            return Outcome::Duplicate { index: row.index };
+        }
+        if entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some()) {
+            return Outcome::Suppressed;
+        }
+        self.add(key, IdentityRow { index, tag: entry.tag });
+        self.conflicts.push((first, index));
         Outcome::Sequenced { index }
     }
 

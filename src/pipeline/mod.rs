@@ -45,7 +45,7 @@ mod vault;
 mod waiting;
 
 pub use self::{
-    admit::{Content, NewEntry, Refusal, Submission},
+    admit::{Content, Namespace, NewEntry, Refusal, Submission},
     audit::{AuditError, AuditParts, Entropy, Governed, Governor, PolicyRefusal, first_rule},
     candidate::{CANDIDATES_MAX, Candidate, Candidates, NoCandidate, Publish, Taken, Witnessed},
     commit::Ledger,

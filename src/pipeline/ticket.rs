@@ -48,6 +48,8 @@ pub struct Recorded {
     pub openings: Vec<Opening>,
     /// What the policy said.
     pub verdict: Verdict,
+    /// The first entry under its key, if that is another one; a `conflict` record follows.
+    pub conflicts_with: Option<LeafIndex>,
 }
 
 /// The answer to a submission: every entry that is not in conflict is durable and covered by

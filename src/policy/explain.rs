@@ -237,7 +237,7 @@ fn read(entry: &[u8]) -> Record<'_> {
 
 fn arrival<'s>(bytes: &'s [u8], source: Option<&'s str>) -> Arrival<'s> {
     let id = RecordId::new(crate::core::number::UnixMillis(0), [0; 10]);
-    Arrival { bytes, source, class: None, id, now: now() }
+    Arrival { bytes, source, class: None, kept: false, id, now: now() }
 }
 
 /// Returns a time: nothing that is explained depends on it.

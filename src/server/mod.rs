@@ -40,6 +40,7 @@ pub mod random;
 mod restore_tail;
 mod running;
 mod setting;
+pub mod source;
 mod tail_source;
 pub mod telemetry;
 mod tls;

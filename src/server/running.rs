@@ -22,6 +22,7 @@ use super::{
     governor::Documents,
     listener::Listener,
     random::Random,
+    source,
     vault::{Ring, SharedRandom},
     watch,
 };
@@ -67,11 +68,17 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let plan = cosigning::plan(&config.witnesses)?;
     let (pipeline, ring) = open(&config, &clock, &meter, answerer, plan.clone())?;
     let witnesses = WitnessMeter::default();
+    let metrics = Arc::new(Metrics::new(&meter, &witnesses));
+    let receiving = Receiving::new(config.listener.receive_bytes_max);
+    let logs = pipeline.store().logs()?;
+    let sources = source::load(&config.sources, &logs, metrics.sources(), &receiving);
+    let sources = sources.inspect_err(|_| drop(pipeline.stop()))?;
     let desk = Desk {
-        metrics: Arc::new(Metrics::new(&meter, &witnesses)),
+        metrics,
         pipeline,
         ready: Ready::default(),
-        receiving: Receiving::new(config.listener.receive_bytes_max),
+        receiving,
+        sources: Arc::new(sources),
         sending: Sending::new(config.listener.send_bytes_max),
         closing: CancellationToken::new(),
     };

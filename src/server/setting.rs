@@ -8,7 +8,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{telemetry, tls};
+use super::{source::SourceError, telemetry, tls};
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,14 @@ pub enum ConfigError {
         key: &'static str,
         /// The key that is missing.
         needs: &'static str,
+    },
+    /// A source is wrong.
+    #[error("the source {name:?} of [[sources]]: {error}")]
+    Source {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        error: SourceError,
     },
     /// Others could read and change what goes over the network.
     #[error(

@@ -42,7 +42,7 @@ impl Receiving {
     /// Takes the share of an open request; the server-side half of a stream takes one too.
     pub(super) fn open(&self) -> Share {
         let mut share = Share { budget: self.clone(), held: 0 };
-        share.hold(REQUEST_BYTES);
+        share.set(REQUEST_BYTES);
         share
     }
 }
@@ -55,8 +55,14 @@ pub(super) struct Share {
 }
 
 impl Share {
+    /// Changes what is held besides what an open request costs; refuses if all together hold too much.
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Denial> {
+        self.set(REQUEST_BYTES + u64::try_from(bytes).expect("a length fits 64 bits"));
+        self.check()
+    }
+
     /// Changes what is held.
-    fn hold(&mut self, bytes: u64) {
+    fn set(&mut self, bytes: u64) {
         if bytes > self.held {
             self.budget.used.fetch_add(bytes - self.held, Ordering::AcqRel);
         } else {
@@ -74,7 +80,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.hold(0);
+        self.set(0);
     }
 }
 
@@ -111,7 +117,7 @@ impl Received {
                 frames.advance(chunk)
             }
         };
-        self.share.hold(REQUEST_BYTES + self.waiting);
+        self.share.set(REQUEST_BYTES + self.waiting);
         self.share.check()
     }
 }

@@ -11,6 +11,12 @@ const IDEMPOTENCY: u8 = 1;
 /// Namespace of entry hashes.
 const ENTRY_HASH: u8 = 2;
 
+/// Namespace of what sources name at home.
+const SOURCE: u8 = 3;
+
+/// Namespace of other content under a key that is taken.
+const CONFLICTING: u8 = 4;
+
 /// Length byte of a principal that is kept as its SHA-256.
 const PRINCIPAL_HASHED: u8 = 0xff;
 
@@ -18,9 +24,12 @@ const PRINCIPAL_HASHED: u8 = 0xff;
 ///
 /// # Format
 ///
-/// u32 log number, u8 namespace (1 idempotency key, 2 entry hash), u8 length of the principal, the
-/// principal, 32 bytes: SHA-256 of the idempotency key, or the leaf hash. A principal of 255 bytes
-/// and more is kept as its SHA-256 under the length 255, which no shorter one has.
+/// u32 log number, u8 namespace (1 idempotency key, 2 entry hash, 3 key of a source, 4 other content under one
+/// of these), u8 length of the principal, the principal, 32 bytes: SHA-256 of the idempotency key, or the leaf
+/// hash. A principal of 255 bytes and more is kept as its SHA-256 under the length 255, which no shorter one has.
+///
+/// Of a source its name stands in the place of the principal. In namespace 4 the 32 bytes are the SHA-256 of the
+/// namespace and the hash that the key has by itself, and of the tag of the content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdentityKey(Box<[u8]>);
 
@@ -41,6 +50,29 @@ impl IdentityKey {
     /// Returns the identity of what `principal` submits under an idempotency key.
     pub fn idempotency(log: LogNumber, principal: &[u8], key: &[u8]) -> Self {
         Self::encode(log, IDEMPOTENCY, principal, &TreeHash::digest(key))
+    }
+
+    /// Returns the identity of what a source of this name calls by a key.
+    pub fn source(log: LogNumber, name: &str, key: &[u8]) -> Self {
+        Self::encode(log, SOURCE, name.as_bytes(), &TreeHash::digest(key))
+    }
+
+    /// Returns the identity of content with this tag, where the key leads to other content.
+    ///
+    /// # Panics
+    ///
+    /// If it is such an identity already: that of content has no other content.
+    #[must_use]
+    pub fn conflicting(&self, tag: &TreeHash) -> Self {
+        let (owner, hash) =
+            self.0.split_last_chunk::<HASH_BYTES>().expect("an identity ends with a hash");
+        let mut key = owner.to_vec();
+        let namespace = key.get_mut(4).expect("the namespace stands behind the log");
+        let of = core::mem::replace(namespace, CONFLICTING);
+        assert_ne!(of, CONFLICTING, "content under a key has no other content");
+        let named = [&[of], hash.as_slice(), tag.as_bytes()].concat();
+        key.extend(TreeHash::digest(&named).as_bytes());
+        Self(key.into_boxed_slice())
     }
 
     /// Returns the identity of an entry by its leaf hash, whoever submits it.

@@ -16,6 +16,7 @@
 //! - `pv` is the policy that the last `policy` record below made active; absent before the first.
 //! - A `policy` record directly follows all its parts, which have its digest, and its approvals meet the rule
 //!   in force: that of the `policy` record before, for the first that of the genesis.
+//! - A `conflict` record about a key names entries below its own.
 //!
 //! # Out of scope
 //!
@@ -141,6 +142,11 @@ impl Chain {
             Body::System(System::Genesis { origin, rule }) => {
                 faults.extend(self.interrupt());
                 faults.extend(self.genesis(index, origin, rule));
+            }
+            Body::System(System::KeyConflict(conflict)) => {
+                faults.extend(self.interrupt());
+                let found = conflict.index;
+                faults.extend((found >= index).then_some(Fault::Conflict { found }));
             }
             Body::System(_) | Body::Event(_) => faults.extend(self.interrupt()),
         }

@@ -14,7 +14,8 @@ use super::slots::Given;
 use super::statement::Enforcement;
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
-    Decision, Draft, Head, RecordId, Submission, SubmissionError, Timestamp, Verdict, commit_raw,
+    Decision, Draft, Head, RecordId, Submission, SubmissionError, Timestamp, UNPARSED, Verdict,
+    commit_raw,
 };
 
 /// The rule behind an event that custom rules could not decide about.
@@ -35,9 +36,10 @@ pub struct Arrival<'s> {
     pub source: Option<&'s str>,
     /// [`UNPARSED`] of bytes of which a receiver could make no event: they are quarantined under that class,
     /// the only one that a record shows of what it hides.
-    ///
-    /// [`UNPARSED`]: crate::core::record::UNPARSED
     pub class: Option<&'static str>,
+    /// Whether it is recorded whatever it holds, because its sender would drop what is refused: what the policy
+    /// rejects is quarantined by the same rules, and what is no JSON object is unparsed.
+    pub kept: bool,
     /// The id that the record gets.
     pub id: RecordId,
     /// The time, of which the month matters: it names the keys of commitments without a subject.
@@ -111,7 +113,7 @@ impl<'p> Judgement<'p> {
     }
 }
 
-/// Judges a submission. Fails only for bytes that are no JSON object.
+/// Judges a submission. Fails only for bytes that are no JSON object and not kept.
 ///
 /// # Panics
 ///
@@ -129,7 +131,15 @@ pub fn admit(
     if arrival.class.is_some() {
         return hide(Verdict::Quarantine, &[UNPARSED_RULE.into()], materials);
     }
-    let mut event = match Submission::parse(arrival.bytes)?.event() {
+    let submission = match Submission::parse(arrival.bytes) {
+        Ok(submission) => submission,
+        Err(_) if arrival.kept => {
+            let arrival = Arrival { class: Some(UNPARSED), ..*arrival };
+            return admit(policy, &arrival, materials, custom);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut event = match submission.event() {
         Ok(event) => event,
         Err(faults) => {
             let rules: Vec<_> = faults.into_iter().map(|fault| fault.rule().into()).collect();
@@ -160,6 +170,9 @@ pub fn admit(
     let (verdict, rules) = match judgement.outcome() {
         Outcome::Recorded(verdict, rules) if verdict.shows_content() => (verdict, rules),
         Outcome::Recorded(verdict, rules) => return hide(verdict, &rules, materials),
+        Outcome::Refused(rules) if arrival.kept => {
+            return hide(Verdict::Quarantine, &rules, materials);
+        }
         Outcome::Refused(rules) => {
             return Ok(Admission::Refused(rules.into_iter().map(Cow::into_owned).collect()));
         }

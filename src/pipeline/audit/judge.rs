@@ -67,6 +67,7 @@ pub(in crate::pipeline) struct Event<'a> {
     pub(in crate::pipeline) bytes: &'a [u8],
     pub(in crate::pipeline) source: Option<&'a str>,
     pub(in crate::pipeline) class: Option<&'static str>,
+    pub(in crate::pipeline) kept: bool,
 }
 
 /// Judges an event by a policy, and makes its record.
@@ -80,9 +81,9 @@ pub(in crate::pipeline) fn judge(
     let time = time_of(now);
     let mut draws = Draws::new(&audited.parts, log.number(), time);
     let id = RecordId::new(now, draws.take());
-    let Event { bytes, source, class } = event;
+    let Event { bytes, source, class, kept } = event;
     let governed = &generation.governed;
-    let arrival = Arrival { bytes, source, class, id, now: time };
+    let arrival = Arrival { bytes, source, class, kept, id, now: time };
     let admission = policy::admit(&governed.policy, &arrival, &mut draws, &*governed.custom);
     // What was made under a key that is not the vault's is thrown away.
     if let Some(error) = draws.failed {

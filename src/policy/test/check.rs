@@ -83,6 +83,7 @@ impl<'c> Trial<'c> {
             bytes: &step.bytes,
             source: step.source.as_deref(),
             class: None,
+            kept: false,
             id: RecordId::new(UnixMillis(0), [0; 10]),
             now: step.at,
         };

@@ -143,6 +143,7 @@ fn treats(policy: &Policy, step: &Step) -> bool {
         bytes: &step.bytes,
         source: None,
         class: None,
+        kept: false,
         id: RecordId::new(UnixMillis(0), [0; 10]),
         now: step.at,
     };

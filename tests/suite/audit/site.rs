@@ -257,12 +257,10 @@ pub fn apply(pipeline: &Pipeline, log: &Arc<Log>, bundle: &Bundle) -> u64 {
 
 /// Makes a submission of events without keys.
 pub fn events(texts: &[&str]) -> Submission {
-    let entry = |text: &&str| NewEntry { bytes: Bytes::from((*text).to_owned()), key: None };
+    let entry = |text: &&str| NewEntry::new(Bytes::from((*text).to_owned()), None);
     Submission {
-        entries: texts.iter().map(entry).collect(),
-        principal: Bytes::new(),
-        content: Content::Event { class: None },
         atomic: true,
+        ..Submission::new(texts.iter().map(entry).collect(), Bytes::new(), Content::Event)
     }
 }
 

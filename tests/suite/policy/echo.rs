@@ -40,7 +40,8 @@ fn echoed(statements: &Statements, masks: Vec<Treatment>, submission: &str) -> S
     let policy = Policy::compile(PolicyDigest::from_bytes([3; 32]), statements).unwrap();
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
     let now = Timestamp::parse("2026-11-21T00:14:00.000001Z").unwrap();
-    let arrival = Arrival { bytes: submission.as_bytes(), source: None, class: None, id, now };
+    let arrival =
+        Arrival { bytes: submission.as_bytes(), source: None, class: None, kept: false, id, now };
     let Admission::Recorded(admitted) =
         admit(&policy, &arrival, &mut Fixed, &Masks(masks)).unwrap()
     else {

@@ -60,6 +60,7 @@ fn recorded(compiled: &Compiled, text: &str) -> Option<(Vec<u8>, Vec<Opening>)> 
         bytes: text.as_bytes(),
         source: Some("CN=shop"),
         class: None,
+        kept: false,
         id: RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]),
         now: Timestamp::from_micros(1_795_000_000_000_000).unwrap(),
     };
@@ -189,6 +190,7 @@ fn unparsed_bytes_are_replayed_as_such() {
         bytes: b"<34>Oct 11 no json",
         source: None,
         class: Some(UNPARSED),
+        kept: false,
         id: RecordId::new(UnixMillis(1), [7; 10]),
         now: Timestamp::from_micros(5).unwrap(),
     };

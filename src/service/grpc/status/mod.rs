@@ -5,6 +5,7 @@
 
 mod field;
 mod refusal;
+mod source;
 
 use core::time::Duration;
 use std::collections::HashMap;

@@ -62,8 +62,14 @@ fn findings(text: &str) -> Vec<Diagnostic> {
 fn admitted(compiled: &Compiled, event: &str) -> (Option<String>, Option<Verdict>, Vec<String>) {
     let now = Timestamp::parse("2026-11-21T00:14:00.000001Z").unwrap();
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival =
-        Arrival { bytes: event.as_bytes(), source: Some("payments-7"), class: None, id, now };
+    let arrival = Arrival {
+        bytes: event.as_bytes(),
+        source: Some("payments-7"),
+        class: None,
+        kept: false,
+        id,
+        now,
+    };
     match admit(&compiled.policy, &arrival, &mut Counted::default(), &*compiled.custom).unwrap() {
         Admission::Refused(rules) => (None, None, rules),
         Admission::Recorded(admitted) => {
@@ -80,8 +86,14 @@ fn admitted(compiled: &Compiled, event: &str) -> (Option<String>, Option<Verdict
 fn seen(compiled: &Compiled, event: &str) -> Seen {
     let now = Timestamp::parse("2026-11-21T00:14:00.000001Z").unwrap();
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival =
-        Arrival { bytes: event.as_bytes(), source: Some("payments-7"), class: None, id, now };
+    let arrival = Arrival {
+        bytes: event.as_bytes(),
+        source: Some("payments-7"),
+        class: None,
+        kept: false,
+        id,
+        now,
+    };
     let custom = &*compiled.custom;
     let Ok(Admission::Recorded(admitted)) =
         admit(&compiled.policy, &arrival, &mut Counted::default(), custom)
