@@ -15,6 +15,7 @@ use std::{
         fs::MetadataExt as _,
     },
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use super::{
@@ -160,11 +161,12 @@ impl Files {
             self.patterns.iter().flat_map(|pattern| expand(pattern)).collect();
         paths.sort_unstable();
         paths.dedup();
-        let number = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-        let named: Vec<(PathBuf, (u64, u64))> = paths
-            .into_iter()
-            .filter_map(|path| number(&path).map(|number| (path, number)))
-            .collect();
+        let mut found: Vec<(SystemTime, PathBuf, (u64, u64))> =
+            paths.into_iter().filter_map(|path| stat(path)).collect();
+        // Of several that nobody has read yet, the one that was left first is the oldest.
+        found.sort_unstable();
+        let named: Vec<(PathBuf, (u64, u64))> =
+            found.into_iter().map(|(_, path, number)| (path, number)).collect();
         for tail in &mut self.tails {
             tail.left = !named.iter().any(|(_, number)| *number == tail.number());
         }
@@ -246,6 +248,12 @@ fn find(path: &Path, number: (u64, u64)) -> Option<PathBuf> {
         ((meta.dev(), meta.ino()) == number).then_some(path)
     });
     found.next()
+}
+
+/// Returns when a file was last written, and its number.
+fn stat(path: PathBuf) -> Option<(SystemTime, PathBuf, (u64, u64))> {
+    let meta = fs::metadata(&path).ok()?;
+    Some((meta.modified().ok()?, path, (meta.dev(), meta.ino())))
 }
 
 /// Returns the directory of a file.

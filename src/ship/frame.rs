@@ -161,7 +161,7 @@ pub fn decode(bytes: &[u8]) -> Result<Segment, Fault> {
 }
 
 /// Reads the header; returns the segment's id and the number of its first frame.
-pub fn decode_header(bytes: &[u8]) -> Option<(SegmentId, u64)> {
+pub(super) fn decode_header(bytes: &[u8]) -> Option<(SegmentId, u64)> {
     let header = bytes.first_chunk::<HEADER_BYTES>()?;
     let (summed, sum) = header.split_at(HEADER_BYTES - HASH_BYTES);
     let start = [MAGIC.as_slice(), &VERSION.to_be_bytes(), &[0; 4]].concat();
@@ -172,7 +172,7 @@ pub fn decode_header(bytes: &[u8]) -> Option<(SegmentId, u64)> {
 }
 
 /// Takes the frame that begins here, if there is one; returns its length as well.
-pub fn decode_frame(bytes: &[u8], id: &SegmentId) -> Option<(Frame, usize)> {
+pub(super) fn decode_frame(bytes: &[u8], id: &SegmentId) -> Option<(Frame, usize)> {
     let (length, _) = bytes.strip_prefix(FRAME_MAGIC)?.split_first_chunk()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let length = Some(length).filter(|length| *length <= CONTENT_BYTES_MAX)?;

@@ -105,6 +105,13 @@ struct Place {
     offset: u64,
 }
 
+impl Place {
+    /// Returns the beginning of a segment.
+    fn first(first: u64) -> Self {
+        Self { number: first, segment: first, offset: bytes_u64(frame::HEADER_BYTES) }
+    }
+}
+
 /// A segment on disk.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
@@ -153,7 +160,7 @@ impl Spool {
             current: None,
             next: mark.get(),
             cursors: BTreeMap::new(),
-            place: Place { number: mark.get(), ..Place::default() },
+            place: Place::first(mark.get()),
             mark,
             _directory: directory,
         };
@@ -272,11 +279,7 @@ impl Spool {
         let mut bytes = 0;
         for segment in self.segments.iter().filter(|segment| segment.first >= self.place.segment) {
             if segment.first > batch.after.segment {
-                batch.after = Place {
-                    number: segment.first,
-                    segment: segment.first,
-                    offset: bytes_u64(frame::HEADER_BYTES),
-                };
+                batch.after = Place::first(segment.first);
             }
             let content = self.contents(segment.first, batch.after.offset)?;
             let mut rest = content.as_slice();

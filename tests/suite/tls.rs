@@ -1,6 +1,6 @@
 //! TLS and mutual TLS, with certificates made afresh.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, thread};
 
 use attestree::{
     proto::{AppendRequest, log_service_client::LogServiceClient},
@@ -66,16 +66,31 @@ async fn connect(
     authority: &Authority,
     identity: Option<&(String, String)>,
 ) -> Result<LogServiceClient<Channel>, tonic::transport::Error> {
+    connect_to(served.address(), authority, identity).await
+}
+
+/// Connects to a server as a client with a certificate.
+pub(crate) async fn client_of(
+    address: SocketAddr,
+    authority: &Authority,
+    identity: &(String, String),
+) -> LogServiceClient<Channel> {
+    connect_to(address, authority, Some(identity)).await.unwrap()
+}
+
+async fn connect_to(
+    address: SocketAddr,
+    authority: &Authority,
+    identity: Option<&(String, String)>,
+) -> Result<LogServiceClient<Channel>, tonic::transport::Error> {
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(authority.pem()))
         .domain_name("localhost");
     if let Some((certificate, key)) = identity {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
-    let endpoint = Endpoint::try_from(format!("https://{}", served.address()))
-        .unwrap()
-        .tls_config(tls)
-        .unwrap();
+    let endpoint =
+        Endpoint::try_from(format!("https://{}", address)).unwrap().tls_config(tls).unwrap();
     Ok(LogServiceClient::new(endpoint.connect().await?))
 }
 
