@@ -40,6 +40,7 @@ mod restore_tail;
 #[cfg(feature = "server")]
 mod serve;
 mod ship;
+mod token;
 mod upgrade;
 mod verify;
 mod verify_evidence;
@@ -120,6 +121,8 @@ enum Verb {
     Log(log::Args),
     /// Make and look at signing keys
     Key(key::Args),
+    /// Make a token for a sender of a foreign protocol
+    Token(token::Args),
     /// Write, test, compare and apply policies
     Policy(policy::Args),
     /// Look at the keys of audit logs, wrap them anew, destroy them
@@ -191,6 +194,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Logs(args) => logs::run(&args, remote, output),
         Verb::Log(args) => log::run(args, output),
         Verb::Key(args) => key::run(args, output),
+        Verb::Token(args) => token::run(&args, output),
         Verb::Policy(args) => policy::run(args, remote, output),
         #[cfg(feature = "server")]
         Verb::Keys(args) => keys::run(args, remote, output),

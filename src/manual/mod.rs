@@ -15,6 +15,9 @@ pub mod records {}
 #[doc = include_str!("events.md")]
 pub mod events {}
 
+#[doc = include_str!("sources.md")]
+pub mod sources {}
+
 #[doc = include_str!("policy.md")]
 pub mod policy {}
 

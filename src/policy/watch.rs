@@ -40,13 +40,14 @@ impl Document {
         }
         let verdicts = vec![Verdict::Quarantine, Verdict::Error];
         let select = Selector { verdicts, ..Selector::default() };
-        watch.alerts.push(Alert { rule: VIOLATION.to_owned(), select, trigger: Watched::Match });
+        let rule = VIOLATION.to_owned();
+        watch.alerts.push(Alert { rule, select, trigger: Watched::Match, to: Vec::new() });
         for one in &self.alerts {
             match self.select(&one.name, &one.classes, &one.when, &one.place) {
                 Err(diagnostic) => found.push(diagnostic),
                 Ok(select) => {
-                    let trigger = watched(&one.trigger);
-                    watch.alerts.push(Alert { rule: one.name.clone(), select, trigger });
+                    let (rule, trigger) = (one.name.clone(), watched(&one.trigger));
+                    watch.alerts.push(Alert { rule, select, trigger, to: one.to.clone() });
                 }
             }
             self.check_groups(one, &mut found);

@@ -350,7 +350,13 @@ impl Log {
         for identity in self.store.identity_rows(self.row.number) {
             let (key, row) = identity.context("read an identity")?;
             let wrong = Finding::Identity { index: row.index };
-            if !edge.size().contains(row.index) {
+            let is_below = if key.is_counted() {
+                // Nothing stands at the index of what was counted.
+                row.index.get() <= edge.size().get()
+            } else {
+                edge.size().contains(row.index)
+            };
+            if !is_below {
                 return Ok(Err(wrong));
             }
             // The tag of a submission says nothing to who has not the log's secret.

@@ -54,6 +54,7 @@ pub struct Running {
 /// Starts a server: every check that stands before the first signature, then the sockets.
 pub fn start(config: Config) -> anyhow::Result<Running> {
     cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
+    let sources = source::read(&config.sources)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let meter = Meter::default();
     let runtime = Builder::new_multi_thread()
@@ -72,8 +73,10 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new(&meter, &witnesses));
     let receiving = Receiving::new(config.listener.receive_bytes_max);
     let logs = pipeline.store().logs()?;
-    let sources = source::load(&config.sources, &logs, metrics.sources(), &receiving);
-    let sources = sources.inspect_err(|_| drop(pipeline.stop()))?;
+    let sources = sources.serve(&logs, metrics.sources(), &receiving);
+    let sources = sources.inspect_err(|_| {
+        pipeline.stop();
+    })?;
     let desk = Desk {
         metrics,
         pipeline,

@@ -18,7 +18,7 @@ use crate::{
     pipeline::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
     service::{
         Receiving,
-        source::{Bounds, SourceKind, SourceMeters, SourceParts, Sources},
+        source::{Bounds, SourceKind, SourceMeters, SourceParts, Sources, check_apart},
     },
     store::{LogKind, LogRow},
 };
@@ -224,24 +224,39 @@ fn range(
     }
 }
 
-/// Reads the files of fingerprints and puts the sources of a server together.
-pub(super) fn load(
-    configs: &[Config],
-    logs: &[LogRow],
-    meters: &SourceMeters,
-    receiving: &Receiving,
-) -> anyhow::Result<Sources> {
+/// The sources of a server with the fingerprints of their tokens.
+#[derive(Debug)]
+pub(super) struct Read(Vec<SourceParts>);
+
+/// Reads the files of fingerprints.
+pub(super) fn read(configs: &[Config]) -> anyhow::Result<Read> {
     let mut sources = Vec::with_capacity(configs.len());
     for Config { parts, tokens } in configs {
         let whose = || format!("read the source {:?}", parts.name);
-        check_log(&parts.log, logs).with_context(whose)?;
         let tokens = match tokens {
             Some(path) => read_tokens(path).with_context(whose)?,
             None => Vec::new(),
         };
         sources.push(SourceParts { tokens, ..parts.clone() });
     }
-    Ok(Sources::new(sources, meters, receiving)?)
+    check_apart(&sources)?;
+    Ok(Read(sources))
+}
+
+impl Read {
+    /// Puts the sources together, over the logs that there are.
+    pub(super) fn serve(
+        self,
+        logs: &[LogRow],
+        meters: &SourceMeters,
+        receiving: &Receiving,
+    ) -> anyhow::Result<Sources> {
+        for parts in &self.0 {
+            let whose = || format!("open the source {:?}", parts.name);
+            check_log(&parts.log, logs).with_context(whose)?;
+        }
+        Ok(Sources::new(self.0, meters, receiving)?)
+    }
 }
 
 /// Checks that the log of a source is there and takes events.

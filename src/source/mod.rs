@@ -8,8 +8,14 @@
 //! - Who may send, and what is answered: `crate::service`.
 //! - What a policy says of the events: `crate::core::policy`.
 
+pub mod cloudevents;
+mod cut;
+pub mod hec;
 mod item;
 pub mod json;
+mod key;
+pub mod opa;
+mod percent;
 pub mod ship;
 pub mod syslog;
 

@@ -22,6 +22,11 @@ use attestree::core::{
 };
 
 mod audit;
+#[cfg(feature = "sources")]
+mod posted;
+
+#[cfg(feature = "sources")]
+pub use posted::{cloudevents, hec, opa};
 
 pub use audit::{bundle, chain, infra, json, path, policy_document, record, submission};
 
@@ -29,19 +34,25 @@ pub use audit::{bundle, chain, infra, json, path, policy_document, record, submi
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("add_checkpoint", add_checkpoint),
     ("batch", batch),
     ("bundle", bundle),
     ("chain", chain),
     ("checkpoint", checkpoint),
+    #[cfg(feature = "sources")]
+    ("cloudevents", cloudevents),
     ("consistency", consistency),
     ("evidence", evidence),
+    #[cfg(feature = "sources")]
+    ("hec", hec),
     ("inclusion", inclusion),
     ("infra", infra),
     ("json", json),
     ("key", key),
     ("note", note),
+    #[cfg(feature = "sources")]
+    ("opa", opa),
     ("origin", origin),
     ("path", path),
     ("policy", policy),

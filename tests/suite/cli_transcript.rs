@@ -296,6 +296,7 @@ scripts! {
     prove,
     #[cfg(feature = "server")]
     receipt,
+    token,
     #[cfg(feature = "server")]
     upgrade,
     usage,

@@ -102,6 +102,7 @@ mod recovery;
 mod served;
 mod ship;
 mod simulation;
+#[cfg(feature = "sources")]
 mod source;
 #[cfg(feature = "server")]
 mod store;

@@ -57,7 +57,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         &["src/core/note/", "src/core/record/", "src/store/keys/", "src/server/", "src/cli/"],
     ),
     ("sha2", &["src/core/hash.rs", "src/core/note/", "benches/"]),
-    ("base64", &["src/core/"]),
+    ("base64", &["src/core/", "src/source/"]),
     // The protocol's edge.
     (
         "tonic",
@@ -79,6 +79,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tonic_reflection", &["src/service/", "src/server/", "tests/suite/"]),
     ("opentelemetry_proto", &["src/source/otlp/", "src/service/", "tests/", "benches/"]),
     ("flate2", &["src/service/", "tests/"]),
+    ("zstd", &["src/service/", "tests/"]),
     ("lettre", &["src/alert/", "src/server/"]),
     ("tonic_types", &["src/service/", "src/client/", "tests/"]),
     ("axum", &["src/service/", "src/server/", "src/witness/", "tests/"]),

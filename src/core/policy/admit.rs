@@ -125,19 +125,30 @@ pub fn admit(
     materials: &mut impl Materials,
     custom: &dyn Custom,
 ) -> Result<Admission, SubmissionError> {
-    let hide = |verdict, rules: &[Cow<'_, str>], materials: &mut _| {
-        Ok(hidden(policy, arrival, verdict, rules, materials))
-    };
     if arrival.class.is_some() {
-        return hide(Verdict::Quarantine, &[UNPARSED_RULE.into()], materials);
+        let rules = [UNPARSED_RULE.into()];
+        return Ok(hidden(policy, arrival, Verdict::Quarantine, &rules, materials));
     }
-    let submission = match Submission::parse(arrival.bytes) {
-        Ok(submission) => submission,
+    match Submission::parse(arrival.bytes) {
+        Ok(submission) => Ok(admit_submission(policy, arrival, submission, materials, custom)),
         Err(_) if arrival.kept => {
             let arrival = Arrival { class: Some(UNPARSED), ..*arrival };
-            return admit(policy, &arrival, materials, custom);
+            admit(policy, &arrival, materials, custom)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Judges a submission that is a JSON object.
+fn admit_submission(
+    policy: &Policy,
+    arrival: &Arrival<'_>,
+    submission: Submission<'_>,
+    materials: &mut impl Materials,
+    custom: &dyn Custom,
+) -> Admission {
+    let hide = |verdict, rules: &[Cow<'_, str>], materials: &mut _| {
+        hidden(policy, arrival, verdict, rules, materials)
     };
     let mut event = match submission.event() {
         Ok(event) => event,
@@ -174,7 +185,7 @@ pub fn admit(
             return hide(Verdict::Quarantine, &rules, materials);
         }
         Outcome::Refused(rules) => {
-            return Ok(Admission::Refused(rules.into_iter().map(Cow::into_owned).collect()));
+            return Admission::Refused(rules.into_iter().map(Cow::into_owned).collect());
         }
     };
     let shown = event.members().get("class").and_then(|class| class.as_str());
@@ -196,7 +207,7 @@ pub fn admit(
         })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
-    Ok(Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts }))
+    Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts })
 }
 
 /// Judges what a record shows, or will show, of an event: its members without the server's own.

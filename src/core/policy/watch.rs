@@ -68,6 +68,9 @@ pub struct Alert {
     pub select: Selector,
     /// When it fires.
     pub trigger: Trigger,
+    /// Who is told: names, which the server's configuration gives an address. No record shows them: whoever has
+    /// the policy finds them by the rule.
+    pub to: Vec<String>,
 }
 
 /// When an alert fires.

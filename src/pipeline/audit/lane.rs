@@ -261,14 +261,14 @@ impl AuditLane {
     fn group(
         &mut self,
         log: &Log,
-        group: Admitted,
+        mut group: Admitted,
         identities: &mut Identities,
         oldest: LeafIndex,
         keys: &Keys,
         wall: UnixMillis,
         written: &mut Written,
     ) {
-        let outcomes = match identities.resolve(&group, written.next().get(), oldest) {
+        let outcomes = match identities.resolve(&mut group, written.next().get(), oldest) {
             Ok(outcomes) => outcomes,
             Err(failure) => return group.fail(failure),
         };

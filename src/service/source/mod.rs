@@ -6,6 +6,7 @@
 //!   kind is open. So a credential belongs to one source, and the source decides the log.
 //! - Of tokens their SHA-256 is kept, and every one of a kind is compared, whichever fits.
 
+mod channel;
 mod meter;
 mod rate;
 mod take;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use self::rate::Bucket;
+use self::{channel::Channels, rate::Bucket};
 pub use self::{
     meter::{Became, SourceMeter, SourceMeters},
     take::Placed,
@@ -121,6 +122,7 @@ pub struct Source {
     bucket: Option<Mutex<Bucket>>,
     meter: SourceMeter,
     receiving: Receiving,
+    channels: Channels,
 }
 
 impl Source {
@@ -152,6 +154,11 @@ impl Source {
     /// Returns its counters.
     pub fn meter(&self) -> &SourceMeter {
         &self.meter
+    }
+
+    /// Returns the channels on which its senders ask for acknowledgements.
+    pub(super) fn channels(&self) -> &Channels {
+        &self.channels
     }
 
     /// Returns the budget of requests that are being read.
@@ -246,16 +253,20 @@ impl Sources {
         meters: &SourceMeters,
         receiving: &Receiving,
     ) -> Result<Self, SourcesError> {
-        for (position, one) in parts.iter().enumerate() {
-            parts.iter().skip(position + 1).try_for_each(|other| apart(one, other))?;
-        }
+        check_apart(&parts)?;
         let source = |parts: SourceParts| {
             let bucket = parts.bounds.rate.map(|rate| Mutex::new(Bucket::new(rate)));
             let meter = meters.of(&parts.name);
-            Arc::new(Source { bucket, meter, receiving: receiving.clone(), parts })
+            let (receiving, channels) = (receiving.clone(), Channels::default());
+            Arc::new(Source { bucket, meter, receiving, channels, parts })
         };
         let all = parts.into_iter().map(source).collect();
         Ok(Self { all, strangers: meters.of("") })
+    }
+
+    /// Returns whether there is a source of a kind.
+    pub fn has(&self, kind: SourceKind) -> bool {
+        self.all.iter().any(|source| source.kind() == kind)
     }
 
     /// Finds the source of a request. Every source of the kind is looked at, whichever fits.
@@ -287,6 +298,14 @@ impl Sources {
             (None, true, true) => Err(Unadmitted::Wrong),
         }
     }
+}
+
+/// Checks that all sources can be told apart.
+pub fn check_apart(parts: &[SourceParts]) -> Result<(), SourcesError> {
+    let pairs = parts.iter().enumerate();
+    let mut pairs =
+        pairs.flat_map(|(at, one)| parts.iter().skip(at + 1).map(move |other| (one, other)));
+    pairs.try_for_each(|(one, other)| apart(one, other))
 }
 
 /// Checks that two sources can be told apart.

@@ -134,13 +134,17 @@ impl Framing {
         if came.len() < length {
             return None;
         }
-        let bytes = came.split_to(length).freeze();
+        let mut bytes = came.split_to(length).freeze();
         if length < due {
             self.missing = Some(missing - bytes_u64(length));
             self.long = true;
             return Some(Frame::Piece(bytes));
         }
         self.missing = None;
+        if bytes.ends_with(b"\n") {
+            // syslog-ng ends a counted message like a line as well, and counts the end.
+            bytes.truncate(length - 1);
+        }
         Some(if core::mem::take(&mut self.long) {
             Frame::Piece(bytes)
         } else {

@@ -46,7 +46,7 @@ impl Ledger for Faulty {
 }
 
 /// Opens a site over a ledger that can be armed.
-fn open(site: &Site, written: bool) -> (Pipeline, Arc<AtomicBool>) {
+pub fn open(site: &Site, written: bool) -> (Pipeline, Arc<AtomicBool>) {
     let armed = Arc::new(AtomicBool::new(false));
     let kept = Mutex::new(Some(Arc::clone(&armed)));
     let pipeline = site.try_open(|store| {

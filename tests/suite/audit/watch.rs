@@ -84,7 +84,7 @@ fn silence_is_a_record_once_and_again_after_a_sign_of_life() {
     };
     let select = Selector { classes: vec!["backup".to_owned()], ..Selector::default() };
     let trigger = Trigger::Absence { seconds: 100 };
-    let backup = Alert { rule: "backup/none".to_owned(), select, trigger };
+    let backup = Alert { rule: "backup/none".to_owned(), select, trigger, to: Vec::new() };
     let watch = Watch { sources: vec![heard], alerts: vec![backup], ..Watch::default() };
     apply(&pipeline, &log, &site.state("watched", watched(watch)));
     let pass = |seconds: u64| {
@@ -120,7 +120,12 @@ fn alerts_on_a_match_and_on_a_threshold_follow_their_events() {
     let log = pipeline.log("").unwrap();
     let hidden = Selector { verdicts: vec![Verdict::Quarantine], ..Selector::default() };
     let failed = Selector { outcomes: vec!["failure".to_owned()], ..Selector::default() };
-    let alert = |rule: &str, select, trigger| Alert { rule: rule.to_owned(), select, trigger };
+    let alert = |rule: &str, select, trigger| Alert {
+        rule: rule.to_owned(),
+        select,
+        trigger,
+        to: Vec::new(),
+    };
     let watch = Watch {
         alerts: vec![
             alert("alert/hidden", hidden, Trigger::Match),
@@ -178,5 +183,53 @@ fn noise_is_counted_and_never_of_a_required_class_or_one_that_breaks_a_rule() {
     assert_eq!(suppressed.len(), 1);
     assert_eq!(suppressed[0].at("/ctx/count").as_deref(), Some("2"));
     assert_eq!(suppressed[0].policy, Some(noisy.digest()));
+    pipeline.stop();
+}
+
+#[test]
+fn what_is_sent_again_under_its_key_is_counted_once() {
+    let site = Site::new(&ApprovalRule::NOBODY);
+    let mut pipeline = site.open();
+    let mut log = pipeline.log("").unwrap();
+    let all = Suppression {
+        rule: "quiet/all".to_owned(),
+        select: Selector::default(),
+        every_seconds: 3_600,
+    };
+    let required = vec!["deploy".to_owned()];
+    let watch = Watch { suppressions: vec![all], required, ..Watch::default() };
+    apply(&pipeline, &log, &site.state("noisy", watched(watch)));
+    let keyed = |pairs: &[(&'static str, &str)]| {
+        let mut submission = events(&pairs.iter().map(|(_, text)| *text).collect::<Vec<_>>());
+        for (entry, (key, _)) in submission.entries.iter_mut().zip(pairs) {
+            entry.key = Some((*key).into());
+        }
+        submission
+    };
+    let read = r#"{"act":"read"}"#;
+    let write = r#"{"act":"write"}"#;
+    // Twice in one batch, then in the next, then after the log was opened again: one count. The same key with
+    // other content is another event.
+    let twice = submit(&pipeline, &log, keyed(&[("k", read), ("k", read), ("other", read)]));
+    assert_eq!(twice.outcomes, [Outcome::Suppressed; 3]);
+    let again = submit(&pipeline, &log, keyed(&[("k", read), ("k", write), ("k", write)]));
+    assert_eq!(again.outcomes, [Outcome::Suppressed; 3]);
+    pipeline.stop();
+    drop((pipeline, log));
+    pipeline = site.open();
+    log = pipeline.log("").unwrap();
+    let again = submit(&pipeline, &log, keyed(&[("k", read), ("k", write)]));
+    assert_eq!(again.outcomes, [Outcome::Suppressed; 2]);
+    // The key is free for what is recorded, and then leads there.
+    let deploy = r#"{"class":"deploy","ctx":{"ticket":"T-1"}}"#;
+    let kept = submit(&pipeline, &log, keyed(&[("k", deploy)]));
+    let [Outcome::Sequenced { index }] = kept.outcomes[..] else { panic!("{:?}", kept.outcomes) };
+    let again = submit(&pipeline, &log, keyed(&[("k", deploy)]));
+    assert_eq!(again.outcomes, [Outcome::Duplicate { index }]);
+    // Without a key nothing tells a repeat from another event.
+    submit(&pipeline, &log, events(&[read, read]));
+    apply(&pipeline, &log, &site.state("next", states(statements())));
+    let lines = check(&pipeline, &log);
+    assert_eq!(told(&lines, "suppressed", &["/ctx/count"]), [["5"]]);
     pipeline.stop();
 }

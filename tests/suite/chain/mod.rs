@@ -8,7 +8,7 @@ use attestree::core::{
     chain::{Chain, Fault, Rule, SKEW_MICROS},
     number::{LeafIndex, UnixMillis},
     origin::Origin,
-    record::{ApprovalRule, Draft, Head, PolicyDigest, RecordId, System},
+    record::{ApprovalRule, Draft, Head, KeyConflict, PolicyDigest, RecordId, System},
 };
 use log::{EXPIRES, Log, START, Said, approve, bundle, origin};
 
@@ -102,6 +102,19 @@ fn every_two_entries_that_are_exchanged_are_found() {
                 faults(&entries).into_iter().map(|(_, rule)| rule).collect();
             assert!(rules.contains(&Rule::Time), "{one} and {other}: {rules:?}");
         }
+    }
+}
+
+#[test]
+fn a_conflict_is_told_after_both_of_its_entries() {
+    let at = u64::try_from(LAST).unwrap() + 1;
+    for told in [2, at - 1, at, at + 1, 1 << 40] {
+        let mut log = Log::new();
+        let (first, index) = (LeafIndex::new(1).unwrap(), LeafIndex::new(told).unwrap());
+        let conflict = KeyConflict { source: "k8s-prod".to_owned(), first, index };
+        log.say(System::KeyConflict(conflict), log.0[LAST].policy);
+        let expected = if told < at { vec![] } else { vec![(at, Rule::Conflict)] };
+        assert_eq!(log.faults(), expected, "{told}");
     }
 }
 

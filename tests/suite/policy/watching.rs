@@ -48,6 +48,7 @@ fn watch() -> Watch {
             rule: "many".to_owned(),
             select: every(),
             trigger: Trigger::Threshold { count: 4, seconds: 5, by: Vec::new() },
+            to: Vec::new(),
         }],
         required: Vec::new(),
     }
@@ -187,7 +188,8 @@ fn a_number_left_out_long_ago_is_a_conflict_when_it_comes_after_all() {
 fn grouped() -> Watch {
     let by = vec![Path::parse("/actor/id").unwrap()];
     let trigger = Trigger::Threshold { count: 3, seconds: 10, by };
-    let alert = Alert { rule: "each".to_owned(), select: Selector::default(), trigger };
+    let alert =
+        Alert { rule: "each".to_owned(), select: Selector::default(), trigger, to: Vec::new() };
     Watch { alerts: vec![alert], ..Watch::default() }
 }
 

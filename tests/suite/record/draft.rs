@@ -1,13 +1,13 @@
 //! What a producer can and can't make of a record.
 
 use attestree::core::entry::ENTRY_BYTES_MAX;
-use attestree::core::number::UnixMillis;
+use attestree::core::number::{LeafIndex, UnixMillis};
 use attestree::core::record::json::{self, Object, Value};
 use attestree::core::record::{
     ActivePolicy, AlertCause, ApprovalRule, Body, Decision, Draft, Engine, Event, FormFault, Head,
-    Opening, Path, PolicyDigest, PolicyPart, REDACTIONS_MAX, Record, RecordId, Redaction,
-    RedactionAction, SUBMISSION_LIMITS, Salt, SourceNumber, Submission, SubmissionError, System,
-    Tally, Timestamp, TooLong, Verdict,
+    KeyConflict, Opening, Path, PolicyDigest, PolicyPart, REDACTIONS_MAX, Record, RecordId,
+    Redaction, RedactionAction, SUBMISSION_LIMITS, Salt, SourceNumber, Submission, SubmissionError,
+    System, Tally, Timestamp, TooLong, Verdict,
 };
 use proptest::prelude::*;
 
@@ -262,10 +262,16 @@ fn records_of_the_system_keep_their_bounds() {
         parts,
         bytes: vec![0; bytes],
     };
+    let conflict = |first, index| KeyConflict {
+        source: source(),
+        first: LeafIndex::new(first).unwrap(),
+        index: LeafIndex::new(index).unwrap(),
+    };
     let (early, late) = (Timestamp::default(), at());
     let good = [
         System::Gap { source: source(), from: 1, to: 2 },
         System::Late(number(1 << 52)),
+        System::KeyConflict(conflict(3, 4)),
         System::Policy(policy(4 << 20)),
         System::PolicyPart(part(0, 2, 40_960)),
         System::PolicyPart(part(1, 2, 1)),
@@ -281,6 +287,10 @@ fn records_of_the_system_keep_their_bounds() {
         System::Gap { source: String::new(), from: 1, to: 2 },
         System::Gap { source: source(), from: 1, to: 1 << 53 },
         System::Conflict(number(u64::MAX)),
+        System::KeyConflict(conflict(4, 4)),
+        System::KeyConflict(conflict(5, 4)),
+        System::KeyConflict(conflict(3, 1 << 53)),
+        System::KeyConflict(KeyConflict { source: String::new(), ..conflict(3, 4) }),
         System::Policy(policy(0)),
         System::Policy(policy((4 << 20) + 1)),
         System::PolicyPart(part(0, 2, 40_959)),

@@ -1,7 +1,19 @@
-//! Foreign protocols: what their bytes become.
+//! Foreign protocols: who may send, and what their bytes become.
 
+#[cfg(feature = "server")]
+mod child;
+mod cloudevents;
+mod credential;
 mod golden;
+mod golden;
+mod hec;
 mod json;
+mod json;
+mod opa;
+#[cfg(feature = "server")]
+mod posted;
+#[cfg(feature = "server")]
+mod proxy;
 #[cfg(feature = "server")]
 mod sender;
 mod ship;

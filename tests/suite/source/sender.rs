@@ -71,7 +71,8 @@ impl Program {
             .replace("port(6962)", &format!("port({port})"))
             .replace("log.example.org", "localhost")
             .replace("resumeInterval=\"10\"", "resumeInterval=\"1\"")
-            .replace("time-reopen(10)", "time-reopen(1)");
+            .replace("time-reopen(10)", "time-reopen(1)")
+            .replace("disk-buffer(", &format!("disk-buffer(dir({files:?}) "));
         let text = match (self, tls) {
             (_, true) => text,
             (Self::Rsyslog, false) => {

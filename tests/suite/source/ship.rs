@@ -6,5 +6,5 @@ use super::golden;
 
 #[test]
 fn golden_files_hold() {
-    assert_eq!(golden::compare("ship", items), 3);
+    assert_eq!(golden::compare_all("ship", items), 3);
 }

@@ -37,11 +37,11 @@ fn counted(text: &str) -> String {
     format!("{} {message}", message.len())
 }
 
-/// Waits for so many records; returns of each its text, or its class where it has none.
+/// Waits for so many records; returns of each its text, or its class, or a hyphen.
 async fn texts(served: &Served, count: usize) -> Vec<String> {
     let text = |record: &Value| {
         let text = record["ctx"]["syslog"]["msg"].as_str().or(record["class"].as_str());
-        text.unwrap_or_else(|| panic!("{record}")).to_owned()
+        text.unwrap_or("-").to_owned()
     };
     records(served.address(), count).await.iter().map(text).collect()
 }
@@ -71,8 +71,8 @@ async fn messages_of_both_framings_become_records_of_their_source() {
 #[tokio::test(flavor = "multi_thread")]
 async fn http_is_served_beside_it() {
     let served = start(|_| {});
-    let text = reqwest::get(served.url("/readyz")).await.unwrap().text().await.unwrap();
-    assert_eq!(text, "ready\n");
+    // gRPC first, over HTTP/2.
+    assert_eq!(records(served.address(), 0).await.len(), 0);
     let mut plain = connect(&served);
     plain.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -22,7 +22,8 @@ impl Denial {
 
     /// A body is coded in a way that is not read.
     pub fn content_encoding() -> Self {
-        let message = "the content encoding is none that is read here; use gzip, deflate or none";
+        let message =
+            "the content encoding is none that is read here; use gzip, deflate, zstd or none";
         Self::new(Code::InvalidArgument, "CONTENT_ENCODING", message)
     }
 

@@ -18,12 +18,17 @@ use crate::service::{grpc::Denial, receiving::Share, source::Source};
 /// Bytes that are decoded at once, between two looks at the budget.
 const STEP_BYTES: usize = 64 * 1_024;
 
+/// The largest window of a zstd frame, as a power of two: 8 MiB, which every decoder has to take and none more (RFC
+/// 8878, section 3.1.1.1.2).
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
 /// How a body is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Identity,
     Gzip,
     Deflate,
+    Zstd,
 }
 
 impl Coding {
@@ -43,6 +48,7 @@ impl Coding {
             "" | "identity" => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
             "deflate" => Ok(Self::Deflate),
+            "zstd" => Ok(Self::Zstd),
             _ => Err(Denial::content_encoding()),
         }
     }
@@ -69,6 +75,7 @@ pub(in crate::service::http) async fn body(
     read.inspect_err(|denial| source.meter().refuse(denial.reason()))
 }
 
+/// See [`body`].
 async fn decoded(source: &Source, request: Request) -> Result<Bytes, Denial> {
     let coding = Coding::of(request.headers())?;
     let max = source.bounds().body_bytes;
@@ -81,8 +88,17 @@ async fn decoded(source: &Source, request: Request) -> Result<Bytes, Denial> {
         }
         Coding::Gzip => inflate(MultiGzDecoder::new(&*came), came.len(), max, &mut share)?,
         Coding::Deflate => inflate(ZlibDecoder::new(&*came), came.len(), max, &mut share)?,
+        Coding::Zstd => inflate(unzstd(&came)?, came.len(), max, &mut share)?,
     };
     Ok(Bytes::from_owner(Held { bytes, _share: share }))
+}
+
+/// Begins to decode zstd, within the memory that RFC 8878 recommends.
+fn unzstd(came: &[u8]) -> Result<impl Read, Denial> {
+    let invalid = |_| Denial::undecodable();
+    let mut decoder = zstd::Decoder::with_buffer(came).map_err(invalid)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(invalid)?;
+    Ok(decoder)
 }
 
 /// Decodes at most so many bytes. `held` are those of the body as it came, which are there meanwhile.

@@ -10,20 +10,24 @@
 //! file here, with the answers that its senders understand.
 
 mod body;
+mod cloudevents;
+mod hec;
+mod opa;
 mod ship;
 
 use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
+use bytes::Bytes;
 
 pub(super) use self::body::body;
-use super::denied;
+use super::{denied, text};
 use crate::{
-    core::credential,
+    core::{credential, record::SUBMISSION_LIMITS},
     service::{
         Desk, Principal,
         grpc::Denial,
@@ -76,11 +80,26 @@ impl Door {
 /// Answers a request of a foreign protocol. Which methods it takes is the protocol's.
 pub(super) async fn serve(desk: &Desk, door: Door, request: Request) -> Response {
     match door {
+        Door::CloudEvents => cloudevents::receive(desk, request).await,
+        Door::Hec(part) => hec::receive(desk, &part, request).await,
+        Door::Opa => opa::receive(desk, request).await,
         Door::Ship => ship::receive(desk, request).await,
-        Door::Otlp | Door::Kubernetes | Door::CloudEvents | Door::Hec(_) | Door::Opa => {
-            denied(&Denial::nothing_here())
-        }
+        Door::Otlp | Door::Kubernetes => denied(&Denial::nothing_here()),
     }
+}
+
+/// Returns how many items of a body are read one by one. With the pieces of 1 MiB that are kept of the rest, and of
+/// items that are longer, there are no more than the source may bring.
+pub(super) fn items_max(source: &Source, body: &Bytes) -> usize {
+    let pieces = body.len() / SUBMISSION_LIMITS.bytes + 1;
+    source.bounds().items.saturating_sub(pieces).max(1)
+}
+
+/// Refuses a method other than the one that an address takes.
+pub(super) fn only(allowed: &'static str) -> Response {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method\n");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 /// Finds the source of a request: by the token in `authorization`, or by the client's certificate.
