@@ -229,6 +229,7 @@ struct Session<'d, S> {
 }
 
 impl<S: AsyncRead + Unpin> Session<'_, S> {
+    /// Reads, and brings what was read into the log, until nothing more comes or the server stops.
     async fn run(mut self, closing: &CancellationToken) {
         let end = loop {
             let read = tokio::select! {

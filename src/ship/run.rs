@@ -156,6 +156,7 @@ pub async fn run(
 }
 
 impl Shipping<'_> {
+    /// Looks and sends in turn. Nothing in here waits while there is something to do.
     async fn run(&mut self, ending: impl Future<Output = ()>) -> Result<(), RunError> {
         tokio::pin!(ending);
         let mut draining = false;

@@ -24,9 +24,13 @@ use attestree::core::{
 mod audit;
 #[cfg(feature = "sources")]
 mod posted;
+#[cfg(feature = "sources")]
+mod shipped;
 
 #[cfg(feature = "sources")]
 pub use posted::{cloudevents, hec, opa};
+#[cfg(feature = "sources")]
+pub use shipped::{ship, spool, syslog};
 
 pub use audit::{bundle, chain, infra, json, path, policy_document, record, submission};
 
@@ -61,7 +65,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("receipt", receipt),
     ("record", record),
     ("segment", segment),
+    #[cfg(feature = "sources")]
+    ("ship", ship),
+    #[cfg(feature = "sources")]
+    ("spool", spool),
     ("submission", submission),
+    #[cfg(feature = "sources")]
+    ("syslog", syslog),
     ("tile_path", tile_path),
 ];
 

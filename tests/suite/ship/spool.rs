@@ -203,17 +203,19 @@ fn a_full_disk_is_a_full_spool() {
     }
     assert!(kept > 10, "{kept}");
     // What found no room has left nothing behind, also where the whole disk is taken by another.
+    // A line that is longer than what is left of the last page.
+    let page = "y".repeat(10_000);
     let filler = disk.0.path().join("filler");
     let _full = fs::write(&filler, vec![0; 1 << 20]);
-    assert_eq!(spool.append(vec![line(1, kept, "short")]).unwrap(), Kept::None);
+    assert_eq!(spool.append(vec![line(1, kept, &page)]).unwrap(), Kept::None);
     assert_eq!(texts(&spool).len(), usize::try_from(kept).unwrap());
     drop(spool);
     let mut spool = Spool::open(&dir, 1 << 30, id).unwrap();
     assert_eq!(texts(&spool).len(), usize::try_from(kept).unwrap());
-    assert_eq!(spool.append(vec![line(1, kept, "short")]).unwrap(), Kept::None);
+    assert_eq!(spool.append(vec![line(1, kept, &page)]).unwrap(), Kept::None);
     let some = batch(&spool, 3);
     spool.acknowledge(&some).unwrap();
     fs::remove_file(&filler).unwrap();
-    assert_eq!(spool.append(vec![line(1, kept, "short")]).unwrap(), Kept::All);
+    assert_eq!(spool.append(vec![line(1, kept, &page)]).unwrap(), Kept::All);
     assert_eq!(texts(&spool).len(), usize::try_from(kept).unwrap() - 3 + 1);
 }

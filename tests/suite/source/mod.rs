@@ -5,9 +5,7 @@ mod child;
 mod cloudevents;
 mod credential;
 mod golden;
-mod golden;
 mod hec;
-mod json;
 mod json;
 mod opa;
 #[cfg(feature = "server")]
