@@ -23,6 +23,16 @@ mod posted;
 #[cfg(feature = "server")]
 mod proxy;
 #[cfg(feature = "server")]
+mod relay;
+#[cfg(feature = "server")]
 mod sender;
 #[cfg(feature = "server")]
 mod senders;
+mod ship;
+#[cfg(feature = "server")]
+mod shipped;
+#[cfg(feature = "server")]
+mod site;
+mod syslog;
+#[cfg(feature = "server")]
+mod wire;

@@ -15,6 +15,7 @@ mod hec;
 mod kubernetes;
 mod opa;
 mod otlp;
+mod ship;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -86,7 +87,7 @@ pub(super) async fn serve(desk: &Desk, door: Door, request: Request) -> Response
         Door::CloudEvents => cloudevents::receive(desk, request).await,
         Door::Hec(part) => hec::receive(desk, &part, request).await,
         Door::Opa => opa::receive(desk, request).await,
-        Door::Ship => denied(&Denial::nothing_here()),
+        Door::Ship => ship::receive(desk, request).await,
     }
 }
 
