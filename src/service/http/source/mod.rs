@@ -32,7 +32,6 @@ use crate::{
     core::{credential, record::SUBMISSION_LIMITS},
     service::{
         Desk, Principal,
-        grpc::Denial,
         source::{Source, SourceKind, Unadmitted},
     },
 };
@@ -46,7 +45,7 @@ pub(super) enum Door {
     Kubernetes,
     /// `CloudEvents`.
     CloudEvents,
-    /// The HTTP event collector of Splunk, and what of it, without a version: `` for the collector itself,
+    /// The HTTP event collector of Splunk, and what of it, without a version: empty for the collector itself,
     /// `event`, `raw`, `health` or `ack`.
     Hec(String),
     /// Decision logs of the Open Policy Agent.
