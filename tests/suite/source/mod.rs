@@ -1,6 +1,8 @@
 //! Foreign protocols: who may send, and what their bytes become.
 
 #[cfg(feature = "server")]
+mod certificate;
+#[cfg(feature = "server")]
 mod child;
 mod cloudevents;
 mod credential;
