@@ -19,5 +19,7 @@ pub mod kubernetes;
 pub mod opa;
 pub mod otlp;
 mod percent;
+pub mod ship;
+pub mod syslog;
 
 pub use item::{EventDraft, Item};

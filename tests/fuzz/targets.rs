@@ -25,10 +25,14 @@ mod audit;
 #[cfg(feature = "sources")]
 mod posted;
 #[cfg(feature = "sources")]
+mod shipped;
+#[cfg(feature = "sources")]
 mod telemetry;
 
 #[cfg(feature = "sources")]
 pub use posted::{cloudevents, hec, opa};
+#[cfg(feature = "sources")]
+pub use shipped::{ship, spool, syslog};
 #[cfg(feature = "sources")]
 pub use telemetry::{kubernetes, otlp};
 
@@ -69,7 +73,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("receipt", receipt),
     ("record", record),
     ("segment", segment),
+    #[cfg(feature = "sources")]
+    ("ship", ship),
+    #[cfg(feature = "sources")]
+    ("spool", spool),
     ("submission", submission),
+    #[cfg(feature = "sources")]
+    ("syslog", syslog),
     ("tile_path", tile_path),
 ];
 

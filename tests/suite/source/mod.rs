@@ -3,6 +3,8 @@
 #[cfg(feature = "server")]
 mod answers;
 #[cfg(feature = "server")]
+mod certificate;
+#[cfg(feature = "server")]
 mod child;
 mod cloudevents;
 mod credential;
@@ -21,4 +23,16 @@ mod posted;
 #[cfg(feature = "server")]
 mod proxy;
 #[cfg(feature = "server")]
+mod relay;
+#[cfg(feature = "server")]
 mod sender;
+#[cfg(feature = "server")]
+mod senders;
+mod ship;
+#[cfg(feature = "server")]
+mod shipped;
+#[cfg(feature = "server")]
+mod site;
+mod syslog;
+#[cfg(feature = "server")]
+mod wire;

@@ -15,6 +15,7 @@ mod hec;
 mod kubernetes;
 mod opa;
 mod otlp;
+mod ship;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -31,7 +32,6 @@ use crate::{
     core::{credential, record::SUBMISSION_LIMITS},
     service::{
         Desk, Principal,
-        grpc::Denial,
         source::{Source, SourceKind, Unadmitted},
     },
 };
@@ -45,7 +45,7 @@ pub(super) enum Door {
     Kubernetes,
     /// `CloudEvents`.
     CloudEvents,
-    /// The HTTP event collector of Splunk, and what of it, without a version: `` for the collector itself,
+    /// The HTTP event collector of Splunk, and what of it, without a version: empty for the collector itself,
     /// `event`, `raw`, `health` or `ack`.
     Hec(String),
     /// Decision logs of the Open Policy Agent.
@@ -86,7 +86,7 @@ pub(super) async fn serve(desk: &Desk, door: Door, request: Request) -> Response
         Door::CloudEvents => cloudevents::receive(desk, request).await,
         Door::Hec(part) => hec::receive(desk, &part, request).await,
         Door::Opa => opa::receive(desk, request).await,
-        Door::Ship => denied(&Denial::nothing_here()),
+        Door::Ship => ship::receive(desk, request).await,
     }
 }
 
