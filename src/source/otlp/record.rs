@@ -170,19 +170,22 @@ impl LogRecord<'_> {
     /// Says what was done, and of which class that is.
     fn action(&self, draft: &mut EventDraft<'_>, attributes: &mut Object<'_>) {
         let named = |name: &str| Submitted::Act.accepts(&Value::from(name));
-        let mut action = NO_EVENT.to_owned();
-        if named(&self.event_name) {
-            action = self.event_name.clone().into_owned();
-        } else if self.event_name.is_empty()
-            && let Some(name) = attributes.get("event.name").and_then(Value::as_str)
-            && named(name)
-        {
-            // Where events were named before records had a field for it.
-            action = name.to_owned();
-            attributes.remove("event.name");
-        } else if !self.event_name.is_empty() {
-            draft.put("ctx", "event_name", self.event_name.clone().into_owned());
-        }
+        let event_name = self.event_name.clone().into_owned();
+        // Where events were named before records had a field for it.
+        let attribute = attributes.get("event.name").and_then(Value::as_str).map(str::to_owned);
+        let action = match attribute {
+            _ if named(&event_name) => event_name,
+            Some(name) if event_name.is_empty() && named(&name) => {
+                attributes.remove("event.name");
+                name
+            }
+            _ => {
+                if !event_name.is_empty() {
+                    draft.put("ctx", "event_name", event_name);
+                }
+                NO_EVENT.to_owned()
+            }
+        };
         let first = action.split('.').next().unwrap_or_default();
         let known = CLASSES.iter().find(|(part, _)| *part == first);
         if attributes.get(CLASS).is_some_and(|class| Submitted::Class.accepts(class))
