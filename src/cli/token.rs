@@ -20,7 +20,7 @@ that `tokens` of a [[sources]] in its configuration names. The file is readable 
 does not start.
 
 A file can hold several tokens of one source: to replace one, add another, give it to the senders, and take the
-old line out. The server reads the file when it starts.
+old line out. The server reads the file when it starts, and again at SIGHUP.
 
 Examples:
   attestree token --file /etc/attestree/cluster-a.tokens

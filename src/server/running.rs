@@ -17,7 +17,7 @@ use super::{
     Config, admin,
     clock::SystemClock,
     cosigning, cpu,
-    ending::Ending,
+    ending::{Ending, Hangup},
     files,
     governor::Documents,
     listener::Listener,
@@ -49,6 +49,8 @@ pub struct Running {
     tasks: TaskTracker,
     address: SocketAddr,
     desk: Desk,
+    /// Where the tokens of sources are read again.
+    sources: Vec<source::Config>,
 }
 
 /// Starts a server: every check that stands before the first signature, then the sockets.
@@ -93,7 +95,8 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         }
         open_sockets(&config, &desk, &clock, ring, &tasks).await
     });
-    let running = |address| Running { runtime: Some(runtime), tasks, address, desk };
+    let sources = config.sources.clone();
+    let running = |address| Running { runtime: Some(runtime), tasks, address, desk, sources };
     match started {
         Ok(address) => Ok(running(address)),
         Err(error) => {
@@ -225,16 +228,38 @@ impl Running {
         let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
         runtime.block_on(async {
             let mut ending = Ending::listen()?;
+            // Where there is nothing to read again, a terminal that is closed ends the server as before.
+            let hangup = self.sources.iter().any(source::Config::has_tokens);
+            let hangup = hangup.then(Hangup::listen).transpose()?;
             listening()?;
             let mut fatal = self.desk.pipeline.fatal();
             tokio::select! {
                 () = ending.come() => {}
+                () = self.renew(hangup) => {}
                 _ = fatal.wait_for(|fatal| *fatal) => {
                     tracing::error!("a write failed or its result is not known: the server stops");
                 }
             }
             Ok(())
         })
+    }
+
+    /// Reads the tokens of the sources again at each signal, for ever. Files that are wrong change nothing.
+    async fn renew(&self, hangup: Option<Hangup>) {
+        let Some(mut hangup) = hangup else { return core::future::pending().await };
+        loop {
+            hangup.come().await;
+            match source::read(&self.sources) {
+                Ok(read) => {
+                    read.renew(&self.desk.sources);
+                    tracing::info!("SIGHUP: the tokens of the sources were read again");
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "SIGHUP: the tokens of the sources stay as they were");
+                }
+            }
+        }
     }
 
     /// Stops the server, in the order that the module describes. Blocks; must not be called from

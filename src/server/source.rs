@@ -62,6 +62,13 @@ pub struct Config {
     tokens: Option<PathBuf>,
 }
 
+impl Config {
+    /// Returns whether it has tokens in a file.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+}
+
 /// What is wrong with a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -244,6 +251,11 @@ pub(super) fn read(configs: &[Config]) -> anyhow::Result<Read> {
 }
 
 impl Read {
+    /// Gives a running server these tokens in the place of those that it had.
+    pub(super) fn renew(self, sources: &Sources) {
+        sources.renew(self.0);
+    }
+
     /// Puts the sources together, over the logs that there are.
     pub(super) fn serve(
         self,

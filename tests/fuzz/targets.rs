@@ -26,11 +26,15 @@ mod audit;
 mod posted;
 #[cfg(feature = "sources")]
 mod shipped;
+#[cfg(feature = "sources")]
+mod telemetry;
 
 #[cfg(feature = "sources")]
 pub use posted::{cloudevents, hec, opa};
 #[cfg(feature = "sources")]
 pub use shipped::{ship, spool, syslog};
+#[cfg(feature = "sources")]
+pub use telemetry::{kubernetes, otlp};
 
 pub use audit::{bundle, chain, infra, json, path, policy_document, record, submission};
 
@@ -54,10 +58,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("infra", infra),
     ("json", json),
     ("key", key),
+    #[cfg(feature = "sources")]
+    ("kubernetes", kubernetes),
     ("note", note),
     #[cfg(feature = "sources")]
     ("opa", opa),
     ("origin", origin),
+    #[cfg(feature = "sources")]
+    ("otlp", otlp),
     ("path", path),
     ("policy", policy),
     ("policy_document", policy_document),

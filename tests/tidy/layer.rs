@@ -73,7 +73,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     (
         "prost",
-        &["src/service/", "src/client/", "src/server/", "src/proto.rs", "build.rs", "tests/"],
+        &[
+            "src/service/",
+            "src/client/",
+            "src/server/",
+            "src/source/otlp/",
+            "src/proto.rs",
+            "build.rs",
+            "tests/",
+        ],
     ),
     ("tonic_health", &["src/service/", "src/server/", "tests/suite/"]),
     ("tonic_reflection", &["src/service/", "src/server/", "tests/suite/"]),

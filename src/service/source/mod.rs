@@ -12,7 +12,7 @@ mod rate;
 mod take;
 
 use core::{fmt, str::FromStr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
@@ -119,6 +119,8 @@ pub struct SourceParts {
 #[derive(Debug)]
 pub struct Source {
     parts: SourceParts,
+    /// The tokens that it is known by at present.
+    tokens: RwLock<Vec<Fingerprint>>,
     bucket: Option<Mutex<Bucket>>,
     meter: SourceMeter,
     receiving: Receiving,
@@ -178,7 +180,8 @@ impl Source {
         let held = |all: &[Fingerprint], one: Option<&Fingerprint>| {
             one.is_some_and(|one| all.iter().fold(false, |found, other| found | other.is(one)))
         };
-        held(&self.parts.tokens, token) | held(&self.parts.certificates, principal)
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        held(&tokens, token) | held(&self.parts.certificates, principal)
     }
 }
 
@@ -254,11 +257,12 @@ impl Sources {
         receiving: &Receiving,
     ) -> Result<Self, SourcesError> {
         check_apart(&parts)?;
-        let source = |parts: SourceParts| {
+        let source = |mut parts: SourceParts| {
+            let tokens = RwLock::new(core::mem::take(&mut parts.tokens));
             let bucket = parts.bounds.rate.map(|rate| Mutex::new(Bucket::new(rate)));
             let meter = meters.of(&parts.name);
             let (receiving, channels) = (receiving.clone(), Channels::default());
-            Arc::new(Source { bucket, meter, receiving, channels, parts })
+            Arc::new(Source { bucket, meter, receiving, channels, tokens, parts })
         };
         let all = parts.into_iter().map(source).collect();
         Ok(Self { all, strangers: meters.of("") })
@@ -267,6 +271,15 @@ impl Sources {
     /// Returns whether there is a source of a kind.
     pub fn has(&self, kind: SourceKind) -> bool {
         self.all.iter().any(|source| source.kind() == kind)
+    }
+
+    /// Takes other tokens for the sources, which are found by their names.
+    pub fn renew(&self, parts: Vec<SourceParts>) {
+        for SourceParts { name, tokens, .. } in parts {
+            if let Some(source) = self.all.iter().find(|source| source.name() == name) {
+                *source.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+            }
+        }
     }
 
     /// Finds the source of a request. Every source of the kind is looked at, whichever fits.

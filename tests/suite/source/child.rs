@@ -1,13 +1,8 @@
 //! A server with sources, as a child process that is killed and started again on the same port.
 
 use std::{
-    cell::Cell,
-    fs,
-    net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
+    cell::Cell, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf,
+    process::Command, time::Instant,
 };
 
 use attestree::{
@@ -114,10 +109,6 @@ impl Child {
 
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.scratch.path()
     }
 
     pub fn runtime(&self) -> &Runtime {

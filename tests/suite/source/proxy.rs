@@ -16,6 +16,8 @@ use crate::crash::process::PATIENCE;
 /// Where a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
+    /// It holds.
+    Nowhere,
     /// After so many bytes of what the sender sends.
     Request(usize),
     /// When the answer comes, of which the sender sees nothing.
@@ -26,7 +28,14 @@ pub enum Cut {
 pub struct Proxy {
     address: SocketAddr,
     plan: Arc<Mutex<VecDeque<Cut>>>,
-    reached: Receiver<Cut>,
+    reached: Receiver<Reached>,
+}
+
+/// A connection that has come to its cut. It breaks when this is dropped, so that a test can do something to the
+/// server before the sender knows.
+pub struct Reached {
+    pub cut: Cut,
+    _held: Sender<()>,
 }
 
 impl Proxy {
@@ -55,8 +64,8 @@ impl Proxy {
         self.address
     }
 
-    /// Waits until a connection was broken as planned.
-    pub fn reached(&self) -> Cut {
+    /// Waits until a connection has come to its cut.
+    pub fn reached(&self) -> Reached {
         self.reached.recv_timeout(PATIENCE).expect("a sender comes as far as the cut")
     }
 
@@ -67,7 +76,7 @@ impl Proxy {
 }
 
 /// Passes bytes on in both directions until one side ends, or the cut is reached.
-fn relay(mut sender: TcpStream, mut server: TcpStream, cut: Option<Cut>, reach: &Sender<Cut>) {
+fn relay(mut sender: TcpStream, mut server: TcpStream, cut: Option<Cut>, reach: &Sender<Reached>) {
     let (mut back, mut from) = (sender.try_clone().unwrap(), server.try_clone().unwrap());
     let hides_answer = cut == Some(Cut::Answer);
     let (told, reach_answer) = (cut, reach.clone());
@@ -75,7 +84,7 @@ fn relay(mut sender: TcpStream, mut server: TcpStream, cut: Option<Cut>, reach: 
         let mut buffer = [0; 4_096];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             if hides_answer {
-                let _test_ended = reach_answer.send(told.expect("this is the cut"));
+                hold(told, &reach_answer);
                 break;
             }
             if back.write_all(&buffer[..count]).is_err() {
@@ -100,10 +109,19 @@ fn relay(mut sender: TcpStream, mut server: TcpStream, cut: Option<Cut>, reach: 
         }
     }
     if left == 0 {
-        let _test_ended = reach.send(cut.expect("only a cut has an end"));
+        hold(cut, reach);
     }
     for side in [&sender, &server] {
         let _closed = side.shutdown(Shutdown::Both);
     }
     answers.join().unwrap();
+}
+
+/// Tells the test that the cut is reached, and waits until it goes on.
+fn hold(cut: Option<Cut>, reach: &Sender<Reached>) {
+    let (held, wait) = mpsc::channel();
+    let reached = Reached { cut: cut.expect("only a cut is reached"), _held: held };
+    if reach.send(reached).is_ok() {
+        let _dropped = wait.recv();
+    }
 }

@@ -1,292 +1,195 @@
-//! Real senders of syslog, with the configurations that `deploy/sources/` has for them: rsyslog and syslog-ng, in
-//! the clear and over TLS with a client certificate, while connections are cut.
-//!
-//! They run as this user, with sockets and files of the test's own. Debian lets one of the two be installed at a
-//! time; `ATTESTREE_RSYSLOG` names a directory where the other's packages were unpacked, as `deploy/test` does.
+//! Real senders: the OpenTelemetry SDK for Python, over gRPC and over HTTP, against a server that is killed.
 
 use std::{
-    fs,
-    os::unix::net::UnixDatagram,
-    path::{Path, PathBuf},
-    process::Command,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
 };
 
-use rustix::process::Signal;
 use serde_json::Value;
 
-use super::site::{Child, Line, PATIENCE, records, records_over};
-use crate::{
-    crash::process::Process,
-    tls::{Authority, write},
+use super::{
+    cut::{self, Wire},
+    place::Place,
 };
+use crate::interop;
 
-/// The source, where nobody is asked.
-const OPEN: &str = "\n[[sources]]\nname = \"hosts\"\nkind = \"syslog\"\nopen = true\n";
+/// Records of one request.
+const BATCH: u64 = 50;
 
-/// A program that sends, and where it takes messages from.
+/// A sender that runs.
 struct Sender {
-    process: Process,
-    socket: PathBuf,
-    local: UnixDatagram,
-}
-
-/// Which program, and the configuration of it.
-#[derive(Clone, Copy, Debug)]
-enum Program {
-    Rsyslog,
-    SyslogNg,
-}
-
-impl Program {
-    /// Returns the command, or says why there is none.
-    fn command(self) -> Option<Command> {
-        let found = match self {
-            Self::Rsyslog => rsyslog(),
-            Self::SyslogNg => {
-                let path = Path::new("/usr/sbin/syslog-ng");
-                path.exists().then(|| Command::new(path))
-            }
-        };
-        if found.is_none() {
-            eprintln!("SKIPPED: {self:?} is not installed here; deploy/test says how it is had");
-        }
-        found
-    }
-
-    /// Returns the configuration of `deploy/sources/` for a test.
-    fn configuration(self, dir: &Path, line: &Line, tls: bool) -> String {
-        let name = match self {
-            Self::Rsyslog => "rsyslog.conf",
-            Self::SyslogNg => "syslog-ng.conf",
-        };
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/sources").join(name);
-        let text = fs::read_to_string(path).unwrap();
-        let port = line.address().port().to_string();
-        let socket = dir.join("log").display().to_string();
-        let files = dir.display().to_string();
-        let text = text
-            .replace("/etc/attestree", &files)
-            .replace("\"/dev/log\"", &format!("{socket:?}"))
-            .replace("port=\"6962\"", &format!("port={port:?}"))
-            .replace("port(6962)", &format!("port({port})"))
-            .replace("log.example.org", "localhost")
-            .replace("resumeInterval=\"10\"", "resumeInterval=\"1\"")
-            .replace("time-reopen(10)", "time-reopen(1)")
-            .replace("disk-buffer(", &format!("disk-buffer(dir({files:?}) "));
-        let text = match (self, tls) {
-            (_, true) => text,
-            (Self::Rsyslog, false) => {
-                without(&text, &["StreamDriver", "DefaultNetstream", "global(", ")\n\n# Each"])
-            }
-            (Self::SyslogNg, false) => {
-                let begin = text.find("        tls(").unwrap();
-                let end = text.find("        time-reopen").unwrap();
-                let text = format!("{}{}", &text[..begin], &text[end..]);
-                text.replace("transport(\"tls\")", "transport(\"tcp\")")
-            }
-        };
-        match self {
-            Self::Rsyslog => format!(
-                "global(workDirectory={files:?})\nmodule(load=\"imuxsock\" SysSock.Use=\"off\")\n\
-                 input(type=\"imuxsock\" Socket={socket:?} CreatePath=\"off\" RateLimit.Interval=\"0\")\n{text}"
-            ),
-            Self::SyslogNg => text,
-        }
-    }
-}
-
-/// Returns a text without the lines that begin so, and what closes them.
-fn without(text: &str, starts: &[&str]) -> String {
-    let closes = text.find("\n)\n\n# Each");
-    let text = match closes {
-        Some(at) => format!("{}\n{}", &text[..at], &text[at + 3..]),
-        None => text.to_owned(),
-    };
-    let kept = text.lines().filter(|line| {
-        let line = line.trim_start();
-        !starts.iter().any(|start| line.starts_with(start))
-    });
-    kept.map(|line| format!("{line}\n")).collect()
-}
-
-/// Returns the command of rsyslog, from the machine or from a directory.
-#[allow(clippy::disallowed_methods, reason = "the tests' own settings, not the server's")]
-fn rsyslog() -> Option<Command> {
-    if let Some(root) = std::env::var_os("ATTESTREE_RSYSLOG").map(PathBuf::from) {
-        let libraries = root.join("usr/lib/x86_64-linux-gnu");
-        let mut command = Command::new(root.join("usr/sbin/rsyslogd"));
-        command.arg("-M").arg(libraries.join("rsyslog")).env("LD_LIBRARY_PATH", &libraries);
-        return Some(command);
-    }
-    let path = Path::new("/usr/sbin/rsyslogd");
-    path.exists().then(|| Command::new(path))
+    child: Child,
+    steps: ChildStdin,
+    lines: Box<dyn Iterator<Item = String>>,
 }
 
 impl Sender {
-    /// Starts a program; `None` where it is not installed.
-    fn start(program: Program, dir: &Path, line: &Line, tls: bool) -> Option<Self> {
-        let mut command = program.command()?;
-        let configuration = dir.join("sender.conf");
-        write(&configuration, &program.configuration(dir, line, tls));
-        let path = |name: &str| dir.join(name);
-        match program {
-            Program::Rsyslog => {
-                command.arg("-n").arg("-f").arg(&configuration).arg("-i").arg(path("pid"));
-            }
-            Program::SyslogNg => {
-                command.args(["--foreground", "--no-caps", "--stderr"]);
-                command.arg("--cfgfile").arg(&configuration);
-                command.arg("--pidfile").arg(path("pid")).arg("--control").arg(path("ctl"));
-                command.arg("--persist-file").arg(path("persist"));
-                command.current_dir(dir);
-            }
-        }
-        let (process, _lines) = Process::start(&mut command, path("sender-stderr"));
-        let (socket, local) = (path("log"), UnixDatagram::unbound().unwrap());
-        let sender = Self { process, socket, local };
-        sender.wait_until_it_listens();
-        Some(sender)
+    /// Starts a sender of so many records; `None` where the SDK is not installed.
+    fn start(wire: Wire, address: &str, token: &str, count: u64, flags: &[&str]) -> Option<Self> {
+        let modules = "opentelemetry.sdk._logs, opentelemetry.exporter.otlp.proto.http, \
+            opentelemetry.exporter.otlp.proto.grpc";
+        let python = interop::python("a real sender of logs", modules)?;
+        let (protocol, path) = match wire {
+            Wire::Grpc => ("grpc", ""),
+            Wire::Http => ("http", "/v1/logs"),
+        };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/otlp.py");
+        let mut child = Command::new(python)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .arg(script)
+            .args(["--protocol", protocol, "--token", token, "--steps"])
+            .args(["--endpoint", &format!("http://{address}{path}")])
+            .args(["--count", &count.to_string(), "--batch", &BATCH.to_string()])
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let steps = child.stdin.take().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Some(Self { child, steps, lines: Box::new(lines.map_while(Result::ok)) })
     }
 
-    fn wait_until_it_listens(&self) {
-        let begun = std::time::Instant::now();
-        while self.local.connect(&self.socket).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "it does not start: {}", self.process.stderr());
-            std::thread::yield_now();
-        }
+    /// Lets the next batch go.
+    fn step(&mut self) {
+        self.steps.write_all(b"go\n").unwrap();
     }
 
-    /// Gives it a message, as `logger` does.
-    fn log(&self, text: &str) {
-        let message = format!("<38>Nov 21 00:14:00 sshd[812]: {text}");
-        self.local.send(message.as_bytes()).unwrap();
+    /// Waits until so many records were taken, as the sender was told.
+    fn taken(&mut self, count: u64) {
+        let due = format!("taken {count}");
+        let found = self.lines.by_ref().any(|line| line == due);
+        assert!(found, "the sender ends before it has said {due:?}");
     }
 
-    /// Ends it in order.
-    fn stop(&mut self) {
-        self.process.send(Signal::TERM);
-        self.process.wait();
+    /// Waits for the end.
+    fn finish(mut self, count: u64) {
+        let due = format!("done {count}");
+        assert!(self.lines.by_ref().any(|line| line == due), "the sender does not say {due:?}");
+        assert!(self.child.wait().unwrap().success());
     }
 }
 
-/// Returns the texts of the records, each of which is one of a message.
-fn texts(records: &[Value]) -> Vec<String> {
-    let text = |record: &Value| {
-        let text = record["ctx"]["syslog"]["msg"].as_str();
-        text.unwrap_or_else(|| panic!("no message: {record}")).to_owned()
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let _ended_before = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// Checks that a log holds exactly the records that were sent, each as it was.
+fn check(events: &[Value], count: u64) {
+    let mut numbers: Vec<u64> = events
+        .iter()
+        .map(|event| {
+            event["ctx"]["attributes"]["number"].as_u64().expect("an event shows its number")
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..count).collect::<Vec<_>>(), "each record once");
+    for event in events {
+        let number = event["ctx"]["attributes"]["number"].as_u64().unwrap();
+        let body = serde_json::json!({"said": "logged in", "steps": [1, 2.5, true, null]});
+        let expected = [
+            (&event["act"], Value::from("auth.login")),
+            (&event["class"], "authentication".into()),
+            (&event["source"], "from-otlp".into()),
+            (&event["actor"]["id"], format!("u_{}", number % 7).into()),
+            (&event["ctx"]["body"], body),
+            (&event["ctx"]["claimed_source"], "sender".into()),
+            (&event["ctx"]["resource"]["service.version"], "1.2.3".into()),
+            (&event["ctx"]["scope"]["name"], "sender.audit".into()),
+            (&event["ctx"]["source"]["ip"], "203.0.113.9".into()),
+            (&event["vd"], "accept".into()),
+        ];
+        for (member, expected) in expected {
+            assert_eq!(*member, expected, "{event}");
+        }
+    }
+}
+
+fn events(place: &Place) -> Vec<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(place.events())
+}
+
+fn count(place: &Place, result: &str) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(place.count(result))
+}
+
+/// Sends through one life of the server.
+fn through_one_life(wire: Wire, flags: &[&str]) {
+    let place = Place::new("otlp");
+    let total = 6 * BATCH + 7;
+    let Some(mut sender) = Sender::start(wire, place.address(), &place.token, total, flags) else {
+        return;
     };
-    records.iter().map(text).collect()
+    (0..7).for_each(|_| sender.step());
+    sender.finish(total);
+    check(&events(&place), total);
+    assert_eq!((count(&place, "received"), count(&place, "admitted")), (total, total));
+    assert_eq!(count(&place, "duplicate"), 0);
 }
 
-/// Sends over a line that is cut between two batches, and compares what was sent with what is in the log.
-async fn sends(program: Program) {
-    let child = Child::start(OPEN);
-    let line = Line::to(child.address());
-    let Some(mut sender) = Sender::start(program, child.dir.path(), &line, false) else { return };
-    let mut expected: Vec<String> = Vec::new();
-    for number in 0..200 {
-        sender.log(&format!("before {number}"));
-        expected.push(format!("before {number}"));
-    }
-    let first = records(child.address(), expected.len()).await;
-    assert_eq!(texts(&first), expected, "all of them, in order");
-    let record = &first[0];
-    assert_eq!(
-        (&record["source"], &record["ctx"]["claimed_source"]),
-        (&"hosts".into(), &"sshd".into())
-    );
-    assert_eq!(record["class"], "authentication");
-    assert_eq!(record["ctx"]["syslog"]["procid"], "812");
-
-    // Everything has arrived; now the line is cut, and made again.
-    line.cut();
-    for number in 0..200 {
-        sender.log(&format!("after {number}"));
-    }
-    let enough = wait_for_message(&child, "after 199").await;
-    sender.stop();
-    let all = texts(&enough);
-    let mut unique = all.clone();
-    unique.sort();
-    unique.dedup();
-    assert_eq!(unique.len(), all.len(), "nothing is recorded twice");
-    assert_eq!(all[..expected.len()], expected, "nothing that was recorded has changed");
-    let after: Vec<u32> =
-        all.iter().filter_map(|text| text.strip_prefix("after ")?.parse().ok()).collect();
-    assert!(after.is_sorted(), "{after:?}");
-    // What the sender's kernel had taken when the line was cut is lost: there is no acknowledgement.
-    assert!(after.len() > 100, "{} of 200 have come: {after:?}", after.len());
-}
-
-/// Waits until the log holds a message; returns all records then.
-async fn wait_for_message(child: &Child, text: &str) -> Vec<Value> {
-    let mut count = 0;
-    loop {
-        let all = records(child.address(), count).await;
-        if all.iter().any(|record| record["ctx"]["syslog"]["msg"] == text) {
-            return all;
+/// Sends while the server is killed again and again, each time with a request under way.
+fn through_kills(wire: Wire) {
+    let mut place = Place::new("otlp");
+    let total = 12 * BATCH;
+    let Some(mut sender) = Sender::start(wire, place.address(), &place.token, total, &[]) else {
+        return;
+    };
+    for batch in 1..=12 {
+        sender.step();
+        // Every third request meets a server that dies: before it came, in the middle of it, or after it was taken.
+        if batch % 3 == 0 {
+            place.kill_and_serve();
         }
-        count = all.len() + 1;
+        sender.taken(batch * BATCH);
     }
+    sender.finish(total);
+    check(&events(&place), total);
 }
 
-/// Sends over TLS with a certificate that the source knows.
-async fn sends_over_tls(program: Program) {
-    let authority = Authority::new();
-    let scratch = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let path = |name: &str| scratch.path().join(name);
-    let (certificate, key) = authority.issue("localhost");
-    write(&path("server.pem"), &certificate);
-    write(&path("server.key"), &key);
-    write(&path("ca.pem"), &authority.pem());
-    let client = authority.issue("web-7");
-    write(&path("client.pem"), &client.0);
-    write(&path("client.key"), &client.1);
-    let config = format!(
-        "tls_certificate = {:?}\ntls_key = {:?}\ntls_client_ca = {:?}\n\n[[sources]]\nname = \"hosts\"\n\
-         kind = \"syslog\"\ncertificates = [\"sha256:{}\"]\n",
-        path("server.pem"),
-        path("server.key"),
-        path("ca.pem"),
-        fingerprint(&client.0),
-    );
-    let child = Child::start(&config);
-    let line = Line::to(child.address());
-    let Some(mut sender) = Sender::start(program, scratch.path(), &line, true) else { return };
-    for number in 0..100 {
-        sender.log(&format!("secret {number}"));
-    }
-    let mut log = crate::tls::client_of(child.address(), &authority, &client).await;
-    let records = records_over(&mut log, 100).await;
-    let expected: Vec<String> = (0..100).map(|number| format!("secret {number}")).collect();
-    assert_eq!(texts(&records), expected);
-    sender.stop();
+/// Sends over connections that end when the server has taken what came, and begins to say so.
+fn through_cuts(wire: Wire) {
+    let place = Place::new("otlp");
+    let way = cut::open(place.address(), wire, 2).to_string();
+    let total = 3 * BATCH;
+    let Some(mut sender) = Sender::start(wire, &way, &place.token, total, &[]) else { return };
+    (0..3).for_each(|_| sender.step());
+    sender.finish(total);
+    check(&events(&place), total);
+    assert_eq!((count(&place, "admitted"), count(&place, "duplicate")), (total, 2 * BATCH));
 }
 
-/// Returns the fingerprint of a certificate in PEM, as the configuration writes it.
-fn fingerprint(pem: &str) -> String {
-    use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
-    let hash = attestree::core::hash::TreeHash::digest(&der);
-    hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+#[test]
+fn the_sdk_sends_over_grpc_and_the_counts_agree() {
+    through_one_life(Wire::Grpc, &["--gzip"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rsyslog_sends_what_it_gets() {
-    sends(Program::Rsyslog).await;
+#[test]
+fn the_sdk_sends_over_http_and_the_counts_agree() {
+    through_one_life(Wire::Http, &["--gzip"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn syslog_ng_sends_what_it_gets() {
-    sends(Program::SyslogNg).await;
+#[test]
+fn a_server_that_is_killed_under_the_sdk_over_grpc_holds_each_record_once() {
+    through_kills(Wire::Grpc);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rsyslog_sends_over_tls() {
-    sends_over_tls(Program::Rsyslog).await;
+#[test]
+fn a_server_that_is_killed_under_the_sdk_over_http_holds_each_record_once() {
+    through_kills(Wire::Http);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn syslog_ng_sends_over_tls() {
-    sends_over_tls(Program::SyslogNg).await;
+#[test]
+fn an_answer_that_is_lost_over_grpc_doubles_nothing() {
+    through_cuts(Wire::Grpc);
+}
+
+#[test]
+fn an_answer_that_is_lost_over_http_doubles_nothing() {
+    through_cuts(Wire::Http);
 }

@@ -12,7 +12,9 @@
 mod body;
 mod cloudevents;
 mod hec;
+mod kubernetes;
 mod opa;
+mod otlp;
 mod ship;
 
 use std::{borrow::Cow, sync::Arc};
@@ -80,11 +82,12 @@ impl Door {
 /// Answers a request of a foreign protocol. Which methods it takes is the protocol's.
 pub(super) async fn serve(desk: &Desk, door: Door, request: Request) -> Response {
     match door {
+        Door::Otlp => otlp::receive(desk, request).await,
+        Door::Kubernetes => kubernetes::receive(desk, request).await,
         Door::CloudEvents => cloudevents::receive(desk, request).await,
         Door::Hec(part) => hec::receive(desk, &part, request).await,
         Door::Opa => opa::receive(desk, request).await,
         Door::Ship => ship::receive(desk, request).await,
-        Door::Otlp | Door::Kubernetes => denied(&Denial::nothing_here()),
     }
 }
 
