@@ -260,7 +260,8 @@ impl<S: AsyncRead + Unpin> Session<'_, S> {
     /// Waits for bytes, and takes what else is there.
     async fn read(&mut self) -> Result<(), End> {
         self.came.reserve(READ_BYTES / 8);
-        let mut patience = match self.framing.is_between(&self.came) {
+        let is_between = self.framing.is_between(&self.came);
+        let mut patience = match is_between {
             true => Box::pin(sleep(IDLE_TIMEOUT)),
             false => self.late.take().unwrap_or_else(|| Box::pin(sleep(MESSAGE_TIMEOUT))),
         };
@@ -273,10 +274,8 @@ impl<S: AsyncRead + Unpin> Session<'_, S> {
             return Err(End::Gone);
         }
         self.read_what_is_there(READ_BYTES).await?;
-        // A message that was not whole before and is not now has the time that is left.
-        if !self.framing.is_between(&self.came) {
-            self.late = Some(patience);
-        }
+        // A message that had begun before has the time that is left, unless it is whole now.
+        self.late = (!is_between).then_some(patience);
         self.share.hold(self.came.len()).map_err(|_denial| End::Full)
     }
 

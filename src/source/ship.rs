@@ -61,7 +61,7 @@ enum Line {
 
 /// Makes the items of a body: one for each line that is not empty.
 pub fn items(body: &Bytes) -> Vec<Item> {
-    let lines = body.split(|byte| *byte == b'\n').map(|line| line.trim_ascii());
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.filter(|line| !line.is_empty());
     lines.flat_map(|line| item(body, line)).collect()
 }

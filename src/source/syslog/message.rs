@@ -68,16 +68,16 @@ impl<'a> Message<'a> {
         let mut reader = Reader(bytes);
         let priority = reader.priority()?;
         reader.tag(b"1 ")?;
-        let timestamp = reader.field(32)?;
+        let timestamp = known(reader.field(32)?);
         if timestamp.is_some_and(|text| !is_timestamp(text)) {
             return None;
         }
-        let (host, app) = (reader.field(255)?, reader.field(48)?);
-        let (process, id) = (reader.field(128)?, reader.field(NAME_BYTES_MAX)?);
+        let (host, app) = (known(reader.field(255)?), known(reader.field(48)?));
+        let (process, id) = (known(reader.field(128)?), known(reader.field(NAME_BYTES_MAX)?));
         let elements = reader.elements()?;
         let text = match reader.0.split_first() {
             None => None,
-            Some((b' ', rest)) => text(rest)?,
+            Some((b' ', rest)) => Some(text(rest)?).filter(|text| *text != Text::Utf8("")),
             Some(_) => return None,
         };
         let (facility, severity) = (priority / 8, priority % 8);
@@ -126,13 +126,12 @@ impl<'a> Reader<'a> {
         (priority <= PRIORITY_MAX).then_some(priority)
     }
 
-    /// Takes a field of the header and the space behind it; the nil value is `Some(None)`.
-    fn field(&mut self, bytes_max: usize) -> Option<Option<&'a str>> {
+    /// Takes a field of the header and the space behind it.
+    fn field(&mut self, bytes_max: usize) -> Option<&'a str> {
         let field = self.until(b' ')?;
         let is_form = (1..=bytes_max).contains(&field.len())
-            && field.iter().all(|byte| byte.is_ascii_graphic());
-        let text = str::from_utf8(field).ok().filter(|_| is_form)?;
-        Some(Some(text).filter(|text| *text != "-"))
+            && field.iter().all(u8::is_ascii_graphic);
+        str::from_utf8(field).ok().filter(|_| is_form)
     }
 
     /// Takes the structured data.
@@ -210,13 +209,16 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns what a field says, unless it is the nil value.
+fn known(field: &str) -> Option<&str> {
+    (field != "-").then_some(field)
+}
+
 /// Takes the free text; one that is marked as UTF-8 has to be it.
-fn text(bytes: &[u8]) -> Option<Option<Text<'_>>> {
-    match (bytes.strip_prefix(BOM), str::from_utf8(bytes)) {
-        (Some(marked), _) => str::from_utf8(marked).ok().map(|text| Some(Text::Utf8(text))),
-        (None, Ok("")) => Some(None),
-        (None, Ok(text)) => Some(Some(Text::Utf8(text))),
-        (None, Err(_)) => Some(Some(Text::Bytes(bytes))),
+fn text(bytes: &[u8]) -> Option<Text<'_>> {
+    match bytes.strip_prefix(BOM) {
+        Some(marked) => str::from_utf8(marked).ok().map(Text::Utf8),
+        None => Some(str::from_utf8(bytes).map_or(Text::Bytes(bytes), Text::Utf8)),
     }
 }
 
