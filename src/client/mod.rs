@@ -47,6 +47,7 @@ pub use event::{AppendedEvent, Became, PlacedEvents, Recorded, event_batch};
 pub use governing::{Governing, LoggedPolicy};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
 pub use post::{Posted, Poster};
+pub use prove::Watch;
 pub use range::BatchTree;
 pub use server::Server;
 pub use tile::TileClient;

@@ -3,9 +3,9 @@
 //! Sound and not complete, as the comparison of conditions is: what is reported is so.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::diff::{all_imply, contradicts};
 use super::document::{Class, Date, Document, Place};
 use super::finding::diagnostic;
+use super::imply::{all_imply, contradicts};
 use crate::core::policy::Condition;
 
 /// Looks at a document. With `today`, a review that is overdue is reported as well.
@@ -99,9 +99,11 @@ fn repeated(
 
 /// Finds policies for which nobody answers, and reviews that are overdue.
 fn responsibility(document: &Document, today: Option<Date>, found: &mut Vec<Diagnostic>) {
-    let place = document.classes.first().map(|class| class.place.file.clone());
-    let place =
-        Place { file: place.unwrap_or_else(|| "policy.yaml".to_owned()), ..Place::default() };
+    let mut place = document.metadata.clone();
+    if place.file.is_empty() {
+        let first = document.classes.first().map(|class| class.place.file.clone());
+        place.file = first.unwrap_or_else(|| "policy.yaml".to_owned());
+    }
     if document.owner.is_none() {
         let message = "nobody answers for the policy".to_owned();
         found.push(note(

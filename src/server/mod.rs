@@ -30,6 +30,7 @@ mod fields;
 mod files;
 pub mod fsck;
 mod gather;
+mod governed;
 mod governor;
 mod init;
 mod keyring;
@@ -61,6 +62,7 @@ pub use self::{
     config::{Config, Flags},
     drop_unsigned::drop_unsigned,
     fields::{FieldFinding, Fields},
+    governed::{Governed, InForce},
     init::{Init, init},
     keys::{
         KeyPlace, ListedKey, Rotated, create_keys, destroy_epoch, disclose, list_keys, rotate_kek,

@@ -291,6 +291,8 @@ scripts! {
     policy_apply,
     policy_diff,
     policy_import,
+    #[cfg(feature = "server")]
+    policy_simulate,
     policy_test,
     #[cfg(feature = "server")]
     prove,

@@ -7,12 +7,14 @@ mod apply;
 mod approve;
 mod check;
 mod diff;
+mod disclosures;
 mod docs;
 mod drift;
 mod explain;
 mod files;
 mod fmt;
 mod generate;
+mod git;
 mod import;
 mod init;
 mod load;
@@ -20,6 +22,7 @@ mod operator;
 mod plan;
 mod replay;
 mod report;
+mod simulate;
 mod test;
 
 use super::output::Output;
@@ -69,13 +72,15 @@ enum Verb {
     Drift(drift::Args),
     /// Come to the verdicts of a log's records again
     Replay(replay::Args),
+    /// Fire scenarios at a server, and see that its log holds what they expect
+    Simulate(simulate::Args),
     /// Say why an event gets its verdict, rule by rule
     Explain(explain::Args),
     /// Describe a policy for people, as Markdown
     Docs(docs::Args),
     /// Write a policy of another form in ours
     Import(import::Args),
-    /// Write a policy that supports frameworks
+    /// Write a policy that supports frameworks, or one that sample events fit
     Generate(generate::Args),
 }
 
@@ -119,6 +124,7 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
         Verb::Apply(args) => apply::run(&args, remote, output),
         Verb::Drift(args) => drift::run(&args, remote, output),
         Verb::Replay(args) => replay::run(&args, remote, output),
+        Verb::Simulate(args) => simulate::run(&args, remote, output),
         Verb::Explain(args) => explain::run(&args, output),
         Verb::Docs(args) => docs::run(&args, output),
         Verb::Import(args) => import::run(&args, output),

@@ -20,7 +20,8 @@ A test in tests/*.yaml is an event, and what has to become of it:
     event: {act: auth.login, out: success, actor: {id: alice}}
     expect: {verdict: accept, class: authentication, redacted: {actor.email: commit}}
 'events' stands for several, of which the last is compared; 'expect' may also have rules, absent, alerts,
-retention and suppressed. Rules in tests/*_test.rego whose names begin with test_ are run as `opa test` does.
+retention and suppressed. 'times' repeats an event and 'after' waits before each; 'at' and 'source' say when
+and from whom it comes. `attestree policy simulate` sends the same to a server. Rules in tests/*_test.rego whose names begin with test_ are run as `opa test` does.
 
 Exit codes:
   0 all passed   1 a test failed, or the policy can't be read, or too little is covered
