@@ -60,13 +60,13 @@ impl<'a> Redacted<'a> {
         // redacted inside of what was redacted.
         for (treatment, subject) in treatments.iter().zip(&mut subjects) {
             let Target::Path(target) = &treatment.target else { continue };
-            let mut places = expand(event.members(), target);
-            let last = places.pop();
-            for path in places {
-                redacted.treat(event, path, &treatment.action, subject.clone(), materials);
+            // Most targets stand for themselves. Whether a step is `*` is seen when they are expanded.
+            if !target.as_str().as_bytes().contains(&b'*') {
+                redacted.treat(event, target, &treatment.action, subject.take(), materials);
+                continue;
             }
-            if let Some(path) = last {
-                redacted.treat(event, path, &treatment.action, subject.take(), materials);
+            for path in expand(event.members(), target) {
+                redacted.treat(event, &path, &treatment.action, subject.clone(), materials);
             }
         }
         for (treatment, subject) in treatments.iter().zip(subjects) {
@@ -101,7 +101,7 @@ impl<'a> Redacted<'a> {
         for path in places {
             // What stands in the place of a value already shows nothing of it.
             let done = event.remove(path).map(|_| RedactionAction::Drop);
-            self.note(path.clone(), done);
+            self.note(path, done);
         }
     }
 
@@ -123,32 +123,28 @@ impl<'a> Redacted<'a> {
     fn treat(
         &mut self,
         event: &mut Event<'a>,
-        path: Path,
+        path: &Path,
         action: &Action,
         subject: Option<String>,
         materials: &mut impl Materials,
     ) {
         // There is nothing to hide of `null`, and a form in its place would pass for a value.
-        if path.find(event.members()) == Some(&Value::Null) {
+        let Some(value) = path.find(event.members()).filter(|value| **value != Value::Null) else {
             return;
-        }
+        };
         let done = match action {
-            Action::Drop => event.remove(&path).map(|_| RedactionAction::Drop),
-            Action::Commit { .. } => return self.commit(event, &path, subject.as_ref(), materials),
+            Action::Drop => event.remove(path).map(|_| RedactionAction::Drop),
+            Action::Commit { .. } => return self.commit(event, path, subject, materials),
             Action::Mask { keep_last } => {
-                let masked = path
-                    .find(event.members())
-                    .and_then(Value::as_str)
-                    .map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
-                self.mask(event, &path, masked)
+                let text = value.as_str();
+                let masked = text.map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
+                self.mask(event, path, masked)
             }
             Action::Token { days } => {
-                let text = path.find(event.members()).map(Value::format);
-                let (key, epoch) = materials.token_key(&path, *days);
-                let token = text.map(|text| Token::new(&key, epoch, &path, text.as_bytes()));
-                token
-                    .and_then(|token| event.replace(&path, token.to_value()))
-                    .map(|_| RedactionAction::Token)
+                let text = value.format();
+                let (key, epoch) = materials.token_key(path, *days);
+                let token = Token::new(&key, epoch, path, text.as_bytes());
+                event.replace(path, token.to_value()).map(|_| RedactionAction::Token)
             }
         };
         self.note(path, done);
@@ -164,7 +160,7 @@ impl<'a> Redacted<'a> {
         materials: &mut impl Materials,
     ) {
         let Action::Mask { keep_last } = action else {
-            return self.treat(event, path, action, subject, materials);
+            return self.treat(event, &path, action, subject, materials);
         };
         let mut masked = String::new();
         let mut rest = 0;
@@ -175,7 +171,7 @@ impl<'a> Redacted<'a> {
         }
         masked.push_str(text.get(rest..).unwrap_or_default());
         let done = self.mask(event, &path, masked);
-        self.note(path, done);
+        self.note(&path, done);
     }
 
     /// Puts a masked text in the place of a value, and keeps what was submitted.
@@ -198,7 +194,7 @@ impl<'a> Redacted<'a> {
         &mut self,
         event: &mut Event<'a>,
         path: &Path,
-        subject: Option<&String>,
+        subject: Option<String>,
         materials: &mut impl Materials,
     ) {
         let value = path.find(event.members());
@@ -208,9 +204,11 @@ impl<'a> Redacted<'a> {
             let pieces = value.map_or_else(|| Some(Vec::new()), |value| pieces(path, value));
             let Some(pieces) = pieces else {
                 let done = event.remove(path).map(|_| RedactionAction::Drop);
-                return self.note(path.clone(), done);
+                return self.note(path, done);
             };
-            pieces.iter().for_each(|piece| self.commit(event, piece, subject, materials));
+            for piece in pieces {
+                self.commit(event, &piece, subject.clone(), materials);
+            }
             return;
         }
         if value.is_none_or(|value| *value == Value::Null) {
@@ -221,17 +219,17 @@ impl<'a> Redacted<'a> {
         }
         if let Some(opening) = event.commit(path, materials.salt()) {
             self.redactions.retain(|redaction| redaction.path != *path);
-            self.openings.push((opening, subject.cloned()));
+            self.openings.push((opening, subject));
         }
     }
 
     /// Notes what was done: of one place and what is inside of it, what was done last.
-    fn note(&mut self, path: Path, done: Option<RedactionAction>) {
+    fn note(&mut self, path: &Path, done: Option<RedactionAction>) {
         if let Some(action) = done {
-            self.redactions.retain(|redaction| !redaction.path.is_within(&path));
+            self.redactions.retain(|redaction| !redaction.path.is_within(path));
             // What was committed inside of it has no place any more.
-            self.openings.retain(|(opening, _)| !opening.path.is_within(&path));
-            self.redactions.push(Redaction { path, action });
+            self.openings.retain(|(opening, _)| !opening.path.is_within(path));
+            self.redactions.push(Redaction { path: path.clone(), action });
         }
     }
 }
@@ -254,10 +252,6 @@ fn mask(text: &str, keep_last: usize) -> String {
 
 /// Returns the places that a target stands for.
 fn expand(members: &Object<'_>, target: &Path) -> Vec<Path> {
-    // Most targets stand for themselves. Whether a step is `*` is seen below.
-    if !target.as_str().contains('*') {
-        return target.find(members).map(|_| target.clone()).into_iter().collect();
-    }
     let mut steps = target.steps();
     let Some(first) = steps.next() else { return Vec::new() };
     let mut places = match members.get(&first) {
