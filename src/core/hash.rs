@@ -40,6 +40,13 @@ impl TreeHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns the plain SHA-256 of parts as they follow one another.
+    pub fn digest_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        parts.iter().for_each(|part| hasher.update(part));
+        Self(hasher.finalize().into())
+    }
+
     /// Takes 32 bytes as a hash.
     pub const fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {
         Self(bytes)

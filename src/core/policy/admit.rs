@@ -4,8 +4,9 @@
 //! show, and whoever has the policy and the record comes to the same verdict.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::compile::Policy;
+use super::compile::{Policy, ReadyRule};
 use super::custom::{Custom, CustomError, Disclosed};
 use super::detect::Detector;
 use super::enrich::enrich;
@@ -243,13 +244,21 @@ pub fn judge<'p>(
     if let Some(enforcement) = policy.unknown_class.filter(|_| !is_known) {
         broken.push((enforcement, "class/unknown".into()));
     }
-    let concerns = |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
-    for rule in &policy.rules {
-        let is_about = rule.classes.is_empty() || rule.classes.iter().any(concerns);
+    let mut check = |rule: &'p ReadyRule| {
         // Many rules ask for the same few things, which are known by then; conditions are dearer.
-        if is_about && !rule.require.iter().all(|need| slots.has(*need)) && slots.hold(&rule.when) {
+        if !rule.require.iter().all(|need| slots.has(*need)) && slots.hold(&rule.when) {
             broken.push((rule.otherwise, rule.name.as_str().into()));
         }
+    };
+    policy.rules.iter().for_each(&mut check);
+    let concerns = |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
+    for (number, rules) in
+        policy.class_rules.iter().enumerate().filter(|(number, _)| concerns(number))
+    {
+        // A rule of two classes is checked with the first of them that the event is of.
+        let is_first =
+            |rule: &&ReadyRule| rule.classes.iter().find(|class| concerns(class)) == Some(&number);
+        rules.iter().map(Arc::as_ref).filter(is_first).for_each(&mut check);
     }
     let said = ask(custom, members, &server, claimed.or(class));
     let failed = match said {

@@ -62,16 +62,17 @@ impl<'a> Redacted<'a> {
         // redacted inside of what was redacted.
         for (treatment, subject) in treatments.iter().zip(&mut subjects) {
             let Target::Path(target) = &treatment.target else { continue };
-            let Some(mut places) = expand(event.members(), target) else {
+            // Most targets stand for themselves. Whether a step is `*` is seen when they are expanded.
+            if !target.as_str().as_bytes().contains(&b'*') {
+                redacted.treat(event, target, &treatment.action, subject.take(), materials);
+                continue;
+            }
+            let Some(places) = expand(event.members(), target) else {
                 redacted.unreached = true;
                 continue;
             };
-            let last = places.pop();
             for path in places {
-                redacted.treat(event, path, &treatment.action, subject.clone(), materials);
-            }
-            if let Some(path) = last {
-                redacted.treat(event, path, &treatment.action, subject.take(), materials);
+                redacted.treat(event, &path, &treatment.action, subject.clone(), materials);
             }
         }
         for (treatment, subject) in treatments.iter().zip(subjects) {
@@ -106,7 +107,7 @@ impl<'a> Redacted<'a> {
         for path in places {
             // What stands in the place of a value already shows nothing of it.
             let done = event.remove(path).map(|_| RedactionAction::Drop);
-            self.note(path.clone(), done);
+            self.note(path, done);
         }
     }
 
@@ -128,32 +129,28 @@ impl<'a> Redacted<'a> {
     fn treat(
         &mut self,
         event: &mut Event<'a>,
-        path: Path,
+        path: &Path,
         action: &Action,
         subject: Option<String>,
         materials: &mut impl Materials,
     ) {
         // There is nothing to hide of `null`, and a form in its place would pass for a value.
-        if path.find(event.members()) == Some(&Value::Null) {
+        let Some(value) = path.find(event.members()).filter(|value| **value != Value::Null) else {
             return;
-        }
+        };
         let done = match action {
-            Action::Drop => event.remove(&path).map(|_| RedactionAction::Drop),
-            Action::Commit { .. } => return self.commit(event, &path, subject.as_ref(), materials),
+            Action::Drop => event.remove(path).map(|_| RedactionAction::Drop),
+            Action::Commit { .. } => return self.commit(event, path, subject, materials),
             Action::Mask { keep_last } => {
-                let masked = path
-                    .find(event.members())
-                    .and_then(Value::as_str)
-                    .map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
-                self.mask(event, &path, masked)
+                let text = value.as_str();
+                let masked = text.map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
+                self.mask(event, path, masked)
             }
             Action::Token { days } => {
-                let text = path.find(event.members()).map(Value::format);
-                let (key, epoch) = materials.token_key(&path, *days);
-                let token = text.map(|text| Token::new(&key, epoch, &path, text.as_bytes()));
-                token
-                    .and_then(|token| event.replace(&path, token.to_value()))
-                    .map(|_| RedactionAction::Token)
+                let text = value.format();
+                let (key, epoch) = materials.token_key(path, *days);
+                let token = Token::new(&key, epoch, path, text.as_bytes());
+                event.replace(path, token.to_value()).map(|_| RedactionAction::Token)
             }
         };
         self.note(path, done);
@@ -169,7 +166,7 @@ impl<'a> Redacted<'a> {
         materials: &mut impl Materials,
     ) {
         let Action::Mask { keep_last } = action else {
-            return self.treat(event, path, action, subject, materials);
+            return self.treat(event, &path, action, subject, materials);
         };
         let mut masked = String::new();
         let mut rest = 0;
@@ -180,7 +177,7 @@ impl<'a> Redacted<'a> {
         }
         masked.push_str(text.get(rest..).unwrap_or_default());
         let done = self.mask(event, &path, masked);
-        self.note(path, done);
+        self.note(&path, done);
     }
 
     /// Puts a masked text in the place of a value, and keeps what was submitted.
@@ -203,7 +200,7 @@ impl<'a> Redacted<'a> {
         &mut self,
         event: &mut Event<'a>,
         path: &Path,
-        subject: Option<&String>,
+        subject: Option<String>,
         materials: &mut impl Materials,
     ) {
         let value = path.find(event.members());
@@ -213,9 +210,11 @@ impl<'a> Redacted<'a> {
             let pieces = value.map_or_else(|| Some(Vec::new()), |value| pieces(path, value));
             let Some(pieces) = pieces else {
                 let done = event.remove(path).map(|_| RedactionAction::Drop);
-                return self.note(path.clone(), done);
+                return self.note(path, done);
             };
-            pieces.iter().for_each(|piece| self.commit(event, piece, subject, materials));
+            for piece in pieces {
+                self.commit(event, &piece, subject.clone(), materials);
+            }
             return;
         }
         if value.is_none_or(|value| *value == Value::Null) {
@@ -226,17 +225,17 @@ impl<'a> Redacted<'a> {
         }
         if let Some(opening) = event.commit(path, materials.salt()) {
             self.redactions.retain(|redaction| redaction.path != *path);
-            self.openings.push((opening, subject.cloned()));
+            self.openings.push((opening, subject));
         }
     }
 
     /// Notes what was done: of one place and what is inside of it, what was done last.
-    fn note(&mut self, path: Path, done: Option<RedactionAction>) {
+    fn note(&mut self, path: &Path, done: Option<RedactionAction>) {
         if let Some(action) = done {
-            self.redactions.retain(|redaction| !redaction.path.is_within(&path));
+            self.redactions.retain(|redaction| !redaction.path.is_within(path));
             // What was committed inside of it has no place any more.
-            self.openings.retain(|(opening, _)| !opening.path.is_within(&path));
-            self.redactions.push(Redaction { path, action });
+            self.openings.retain(|(opening, _)| !opening.path.is_within(path));
+            self.redactions.push(Redaction { path: path.clone(), action });
         }
     }
 }
@@ -259,10 +258,6 @@ fn mask(text: &str, keep_last: usize) -> String {
 
 /// Returns the places that a target stands for; `None` if there is one whose path would be too long.
 fn expand(members: &Object<'_>, target: &Path) -> Option<Vec<Path>> {
-    // Most targets stand for themselves. Whether a step is `*` is seen below.
-    if !target.as_str().contains('*') {
-        return Some(target.find(members).map(|_| target.clone()).into_iter().collect());
-    }
     let mut steps = target.steps();
     let first = steps.next()?;
     let mut places = match members.get(&first) {

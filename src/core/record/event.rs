@@ -84,12 +84,10 @@ impl<'a> Submission<'a> {
 
     /// Takes the content of an event; returns every fault, sorted and once.
     pub fn event(mut self) -> Result<Event<'a>, Vec<FormFault>> {
-        let mut faults: Vec<FormFault> = self
-            .members
-            .members()
-            .iter()
-            .flat_map(|(name, value)| faults_of(name, value))
-            .collect();
+        let mut faults = Vec::new();
+        for (name, value) in self.members.members() {
+            find_faults(name, value, &mut faults);
+        }
         if !faults.is_empty() {
             faults.sort_unstable();
             faults.dedup();
@@ -108,18 +106,24 @@ impl<'a> Submission<'a> {
     }
 }
 
-/// Returns what is wrong with one member.
-fn faults_of(name: &str, value: &Value<'_>) -> Vec<FormFault> {
+/// Adds what is wrong with one member.
+fn find_faults(name: &str, value: &Value<'_>, faults: &mut Vec<FormFault>) {
     let Some(member) = Submitted::parse(name) else {
         let server = SERVER_MEMBERS.contains(&name) || name.starts_with('$');
-        return vec![if server { FormFault::ServerMember } else { FormFault::UnknownMember }];
+        faults.push(if server { FormFault::ServerMember } else { FormFault::UnknownMember });
+        return;
     };
-    let form = (!member.accepts(value)).then_some(FormFault::Form(member));
-    let content = check_submitted(value).err().map(FormFault::Content);
+    if !member.accepts(value) {
+        faults.push(FormFault::Form(member));
+    }
+    if let Err(fault) = check_submitted(value) {
+        faults.push(FormFault::Content(fault));
+    }
     let context = value.as_object().filter(|_| member == Submitted::Ctx);
-    let server = context
-        .is_some_and(|context| SERVER_CONTEXT.iter().any(|name| context.get(name).is_some()));
-    form.into_iter().chain(content).chain(server.then_some(FormFault::ServerMember)).collect()
+    if context.is_some_and(|context| SERVER_CONTEXT.iter().any(|name| context.get(name).is_some()))
+    {
+        faults.push(FormFault::ServerMember);
+    }
 }
 
 impl<'a> Event<'a> {

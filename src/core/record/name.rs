@@ -56,11 +56,13 @@ impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // By hand: each record and each sealed field of one has it, and the formatter takes ten times as long.
         let mut text = [b'-'; ID_BYTES];
-        let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
-        for ((_, place), digit) in places.zip(0..32_u32) {
-            let digit = (self.0 >> (124 - 4 * digit)) & 0xF;
-            *place = b"0123456789abcdef".get(digit as usize).copied().unwrap_or_default();
+        let mut digits = [0; 32];
+        let (pairs, _) = digits.as_chunks_mut();
+        for (pair, byte) in pairs.iter_mut().zip(self.0.to_be_bytes()) {
+            *pair = [hex(byte >> 4), hex(byte & 0xF)];
         }
+        let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+        places.zip(digits).for_each(|((_, place), digit)| *place = digit);
         f.write_str(str::from_utf8(&text).expect("digits and dashes are ASCII"))
     }
 }
@@ -69,6 +71,11 @@ impl fmt::Debug for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Returns a hexadecimal digit.
+const fn hex(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + (digit - 10) }
 }
 
 /// The digest of a policy bundle.

@@ -45,17 +45,27 @@ fn object(out: &mut String, object: &Object<'_>) {
 /// Appends a string; only what JSON demands is escaped (RFC 8785, section 3.2.2.2).
 fn string(out: &mut String, text: &str) {
     out.push('"');
-    let mut rest = text;
-    while let Some(at) = super::special_at(rest.as_bytes()) {
+    match super::special_at(text.as_bytes()) {
+        None => out.push_str(text),
+        Some(at) => escaped(out, text, at),
+    }
+    out.push('"');
+}
+
+/// Appends a text whose first character that has to be escaped stands at an offset.
+#[cold]
+fn escaped(out: &mut String, text: &str, at: usize) {
+    let (mut rest, mut at) = (text, Some(at));
+    while let Some(special) = at {
         // What is escaped is ASCII, so both sides of it are whole characters.
-        let (plain, special) = rest.split_at(at);
+        let (plain, special) = rest.split_at(special);
         let (special, after) = special.split_at(1);
         out.push_str(plain);
         escape(out, special);
         rest = after;
+        at = super::special_at(rest.as_bytes());
     }
     out.push_str(rest);
-    out.push('"');
 }
 
 /// Appends the one escape that a character has.
