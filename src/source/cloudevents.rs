@@ -180,10 +180,9 @@ fn attribute(value: &[u8]) -> Option<String> {
 /// Returns a body as a member of the JSON format: JSON as its value, other text as text, the rest in base64.
 fn data<'a>(kind: &str, body: &'a [u8]) -> (&'static str, Value<'a>) {
     let subtype = kind.split_once('/').map_or("", |(_, subtype)| subtype);
-    if subtype == "json" || subtype.ends_with("+json") {
-        if let Ok(value) = read(body, &ITEM_LIMITS) {
-            return ("data", value);
-        }
+    let is_json = subtype == "json" || subtype.ends_with("+json");
+    if is_json && let Ok(value) = read(body, &ITEM_LIMITS) {
+        return ("data", value);
     }
     match str::from_utf8(body) {
         Ok(text) => ("data", text.into()),

@@ -262,7 +262,7 @@ impl Sources {
             let bucket = parts.bounds.rate.map(|rate| Mutex::new(Bucket::new(rate)));
             let meter = meters.of(&parts.name);
             let (receiving, channels) = (receiving.clone(), Channels::default());
-            Arc::new(Source { bucket, meter, receiving, channels, tokens, parts })
+            Arc::new(Source { parts, tokens, bucket, meter, receiving, channels })
         };
         let all = parts.into_iter().map(source).collect();
         Ok(Self { all, strangers: meters.of("") })
