@@ -21,6 +21,7 @@ pub(in crate::service) struct Channels {
     open: Mutex<Open>,
 }
 
+/// The channels that are known.
 #[derive(Debug, Default)]
 struct Open {
     channels: HashMap<String, Channel>,
@@ -28,6 +29,7 @@ struct Open {
     uses: u64,
 }
 
+/// One channel.
 #[derive(Debug)]
 struct Channel {
     /// The number that is given next.

@@ -37,15 +37,25 @@ const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 /// An answer: its status, number and text.
 type Answer = (StatusCode, u8, &'static str);
 
+/// Everything is in the log.
 const SUCCESS: Answer = (StatusCode::OK, 0, "Success");
+/// Nobody says who is asking.
 const TOKEN_REQUIRED: Answer = (StatusCode::UNAUTHORIZED, 2, "Token is required");
+/// What says who is asking can't be read.
 const INVALID_AUTHORIZATION: Answer = (StatusCode::UNAUTHORIZED, 3, "Invalid authorization");
+/// The token is that of no source.
 const INVALID_TOKEN: Answer = (StatusCode::FORBIDDEN, 4, "Invalid token");
+/// The body has nothing in it.
 const NO_DATA: Answer = (StatusCode::BAD_REQUEST, 5, "No data");
+/// The body is none that can be read.
 const INVALID_FORMAT: Answer = (StatusCode::BAD_REQUEST, 6, "Invalid data format");
+/// Something is wrong here.
 const INTERNAL: Answer = (StatusCode::INTERNAL_SERVER_ERROR, 8, "Internal server error");
+/// The request may come again.
 const BUSY: Answer = (StatusCode::SERVICE_UNAVAILABLE, 9, "Server is busy");
+/// Nobody says which channel is meant.
 const CHANNEL_MISSING: Answer = (StatusCode::BAD_REQUEST, 10, "Data channel is missing");
+/// There is a collector.
 const HEALTHY: Answer = (StatusCode::OK, 17, "HEC is healthy");
 
 /// Why a request is not done.
@@ -139,6 +149,7 @@ fn channel(request: &Request) -> Option<String> {
 }
 
 impl Refused {
+    /// Answers as Splunk does: what may come again is told so, whatever the reason.
     fn into_response(self) -> Response {
         match self {
             Self::Unadmitted(Unadmitted::Off, _) => denied(&Unadmitted::Off.into()),
