@@ -162,7 +162,7 @@ impl Files {
         paths.sort_unstable();
         paths.dedup();
         let mut found: Vec<(SystemTime, PathBuf, (u64, u64))> =
-            paths.into_iter().filter_map(|path| stat(path)).collect();
+            paths.into_iter().filter_map(stat).collect();
         // Of several that nobody has read yet, the one that was left first is the oldest.
         found.sort_unstable();
         let named: Vec<(PathBuf, (u64, u64))> =

@@ -129,8 +129,8 @@ impl<'a> Reader<'a> {
     /// Takes a field of the header and the space behind it.
     fn field(&mut self, bytes_max: usize) -> Option<&'a str> {
         let field = self.until(b' ')?;
-        let is_form = (1..=bytes_max).contains(&field.len())
-            && field.iter().all(u8::is_ascii_graphic);
+        let is_form =
+            (1..=bytes_max).contains(&field.len()) && field.iter().all(u8::is_ascii_graphic);
         str::from_utf8(field).ok().filter(|_| is_form)
     }
 
