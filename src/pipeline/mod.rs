@@ -46,7 +46,10 @@ mod waiting;
 
 pub use self::{
     admit::{Content, NewEntry, Refusal, Submission},
-    audit::{AuditError, AuditParts, Entropy, Governed, Governor, PolicyRefusal, first_rule},
+    audit::{
+        AlertLog, AlertReadError, AlertsRead, AuditError, AuditParts, Entropy, Governed, Governor,
+        PolicyRefusal, RecordedAlert, first_rule,
+    },
     candidate::{CANDIDATES_MAX, Candidate, Candidates, NoCandidate, Publish, Taken, Witnessed},
     commit::Ledger,
     cycle::{Answerer, Answers},
