@@ -67,6 +67,7 @@ enum Looked {
 }
 
 impl Channel {
+    /// Takes a sink that has not failed.
     pub(super) fn new(sink: Sink) -> Self {
         Self { sink, turn: Mutex::default() }
     }
@@ -107,6 +108,7 @@ impl Channel {
 }
 
 impl Lane {
+    /// Takes up a log where the sink is in it.
     pub(super) fn new(
         shared: Arc<Shared>,
         channel: Arc<Channel>,

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Config, admin,
+    Config, admin, alert,
     clock::SystemClock,
     cosigning, cpu,
     ending::Ending,
@@ -26,6 +26,7 @@ use super::{
     watch,
 };
 use crate::{
+    alert::AlertMeter,
     pipeline::{
         Answerer, AuditParts, Clock, Log, LogStatus, Meter, Parts, Pipeline, Stopped, Vault,
         WitnessMeter, WitnessPlan,
@@ -66,9 +67,11 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(answers.send_in_turns())));
     let plan = cosigning::plan(&config.witnesses)?;
     let (pipeline, ring) = open(&config, &clock, &meter, answerer, plan.clone())?;
-    let witnesses = WitnessMeter::default();
+    let (witnesses, alerts) = (WitnessMeter::default(), AlertMeter::default());
     let desk = Desk {
-        metrics: Arc::new(Metrics::new(&meter, &witnesses)),
+        metrics: Arc::new(
+            Metrics::new(&meter, &witnesses).with(|registry| alerts.register(registry)),
+        ),
         pipeline,
         ready: Ready::default(),
         receiving: Receiving::new(config.listener.receive_bytes_max),
@@ -79,6 +82,10 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let started = runtime.block_on(async {
         if let Some(plan) = &plan {
             ask_witnesses(&config, plan, &desk, witnesses, &tasks)?;
+        }
+        let pipeline = desk.pipeline.clone();
+        if let Some(deliveries) = alert::deliveries(&config, pipeline, alerts)? {
+            tasks.spawn(desk.closing.clone().run_until_cancelled_owned(deliveries.run()));
         }
         open_sockets(&config, &desk, &clock, ring, &tasks).await
     });
