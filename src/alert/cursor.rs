@@ -21,7 +21,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::webhook::hex;
+use super::text::hex;
 use crate::core::{
     hash::TreeHash,
     number::{LeafIndex, LogNumber},
@@ -166,7 +166,7 @@ fn parse(text: &str) -> Option<Stored> {
 }
 
 fn sum(line: &str) -> String {
-    TreeHash::digest(line.as_bytes()).as_bytes().iter().map(hex).collect()
+    hex(TreeHash::digest(line.as_bytes()).as_bytes())
 }
 
 /// Writes a file so that a crash leaves the old one or the new one, never a part; durable on return.

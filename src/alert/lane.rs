@@ -192,22 +192,10 @@ impl Lane {
 
     /// Brings one alert to the sink, however long it takes, unless it is not for it.
     async fn deliver(&mut self, alert: &RecordedAlert, read: u64) {
-        let origin = self.log.origin().clone();
-        let notice = Notice::of(&origin, alert);
+        let notice = Notice::of(self.log.origin(), alert);
         let is_for = self.shared.is_for(&self.channel.sink, &self.log, &notice.rule);
-        while is_for {
-            let waiting = self.log.count_since(alert.index).max(read);
-            self.shared.meter.waiting(self.name(), origin.as_str(), waiting);
-            match self.channel.attempt(&self.shared, &notice).await {
-                Ok(()) => break,
-                Err(failure) if failure.is_final() => {
-                    if self.set_aside(notice.clone(), failure).await {
-                        break;
-                    }
-                    sleep(DISK_PAUSE).await;
-                }
-                Err(_again) => {}
-            }
+        if is_for {
+            self.send(&notice, alert.index, read).await;
         }
         let next = LeafIndex::new(alert.index.get() + 1).expect("an index below a tree's size");
         if let Some(cursor) = &mut self.cursor {
@@ -215,6 +203,24 @@ impl Lane {
         }
         if is_for {
             self.keep().await;
+        }
+    }
+
+    /// Sends a notice until it is taken or set aside. `read` is how many were read from it on.
+    async fn send(&self, notice: &Notice, index: LeafIndex, read: u64) {
+        loop {
+            let waiting = self.log.count_since(index).max(read);
+            self.shared.meter.waiting(self.name(), self.log.origin().as_str(), waiting);
+            match self.channel.attempt(&self.shared, notice).await {
+                Ok(()) => return,
+                Err(failure) if failure.is_final() => {
+                    if self.set_aside(notice.clone(), failure).await {
+                        return;
+                    }
+                    sleep(DISK_PAUSE).await;
+                }
+                Err(_again) => {}
+            }
         }
     }
 

@@ -56,7 +56,10 @@ pub use self::{
     outlet::{Encryption, HostPort, MailRoute, Outlet, OutletError},
 };
 use crate::{
-    core::{number::LeafIndex, origin::Origin},
+    core::{
+        number::{LeafIndex, TreeSize},
+        origin::Origin,
+    },
     pipeline::{AlertLog, Entropy, Pipeline},
 };
 
@@ -175,7 +178,7 @@ impl Deliveries {
         let shared = Arc::new(Shared { pipeline, dir, channels, meter, entropy });
         let mut lanes = Vec::new();
         for log in &logs {
-            lanes.extend(shared.lanes(log, log.size().map(|size| size.next_index()))?);
+            lanes.extend(shared.lanes(log, log.size().map(TreeSize::next_index))?);
         }
         let known = logs.iter().map(|log| log.number().0).collect();
         Ok(Self { shared, lanes, known })

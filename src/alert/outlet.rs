@@ -123,7 +123,7 @@ pub struct Outlet(Form);
 
 /// The forms of receivers.
 enum Form {
-    Webhook(Poster, Option<SigningSecret>),
+    Webhook(Poster, Option<Box<SigningSecret>>),
     Slack(Poster),
     PagerDuty(Poster, String),
     Mail(Box<AsyncSmtpTransport<Tokio1Executor>>, Mailbox, Vec<Mailbox>),
@@ -160,7 +160,7 @@ impl Outlet {
         secret: Option<SigningSecret>,
         ca: Option<&[u8]>,
     ) -> Result<Self, OutletError> {
-        Ok(Self(Form::Webhook(Poster::new(url, ca)?, secret)))
+        Ok(Self(Form::Webhook(Poster::new(url, ca)?, secret.map(Box::new))))
     }
 
     /// Makes a webhook of Slack, or of something that takes the same.

@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::notice::{Notice, Severity};
-use super::text::{cut, line};
-use super::webhook::hex;
+use super::text::{cut, hex, line};
 use crate::core::hash::TreeHash;
 
 /// Where events go, unless another region is named.
@@ -73,8 +72,7 @@ fn dedup_key(notice: &Notice) -> String {
         named.extend_from_slice(&length.to_be_bytes());
         named.extend_from_slice(part.unwrap_or_default().as_bytes());
     }
-    let digest: String = TreeHash::digest(&named).as_bytes().iter().map(hex).collect();
-    format!("attestree-{digest}")
+    format!("attestree-{}", hex(TreeHash::digest(&named).as_bytes()))
 }
 
 /// Returns PagerDuty's word.

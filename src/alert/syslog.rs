@@ -4,6 +4,8 @@
 //! 318 <107>1 2026-05-28T20:26:40.000000Z log.example attestree - alert [attestree@32473 origin="..."] ...
 //! ```
 
+use core::fmt::Write as _;
+
 use super::notice::{Notice, Severity};
 use super::text::line;
 use crate::core::origin::Origin;
@@ -47,7 +49,8 @@ fn host(origin: &Origin) -> &str {
 fn data(notice: &Notice) -> String {
     let mut data = "[attestree@32473".to_owned();
     let mut push = |name: &str, value: &str| {
-        data.push_str(&format!(" {name}=\"{}\"", escape(&line(value))));
+        write!(data, " {name}=\"{}\"", escape(&line(value)))
+            .expect("writing to a string does not fail");
     };
     push("id", &notice.id());
     push("origin", notice.origin.as_str());

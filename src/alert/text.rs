@@ -1,5 +1,7 @@
 //! Words of others, made fit for a line: names of rules and sources may come from producers.
 
+use core::fmt::Write as _;
+
 /// Most characters of a name in a message. A source has 512 bytes at most; what is longer is no record's.
 const NAME_CHARS_MAX: usize = 512;
 
@@ -19,6 +21,15 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
         line.push_str("...");
     }
     line
+}
+
+/// Writes bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+    }
+    text
 }
 
 /// Returns whether a character has no shape of its own: it separates lines, joins nothing, or changes the

@@ -15,7 +15,7 @@ use aws_lc_rs::hmac;
 use serde::Serialize;
 
 use super::notice::Notice;
-use super::text::line;
+use super::text::{hex, line};
 use crate::core::number::UnixMillis;
 
 /// The header of the signature.
@@ -65,14 +65,8 @@ impl SigningSecret {
         let mut tag = hmac::Context::with_key(&self.0);
         tag.update(format!("{seconds}.").as_bytes());
         tag.update(body);
-        let hex: String = tag.sign().as_ref().iter().map(hex).collect();
-        format!("t={seconds},v1={hex}")
+        format!("t={seconds},v1={}", hex(tag.sign().as_ref()))
     }
-}
-
-/// Writes a byte.
-pub(super) fn hex(byte: &u8) -> String {
-    format!("{byte:02x}")
 }
 
 /// Writes the body.

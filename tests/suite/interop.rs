@@ -99,7 +99,7 @@ fn hashes(texts: &[String]) -> Option<Vec<TreeHash>> {
 
 /// Returns an interpreter that has these modules; says so where there is none.
 #[expect(clippy::disallowed_methods, reason = "the tests' own settings, not the server's")]
-fn python(test: &str, modules: &str) -> Option<PathBuf> {
+pub(crate) fn python(test: &str, modules: &str) -> Option<PathBuf> {
     let named = std::env::var_os("ATTESTREE_PYTHON").map(PathBuf::from);
     let interpreter = named.clone().unwrap_or_else(|| "python3".into());
     let import = format!("import {modules}");
