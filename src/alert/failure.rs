@@ -62,7 +62,9 @@ impl Failure {
         match self {
             Self::Unreachable { .. } => "unreachable",
             Self::Slow { .. } => "timeout",
-            Self::Status { status: 401 | 403 | 404, .. } => "configuration",
+            // SMTP's codes for who may send: RFC 4954, section 6.
+            Self::Status { status: 401 | 403 | 404, .. }
+            | Self::Mail { code: Some(530..=538), .. } => "configuration",
             Self::Status { status: 429, .. } => "throttled",
             Self::Status { .. } | Self::Mail { .. } => "refused",
             Self::Unwritable { .. } => "unwritable",
