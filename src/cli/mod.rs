@@ -5,6 +5,8 @@
 //! output, as text for people or with `--json` as one JSON value a line; everything else goes to
 //! standard error. The exit code says what happened: see [`exit::Exit`].
 
+#[cfg(feature = "server")]
+mod alert;
 mod append;
 mod checkpoint;
 mod completions;
@@ -125,6 +127,9 @@ enum Verb {
     Token(token::Args),
     /// Write, test, compare and apply policies
     Policy(policy::Args),
+    /// Try whether alerts reach those who are told of them
+    #[cfg(feature = "server")]
+    Alert(alert::Args),
     /// Look at the keys of audit logs, wrap them anew, destroy them
     #[cfg(feature = "server")]
     Keys(keys::Args),
@@ -196,6 +201,8 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Key(args) => key::run(args, output),
         Verb::Token(args) => token::run(&args, output),
         Verb::Policy(args) => policy::run(args, remote, output),
+        #[cfg(feature = "server")]
+        Verb::Alert(args) => alert::run(args, output),
         #[cfg(feature = "server")]
         Verb::Keys(args) => keys::run(args, remote, output),
         #[cfg(feature = "server")]

@@ -24,6 +24,9 @@ pub mod policy {}
 #[doc = include_str!("rego.md")]
 pub mod rego {}
 
+#[doc = include_str!("alerts.md")]
+pub mod alerts {}
+
 #[doc = include_str!("infra.md")]
 pub mod infra {}
 

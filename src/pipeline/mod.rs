@@ -47,7 +47,8 @@ mod waiting;
 pub use self::{
     admit::{Content, Namespace, NewEntry, Refusal, Submission},
     audit::{
-        Applying, AuditError, AuditParts, Entropy, Governed, Governor, PolicyRefusal, first_rule,
+        AlertLog, AlertReadError, AlertsRead, Applying, AuditError, AuditParts, Entropy, Governed,
+        Governor, PolicyRefusal, RecordedAlert, first_rule,
     },
     candidate::{CANDIDATES_MAX, Candidate, Candidates, NoCandidate, Publish, Taken, Witnessed},
     commit::Ledger,

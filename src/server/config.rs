@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub use super::setting::ConfigError;
 use super::{
+    alert::{self, AlertConfig, RawAlert},
     cosigning, files, listener,
     setting::{
         self, check_plaintext, count, first_of, parse_address, parse_telemetry, parse_tls, range,
@@ -115,6 +116,10 @@ pub struct RawConfig {
     /// The same for single logs, by origin; in the file alone.
     #[arg(skip)]
     pub publish_of: Option<BTreeMap<String, String>>,
+    /// Who is told of alerts; in the file alone.
+    #[arg(skip)]
+    #[serde(default)]
+    pub alerts: Vec<RawAlert>,
     /// Who may send in foreign protocols; in the file alone.
     #[arg(skip)]
     pub sources: Option<Vec<RawSource>>,
@@ -162,6 +167,8 @@ pub struct Config {
     pub worker_threads: usize,
     /// Which witnesses the logs have.
     pub witnesses: cosigning::Config,
+    /// Who is told of alerts.
+    pub alerts: Vec<AlertConfig>,
     /// Who may send in foreign protocols.
     pub sources: Vec<source::Config>,
     /// What is logged and how.
@@ -190,7 +197,9 @@ impl RawConfig {
     pub fn over(self, other: Self) -> Self {
         // A leave to sign unheard is given by a flag alone.
         let sign_unheard = self.sign_unheard.clone();
-        first_of!(self, other, { sign_unheard }:
+        // Lists of tables stand in one source alone: the file.
+        let alerts = if self.alerts.is_empty() { other.alerts } else { self.alerts };
+        first_of!(self, other, { sign_unheard, alerts }:
             data, listen, watermark, kek, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
             connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
             pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
@@ -202,6 +211,8 @@ impl RawConfig {
     /// Checks every key and fills in the defaults.
     pub fn parse(mut self) -> Result<Config, ConfigError> {
         let witnesses = self.take_witnesses()?;
+        let alerts = alert::parse(core::mem::take(&mut self.alerts))
+            .map_err(|(name, fault)| ConfigError::Alert { name, fault })?;
         let (data, watermark, kek) = places(self.data, self.watermark, self.kek)?;
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
         let address = parse_address(self.listen, LISTEN_DEFAULT)?;
@@ -257,6 +268,7 @@ impl RawConfig {
             tile_cache_bytes: cache("tile_cache_bytes", self.tile_cache_bytes)?,
             worker_threads: worker_threads(self.worker_threads)?,
             witnesses,
+            alerts,
             sources,
             telemetry: parse_telemetry(self.log_level, self.log_format)?,
         })
@@ -367,6 +379,7 @@ impl fmt::Display for Config {
             tile_cache_bytes,
             worker_threads,
             witnesses,
+            alerts,
             sources,
             telemetry,
         } = self;
@@ -398,6 +411,8 @@ impl fmt::Display for Config {
         write!(f, "{witnesses}")?;
         writeln!(f, "log_level = \"{}\"", telemetry.level.to_string().to_lowercase())?;
         write!(f, "log_format = \"{}\"", telemetry.form)?;
+        // Tables come after all keys.
+        alerts.iter().try_for_each(|alert| write!(f, "\n\n{alert}"))?;
         sources.iter().try_for_each(|source| write!(f, "\n\n{}", source.to_string().trim_end()))
     }
 }

@@ -5,6 +5,7 @@
 //!   db/                      the database
 //!   keys/                    the key store of audit logs, if there is one
 //!   signing/<number>.skey    0600, one signing key a log
+//!   alerts/                  how far alerts were brought to each sink, and what was set aside
 //!   admin.sock               0600, while a server runs
 //! DIR.watermark              outside, so that it is not restored together with DIR
 //! DIR.kek                    0600, outside, so that it is not copied together with DIR/keys
@@ -54,6 +55,11 @@ fn beside(data: &Path, ending: &str) -> PathBuf {
 /// Returns the place of the database.
 pub(super) fn database(data: &Path) -> PathBuf {
     data.join("db")
+}
+
+/// Returns the place of what is kept of the delivery of alerts.
+pub(super) fn alerts(data: &Path) -> PathBuf {
+    data.join("alerts")
 }
 
 /// Returns the place of the administrator's socket.

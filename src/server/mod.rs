@@ -12,6 +12,7 @@
 //! After a failed write only 2 to 5 are left, and the process ends with an error.
 
 mod admin;
+mod alert;
 mod backup;
 pub mod baseline;
 mod chain;
@@ -56,6 +57,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, bail};
 
 pub use self::{
+    alert::{Address, AlertConfig, AlertFault, AlertTest, RawAlert, Receiver, test_alerts},
     backup::{backup, backup_keys},
     chain::ChainFinding,
     close::close,

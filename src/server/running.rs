@@ -14,20 +14,20 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Config, admin,
+    Config, admin, alert,
     clock::SystemClock,
     cosigning, cpu,
-    ending::{Ending, Hangup},
+    ending::Ending,
     files,
     governor::Documents,
     listener::Listener,
     random::Random,
     source,
-    syslog::Syslog,
     vault::{Ring, SharedRandom},
     watch,
 };
 use crate::{
+    alert::AlertMeter,
     pipeline::{
         Answerer, AuditParts, Clock, Log, LogStatus, Meter, Parts, Pipeline, Stopped, Vault,
         WitnessMeter, WitnessPlan,
@@ -49,8 +49,6 @@ pub struct Running {
     tasks: TaskTracker,
     address: SocketAddr,
     desk: Desk,
-    /// Where the tokens of sources are read again.
-    sources: Vec<source::Config>,
 }
 
 /// Starts a server: every check that stands before the first signature, then the sockets.
@@ -75,8 +73,9 @@ pub fn start_by(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running
     let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(answers.send_in_turns())));
     let plan = cosigning::plan(&config.witnesses)?;
     let (pipeline, ring) = open(&config, &clock, &meter, answerer, plan.clone())?;
-    let witnesses = WitnessMeter::default();
-    let metrics = Arc::new(Metrics::new(&meter, &witnesses));
+    let (witnesses, alerts) = (WitnessMeter::default(), AlertMeter::default());
+    let metrics = Metrics::new(&meter, &witnesses).with(|registry| alerts.register(registry));
+    let metrics = Arc::new(metrics);
     let receiving = Receiving::new(config.listener.receive_bytes_max);
     let logs = pipeline.store().logs()?;
     let sources = sources.serve(&logs, metrics.sources(), &receiving);
@@ -97,10 +96,13 @@ pub fn start_by(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running
         if let Some(plan) = &plan {
             ask_witnesses(&config, plan, &desk, witnesses, &tasks)?;
         }
+        let pipeline = desk.pipeline.clone();
+        if let Some(deliveries) = alert::deliveries(&config, pipeline, alerts)? {
+            tasks.spawn(desk.closing.clone().run_until_cancelled_owned(deliveries.run()));
+        }
         open_sockets(&config, &desk, &clock, ring, &tasks).await
     });
-    let sources = config.sources.clone();
-    let running = |address| Running { runtime: Some(runtime), tasks, address, desk, sources };
+    let running = |address| Running { runtime: Some(runtime), tasks, address, desk };
     match started {
         Ok(address) => Ok(running(address)),
         Err(error) => {
@@ -193,7 +195,7 @@ async fn open_sockets(
     );
     let metrics = Arc::clone(&desk.metrics);
     let front = move |_peer, principal| (front.connection(principal), metrics.connected());
-    tasks.spawn(listener.serve(front, Syslog::of(desk), desk.closing.clone()));
+    tasks.spawn(listener.serve(front, desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)
 }
@@ -232,38 +234,16 @@ impl Running {
         let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
         runtime.block_on(async {
             let mut ending = Ending::listen()?;
-            // Where there is nothing to read again, a terminal that is closed ends the server as before.
-            let hangup = self.sources.iter().any(source::Config::has_tokens);
-            let hangup = hangup.then(Hangup::listen).transpose()?;
             listening()?;
             let mut fatal = self.desk.pipeline.fatal();
             tokio::select! {
                 () = ending.come() => {}
-                () = self.renew(hangup) => {}
                 _ = fatal.wait_for(|fatal| *fatal) => {
                     tracing::error!("a write failed or its result is not known: the server stops");
                 }
             }
             Ok(())
         })
-    }
-
-    /// Reads the tokens of the sources again at each signal, for ever. Files that are wrong change nothing.
-    async fn renew(&self, hangup: Option<Hangup>) {
-        let Some(mut hangup) = hangup else { return core::future::pending().await };
-        loop {
-            hangup.come().await;
-            match source::read(&self.sources) {
-                Ok(read) => {
-                    read.renew(&self.desk.sources);
-                    tracing::info!("SIGHUP: the tokens of the sources were read again");
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    tracing::error!(error, "SIGHUP: the tokens of the sources stay as they were");
-                }
-            }
-        }
     }
 
     /// Stops the server, in the order that the module describes. Blocks; must not be called from

@@ -8,7 +8,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{source::SourceError, telemetry, tls};
+use super::{alert::AlertFault, source::SourceError, telemetry, tls};
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,14 @@ pub enum ConfigError {
         value: String,
         /// What is allowed.
         allowed: &'static str,
+    },
+    /// Somebody who is to be told of alerts can't be.
+    #[error("alerts.{name}: {fault}")]
+    Alert {
+        /// The sink.
+        name: String,
+        /// What is wrong.
+        fault: AlertFault,
     },
     /// A key needs another one.
     #[error("{key} is given without {needs}; give both or neither")]

@@ -76,6 +76,13 @@ impl Metrics {
         metrics
     }
 
+    /// Adds what is counted elsewhere.
+    #[must_use]
+    pub fn with(mut self, register: impl FnOnce(&mut Registry)) -> Self {
+        register(&mut self.registry);
+        self
+    }
+
     /// Puts the services' own counters into the registry.
     fn register(&mut self) {
         let registry = &mut self.registry;

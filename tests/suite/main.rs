@@ -20,6 +20,8 @@
 )]
 
 #[cfg(feature = "server")]
+mod alert;
+#[cfg(feature = "server")]
 mod audit;
 mod chain;
 mod checkpoint;

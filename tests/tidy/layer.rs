@@ -51,7 +51,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ct_merkle", &[]),
     ("ed25519_dalek", &["src/core/note/", "src/core/record/approval.rs"]),
     // rustls has a module of that name.
-    ("aws_lc_rs", &["src/core/record/", "src/server/tls.rs"]),
+    ("aws_lc_rs", &["src/core/record/", "src/alert/webhook.rs", "src/server/tls.rs"]),
     (
         "zeroize",
         &["src/core/note/", "src/core/record/", "src/store/keys/", "src/server/", "src/cli/"],
@@ -100,7 +100,13 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls", &["src/server/", "src/client/", "src/alert/", "src/main.rs"]),
     (
         "prometheus_client",
-        &["src/pipeline/meter.rs", "src/service/", "src/openmetrics.rs", "src/witness/"],
+        &[
+            "src/pipeline/meter.rs",
+            "src/alert/meter.rs",
+            "src/service/",
+            "src/openmetrics.rs",
+            "src/witness/",
+        ],
     ),
     // The machine's edge.
     ("rustix", &["src/store/", "src/server/", "src/witness/", "src/cli/"]),

@@ -350,6 +350,9 @@ impl AuditLane {
         wall: UnixMillis,
         written: &mut Written,
     ) -> TreeHash {
+        if let System::Alert(..) = system {
+            self.audited.feed.tell(written.next());
+        }
         let mut random = [0; 10];
         self.audited.parts.entropy.fill(&mut random);
         let head = Head { id: RecordId::new(wall, random), policy: self.generation.digest() };
