@@ -17,12 +17,13 @@ use super::{
     Config, admin, alert,
     clock::SystemClock,
     cosigning, cpu,
-    ending::Ending,
+    ending::{Ending, Hangup},
     files,
     governor::Documents,
     listener::Listener,
     random::Random,
     source,
+    syslog::Syslog,
     vault::{Ring, SharedRandom},
     watch,
 };
@@ -49,6 +50,8 @@ pub struct Running {
     tasks: TaskTracker,
     address: SocketAddr,
     desk: Desk,
+    /// Where the tokens of sources are read again.
+    sources: Vec<source::Config>,
 }
 
 /// Starts a server: every check that stands before the first signature, then the sockets.
@@ -102,7 +105,8 @@ pub fn start_by(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running
         }
         open_sockets(&config, &desk, &clock, ring, &tasks).await
     });
-    let running = |address| Running { runtime: Some(runtime), tasks, address, desk };
+    let sources = config.sources.clone();
+    let running = |address| Running { runtime: Some(runtime), tasks, address, desk, sources };
     match started {
         Ok(address) => Ok(running(address)),
         Err(error) => {
@@ -195,7 +199,7 @@ async fn open_sockets(
     );
     let metrics = Arc::clone(&desk.metrics);
     let front = move |_peer, principal| (front.connection(principal), metrics.connected());
-    tasks.spawn(listener.serve(front, desk.closing.clone()));
+    tasks.spawn(listener.serve(front, Syslog::of(desk), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)
 }
@@ -234,16 +238,38 @@ impl Running {
         let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
         runtime.block_on(async {
             let mut ending = Ending::listen()?;
+            // Where there is nothing to read again, a terminal that is closed ends the server as before.
+            let hangup = self.sources.iter().any(source::Config::has_tokens);
+            let hangup = hangup.then(Hangup::listen).transpose()?;
             listening()?;
             let mut fatal = self.desk.pipeline.fatal();
             tokio::select! {
                 () = ending.come() => {}
+                () = self.renew(hangup) => {}
                 _ = fatal.wait_for(|fatal| *fatal) => {
                     tracing::error!("a write failed or its result is not known: the server stops");
                 }
             }
             Ok(())
         })
+    }
+
+    /// Reads the tokens of the sources again at each signal, for ever. Files that are wrong change nothing.
+    async fn renew(&self, hangup: Option<Hangup>) {
+        let Some(mut hangup) = hangup else { return core::future::pending().await };
+        loop {
+            hangup.come().await;
+            match source::read(&self.sources) {
+                Ok(read) => {
+                    read.renew(&self.desk.sources);
+                    tracing::info!("SIGHUP: the tokens of the sources were read again");
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "SIGHUP: the tokens of the sources stay as they were");
+                }
+            }
+        }
     }
 
     /// Stops the server, in the order that the module describes. Blocks; must not be called from

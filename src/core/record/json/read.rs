@@ -270,9 +270,16 @@ impl<'a> Reader<'a> {
     ///
     /// The object has been read once, so that nothing in it can fail again.
     fn second(&self, start: usize, name: &str) -> usize {
-        let Self { text, limits, canonical, .. } = *self;
-        let mut again =
-            Self { text, at: start + 1, values: 0, members: Vec::new(), limits, canonical };
+        let Self { text, limits, canonical, foreign, .. } = *self;
+        let mut again = Self {
+            text,
+            at: start + 1,
+            values: 0,
+            members: Vec::new(),
+            limits,
+            canonical,
+            foreign,
+        };
         let mut seen = false;
         loop {
             let step = again.space();
