@@ -23,6 +23,7 @@ pub mod proto;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod service;
+pub mod ship;
 #[cfg(feature = "sources")]
 pub mod source;
 #[cfg(feature = "server")]

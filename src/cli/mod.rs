@@ -39,6 +39,7 @@ mod remote;
 mod restore_tail;
 #[cfg(feature = "server")]
 mod serve;
+mod ship;
 mod token;
 mod upgrade;
 mod verify;
@@ -96,6 +97,8 @@ enum Verb {
     Witness(Box<witness::Args>),
     /// Append entries and verify the proofs that come back
     Append(append::Args),
+    /// Follow files, and send their lines to a source of a server
+    Ship(ship::Args),
     /// Print the newest signed checkpoint
     Checkpoint(checkpoint::Args),
     /// Print one entry, after proving that the log holds it
@@ -179,6 +182,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         #[cfg(feature = "server")]
         Verb::Witness(args) => witness::run(*args, output),
         Verb::Append(args) => append::run(args, remote, output),
+        Verb::Ship(args) => ship::run(args, remote, output),
         Verb::Checkpoint(args) => checkpoint::run(&args, remote, output),
         Verb::Entry(args) => entry::run(&args, remote, output),
         Verb::Prove(args) => prove::run(&args, remote, output),

@@ -1,4 +1,5 @@
-//! The one port: accepts connections, speaks TLS where it is configured, and hands them to hyper.
+//! The one port: accepts connections, speaks TLS where it is configured, and hands them to hyper, or to
+//! [`Syslog`] where a source of that kind is configured and the first byte says so.
 //!
 //! # Invariants
 //!
@@ -25,7 +26,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{gather::Gather, patience::Patient, tls};
+use super::{
+    gather::Gather,
+    patience::Patient,
+    syslog::{Spoken, Syslog},
+    tls,
+};
 use crate::service::Principal;
 
 /// How long a client may take for the TLS handshake, and again for its first bytes.
@@ -108,9 +114,14 @@ impl Listener {
 
     /// Serves connections until `closing`, then lets them finish.
     ///
-    /// `front` makes the service of one connection, and what is held while it is open.
-    pub(super) async fn serve<F, H, G>(self, front: F, closing: CancellationToken)
-    where
+    /// `front` makes the service of one connection, and what is held while it is open. `syslog` is there where
+    /// connections may speak that as well.
+    pub(super) async fn serve<F, H, G>(
+        self,
+        front: F,
+        syslog: Option<Arc<Syslog>>,
+        closing: CancellationToken,
+    ) where
         F: Fn(SocketAddr, Option<Principal>) -> (H, G) + Clone + Send + Sync + 'static,
         H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
             + Send
@@ -118,7 +129,7 @@ impl Listener {
         H::Future: Send,
         G: Send + 'static,
     {
-        let connections = Connections::new(closing);
+        let connections = Connections { syslog, ..Connections::new(closing) };
         loop {
             let permit = tokio::select! {
                 () = connections.closing.cancelled() => break,
@@ -156,13 +167,16 @@ pub(super) struct Connections {
     dropping: CancellationToken,
     pub(super) tasks: TaskTracker,
     http: Arc<auto::Builder<TokioExecutor>>,
+    /// Who takes connections that speak syslog.
+    syslog: Option<Arc<Syslog>>,
 }
 
 impl Connections {
     /// Serves connections until `closing`.
     pub(super) fn new(closing: CancellationToken) -> Self {
         let http = Arc::new(builder());
-        Self { closing, dropping: CancellationToken::new(), tasks: TaskTracker::new(), http }
+        let (dropping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Self { closing, dropping, tasks, http, syslog: None }
     }
 
     /// Serves one TCP connection to its end, over TLS where it is configured.
@@ -184,6 +198,18 @@ impl Connections {
             return;
         }
         let Some(tls) = tls else {
+            if let Some(syslog) = &self.syslog {
+                let listening = syslog.listen(&stream);
+                let spoken = self.closing.run_until_cancelled(listening).await.flatten();
+                match spoken {
+                    None => return,
+                    Some(Spoken::Http) => {}
+                    Some(Spoken::Syslog) => {
+                        let (_service, _held) = front(None);
+                        return syslog.serve(stream, None, &self.closing, &self.dropping).await;
+                    }
+                }
+            }
             let (service, _held) = front(None);
             return self.run(stream, service).await;
         };
@@ -196,10 +222,28 @@ impl Connections {
             Ok(Err(error)) => return tracing::debug!(error = %error, "a TLS handshake failed"),
             Err(error) => return tracing::debug!(error = %error, "a TLS handshake took too long"),
         };
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let session = stream.get_ref().1;
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
         let principal = certificate.map(|certificate| Principal::of_certificate(certificate));
-        let (service, _held) = front(principal);
-        self.run(stream, service).await;
+        // Who names a protocol of HTTP speaks it.
+        let syslog = self.syslog.as_ref().filter(|_| session.alpn_protocol().is_none());
+        let Some(syslog) = syslog else {
+            let (service, _held) = front(principal);
+            return self.run(stream, service).await;
+        };
+        let hearing = syslog.hear(stream, principal.as_ref());
+        let Some((spoken, stream)) = self.closing.run_until_cancelled(hearing).await.flatten()
+        else {
+            return;
+        };
+        let (service, _held) = front(principal.clone());
+        match spoken {
+            Spoken::Http => self.run(stream, service).await,
+            Spoken::Syslog => {
+                let principal = principal.as_ref();
+                syslog.serve(stream, principal, &self.closing, &self.dropping).await;
+            }
+        }
     }
 
     /// Serves one connection to its end.

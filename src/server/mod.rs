@@ -41,6 +41,7 @@ mod restore_tail;
 mod running;
 mod setting;
 pub mod source;
+mod syslog;
 mod tail_source;
 pub mod telemetry;
 mod tls;

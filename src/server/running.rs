@@ -23,6 +23,7 @@ use super::{
     listener::Listener,
     random::Random,
     source,
+    syslog::Syslog,
     vault::{Ring, SharedRandom},
     watch,
 };
@@ -188,7 +189,7 @@ async fn open_sockets(
     );
     let metrics = Arc::clone(&desk.metrics);
     let front = move |_peer, principal| (front.connection(principal), metrics.connected());
-    tasks.spawn(listener.serve(front, desk.closing.clone()));
+    tasks.spawn(listener.serve(front, Syslog::of(desk), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)
 }

@@ -29,7 +29,7 @@ pub use self::{
     metrics::Metrics,
     principal::Principal,
     ready::{NotReady, Ready},
-    receiving::Receiving,
+    receiving::{Receiving, Share},
     sending::Sending,
     source::Sources,
 };

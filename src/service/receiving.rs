@@ -40,7 +40,7 @@ impl Receiving {
     }
 
     /// Takes the share of an open request; the server-side half of a stream takes one too.
-    pub(super) fn open(&self) -> Share {
+    pub fn open(&self) -> Share {
         let mut share = Share { budget: self.clone(), held: 0 };
         share.set(REQUEST_BYTES);
         share
@@ -49,14 +49,14 @@ impl Receiving {
 
 /// What one request holds of the budget; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub struct Share {
     budget: Receiving,
     held: u64,
 }
 
 impl Share {
     /// Changes what is held besides what an open request costs; refuses if all together hold too much.
-    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Denial> {
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Denial> {
         self.set(REQUEST_BYTES + u64::try_from(bytes).expect("a length fits 64 bits"));
         self.check()
     }

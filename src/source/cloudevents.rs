@@ -1,4 +1,4 @@
-//! CloudEvents 1.0: the HTTP binding's three modes, and the JSON format.
+//! `CloudEvents` 1.0: the HTTP binding's three modes, and the JSON format.
 //!
 //! ```text
 //! application/cloudevents-batch+json   an array of events          the longer prefix is looked for first

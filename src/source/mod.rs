@@ -10,11 +10,16 @@
 
 pub mod cloudevents;
 mod cut;
+mod foreign;
 pub mod hec;
 mod item;
 pub mod json;
 mod key;
+pub mod kubernetes;
 pub mod opa;
+pub mod otlp;
 mod percent;
+pub mod ship;
+pub mod syslog;
 
 pub use item::{EventDraft, Item};

@@ -24,9 +24,17 @@ use attestree::core::{
 mod audit;
 #[cfg(feature = "sources")]
 mod posted;
+#[cfg(feature = "sources")]
+mod shipped;
+#[cfg(feature = "sources")]
+mod telemetry;
 
 #[cfg(feature = "sources")]
 pub use posted::{cloudevents, hec, opa};
+#[cfg(feature = "sources")]
+pub use shipped::{ship, spool, syslog};
+#[cfg(feature = "sources")]
+pub use telemetry::{kubernetes, otlp};
 
 pub use audit::{bundle, chain, infra, json, path, policy_document, record, submission};
 
@@ -50,10 +58,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("infra", infra),
     ("json", json),
     ("key", key),
+    #[cfg(feature = "sources")]
+    ("kubernetes", kubernetes),
     ("note", note),
     #[cfg(feature = "sources")]
     ("opa", opa),
     ("origin", origin),
+    #[cfg(feature = "sources")]
+    ("otlp", otlp),
     ("path", path),
     ("policy", policy),
     ("policy_document", policy_document),
@@ -61,7 +73,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("receipt", receipt),
     ("record", record),
     ("segment", segment),
+    #[cfg(feature = "sources")]
+    ("ship", ship),
+    #[cfg(feature = "sources")]
+    ("spool", spool),
     ("submission", submission),
+    #[cfg(feature = "sources")]
+    ("syslog", syslog),
     ("tile_path", tile_path),
 ];
 

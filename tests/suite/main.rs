@@ -100,6 +100,7 @@ mod recovery;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+mod ship;
 mod simulation;
 #[cfg(feature = "sources")]
 mod source;

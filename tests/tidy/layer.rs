@@ -13,6 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["core"]),
     // Foreign protocols: bytes of a sender in, events out.
     ("source", &["core"]),
+    // Follows files and sends their lines to a server, which is another process on another machine.
+    ("ship", &["core", "client"]),
     // Reads alerts out of logs and brings them to people.
     ("alert", &["core", "pipeline", "openmetrics"]),
     // Asks the witnesses of a log.
@@ -30,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // Verbs that touch a directory call `server`; only that opens a store.
-    ("cli", &["core", "client", "policy", "monitor", "server", "proto"]),
+    ("cli", &["core", "client", "policy", "monitor", "ship", "server", "proto"]),
     ("main", &["server", "cli"]),
     ("proto", &[]),
     ("manual", &[]),
@@ -71,7 +73,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     (
         "prost",
-        &["src/service/", "src/client/", "src/server/", "src/proto.rs", "build.rs", "tests/"],
+        &[
+            "src/service/",
+            "src/client/",
+            "src/server/",
+            "src/source/otlp/",
+            "src/proto.rs",
+            "build.rs",
+            "tests/",
+        ],
     ),
     ("tonic_health", &["src/service/", "src/server/", "tests/suite/"]),
     ("tonic_reflection", &["src/service/", "src/server/", "tests/suite/"]),

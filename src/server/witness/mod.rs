@@ -145,7 +145,7 @@ async fn open_sockets(
         let service = TowerToHyperService::new(http::connection(&router, peer));
         (service, counted.metrics().connected())
     };
-    tasks.spawn(listener.serve(front, closing.clone()));
+    tasks.spawn(listener.serve(front, None, closing.clone()));
     let operator = http::operator_router(Arc::clone(witness));
     tasks.spawn(socket.serve_routes(operator, closing.clone(), config.listener.shutdown));
     let turns = Arc::new(Semaphore::new(POLLS_MAX));

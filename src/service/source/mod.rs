@@ -342,6 +342,16 @@ fn apart(one: &SourceParts, other: &SourceParts) -> Result<(), SourcesError> {
 }
 
 impl Desk {
+    /// Returns whether there is a source of a kind.
+    pub fn offers(&self, kind: SourceKind) -> bool {
+        self.sources.all.iter().any(|source| source.kind() == kind)
+    }
+
+    /// Returns whether a client certificate, or none, is that of a source.
+    pub fn knows(&self, kind: SourceKind, principal: &Bytes) -> bool {
+        self.sources.find(kind, None, principal).is_ok()
+    }
+
     /// Finds the source of a request by its token or its client certificate.
     pub fn source(
         &self,

@@ -28,9 +28,8 @@ impl Bucket {
     pub(super) fn take(&mut self, items: usize, now: Duration) -> Result<(), Duration> {
         let missing = self.full_at.saturating_sub(now);
         // A second away from being full, it is empty.
-        let second = Duration::from_secs(1);
-        if missing >= second {
-            return Err(missing - second + Duration::from_millis(1));
+        if let Some(wait) = missing.checked_sub(Duration::from_secs(1)) {
+            return Err(wait.saturating_add(Duration::from_millis(1)));
         }
         let items = u128::try_from(items).unwrap_or(u128::MAX);
         let micros = items.saturating_mul(MICROS).div_ceil(self.rate.into());
@@ -55,10 +54,11 @@ mod tests {
                 Ok(()) => taken += items,
                 Err(wait) => now += wait,
             }
-            let seconds = (now - began).as_secs_f64();
+            let seconds = now.saturating_sub(began).as_secs_f64();
             assert!(taken as f64 <= 100.0 * (seconds + 1.0) + 120.0, "{taken} in {seconds} s");
         }
-        assert!(taken as f64 >= 100.0 * (now - began).as_secs_f64() - 120.0, "and hardly less");
+        let seconds = now.saturating_sub(began).as_secs_f64();
+        assert!(taken as f64 >= 100.0 * seconds - 120.0, "and hardly less");
     }
 
     #[test]

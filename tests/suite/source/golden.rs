@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use attestree::core::record::json::{Object, Value};
 use attestree::core::record::{FormFault, SUBMISSION_LIMITS, Submission};
 use attestree::source::Item;
+use bytes::Bytes;
 
 use crate::vector;
 
@@ -24,6 +25,18 @@ pub fn compare(protocol: &str, name: &str, items: &[Item]) {
     check(items);
     let lines: String = items.iter().map(|item| line(item) + "\n").collect();
     vector::compare(&folder(protocol).join(format!("{name}.out.json")), lines.as_bytes());
+}
+
+/// Compares what a decoder makes of each `NAME.in.*` of a protocol; returns how many there are.
+pub fn compare_all(protocol: &str, decode: impl Fn(&Bytes) -> Vec<Item>) -> usize {
+    let files = fs::read_dir(folder(protocol)).unwrap();
+    let files = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let inputs: Vec<String> = files.filter(|name| name.contains(".in.")).collect();
+    for file in &inputs {
+        let (name, _) = file.split_once(".in.").unwrap();
+        compare(protocol, name, &decode(&input(protocol, file).into()));
+    }
+    inputs.len()
 }
 
 /// Checks what holds of all items: an event is one that can be recorded, unless it has names that only the

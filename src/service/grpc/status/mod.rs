@@ -4,6 +4,7 @@
 //! details, an [`AppendRefusal`] inside a stream, or the status of an HTTP answer.
 
 mod field;
+mod otlp;
 mod refusal;
 mod source;
 

@@ -12,7 +12,10 @@
 mod body;
 mod cloudevents;
 mod hec;
+mod kubernetes;
 mod opa;
+mod otlp;
+mod ship;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -29,7 +32,6 @@ use crate::{
     core::{credential, record::SUBMISSION_LIMITS},
     service::{
         Desk, Principal,
-        grpc::Denial,
         source::{Source, SourceKind, Unadmitted},
     },
 };
@@ -43,7 +45,7 @@ pub(super) enum Door {
     Kubernetes,
     /// `CloudEvents`.
     CloudEvents,
-    /// The HTTP event collector of Splunk, and what of it, without a version: `` for the collector itself,
+    /// The HTTP event collector of Splunk, and what of it, without a version: empty for the collector itself,
     /// `event`, `raw`, `health` or `ack`.
     Hec(String),
     /// Decision logs of the Open Policy Agent.
@@ -79,10 +81,12 @@ impl Door {
 /// Answers a request of a foreign protocol. Which methods it takes is the protocol's.
 pub(super) async fn serve(desk: &Desk, door: Door, request: Request) -> Response {
     match door {
+        Door::Otlp => otlp::receive(desk, request).await,
+        Door::Kubernetes => kubernetes::receive(desk, request).await,
         Door::CloudEvents => cloudevents::receive(desk, request).await,
         Door::Hec(part) => hec::receive(desk, &part, request).await,
         Door::Opa => opa::receive(desk, request).await,
-        Door::Otlp | Door::Kubernetes | Door::Ship => denied(&Denial::nothing_here()),
+        Door::Ship => ship::receive(desk, request).await,
     }
 }
 
