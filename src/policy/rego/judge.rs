@@ -10,7 +10,9 @@ use regorus::utils::limits::{ExecutionTimerConfig, monotonic_now};
 use regorus::{Engine, Value};
 
 use super::place::TIME_OVER;
-use super::{Entry, INPUT_BYTES_MAX, Package, Role, Rules, TIME_MAX, place, record_name, value};
+use super::{
+    Entry, INPUT_BYTES_MAX, Package, Role, Rules, TIME_MAX, budget, place, record_name, value,
+};
 use crate::core::policy::{Action, Condition, Custom, CustomError, Enforcement, Target, Treatment};
 use crate::core::record::json::{self, Member, Object};
 use crate::core::record::{Path, is_rule};
@@ -222,6 +224,7 @@ impl Rules {
         }
         engine.set_input(input(event, class)?);
         let clock = Clock::start();
+        budget::begin();
         for package in asked {
             for entry in package.entries.iter().filter(|entry| roles.contains(&entry.role)) {
                 engine.set_execution_timer_config(clock.rest()?);

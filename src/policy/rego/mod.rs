@@ -14,6 +14,7 @@
 //! - No evaluation takes much longer than [`TIME_MAX`], and no lock is taken in one.
 
 mod assemble;
+mod budget;
 mod data;
 mod inherit;
 mod judge;
