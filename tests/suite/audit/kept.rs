@@ -8,7 +8,7 @@ use attestree::{
         policy::{Selector, Suppression, Watch},
         record::{ApprovalRule, Record, Verdict},
     },
-    pipeline::{Failure, Namespace, NewEntry, Outcome, Refusal, Submission},
+    pipeline::{Applying, Failure, Namespace, NewEntry, Outcome, Refusal, Submission},
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -17,6 +17,7 @@ use super::{
     append::statements,
     crash,
     site::{Gate, Line, Site, Stated, apply, check, events, states, submit},
+    watch::exact,
 };
 use crate::world::block_on;
 
@@ -91,7 +92,7 @@ fn a_policy_that_came_meanwhile_rejects_nothing_of_a_source() {
     let first = pipeline.submit(&log, events(&["{}"])).unwrap();
     gate.reached();
     let bundle = site.state("one", states(statements()));
-    let applied = pipeline.apply_policy(&log, &bundle, Vec::new(), None).unwrap();
+    let applied = pipeline.apply_policy(&log, &bundle, Applying::default()).unwrap();
     // Both were admitted while nothing governed.
     let deploy = r#"{"class":"deploy"}"#;
     let kept = pipeline.submit(&log, of("k8s", &[(Some("a"), deploy), (None, "no json")])).unwrap();
@@ -154,7 +155,7 @@ fn what_is_suppressed_under_a_key_that_is_taken_is_counted_once_and_tells_no_con
     let site = Site::new(&ApprovalRule::NOBODY);
     let pipeline = site.open();
     let log = pipeline.log("").unwrap();
-    let select = Selector { actions: vec!["read".to_owned()], ..Selector::default() };
+    let select = Selector { when: vec![exact("/act", "read")], ..Selector::default() };
     let quiet = Suppression { rule: "quiet/read".to_owned(), select, every_seconds: 60 };
     let required = vec!["login".to_owned()];
     let watch = Watch { suppressions: vec![quiet], required, ..Watch::default() };

@@ -25,7 +25,7 @@ fn told(lines: &[Line], kind: &str, at: &[&str]) -> Vec<Vec<String>> {
 }
 
 /// The condition that a text stands at a place.
-fn exact(path: &str, text: &str) -> Condition {
+pub(super) fn exact(path: &str, text: &str) -> Condition {
     Condition::field(Path::parse(path).unwrap(), Test::Exact(text.to_owned()))
 }
 
