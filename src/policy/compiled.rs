@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::Document;
 use super::finding::diagnostic;
 use super::load;
-use super::rego::{Guard, Rules};
+use super::rego::{Guard, Rules, is_module};
 use crate::core::policy::{Bundle, Custom, Enforcement, NoCustom, Policy, Watch};
 use crate::core::record::ApprovalRule;
 
@@ -70,7 +70,7 @@ fn chain(
 ) -> Result<Option<Rules>, Vec<Diagnostic>> {
     let otherwise = document.on_violation.unwrap_or(Enforcement::Quarantine).max(least);
     let own = own(bundle, document, otherwise)?;
-    let has_rego = |path: &String| path.starts_with("parents/") && path.ends_with(".rego");
+    let has_rego = |path: &String| path.starts_with("parents/") && is_module(path);
     let Some(named) = document.extends.last().filter(|_| bundle.files().keys().any(has_rego))
     else {
         return Ok(own);

@@ -14,6 +14,7 @@ use super::flatten::unflatten;
 use super::kubernetes;
 use super::node::{Node, Span};
 use super::read::API_VERSION;
+use super::rego::is_module;
 use super::tighten::weakenings;
 use crate::core::policy::{Bundle, BundleError};
 
@@ -45,8 +46,7 @@ fn read_at(bundle: &Bundle, depth: usize) -> Result<(Document, Vec<Diagnostic>),
     let base = Document { extends: Vec::new(), name: String::new(), ..inherited };
     let (document, found) = read_onto(bundle, base.clone())?;
     let folder = format!("parents/{}/", parent.name);
-    let is_custom =
-        bundle.files().keys().any(|path| path.starts_with(&folder) && path.ends_with(".rego"));
+    let is_custom = bundle.files().keys().any(|path| path.starts_with(&folder) && is_module(path));
     let weaker = weakenings(&base, &document, is_custom);
     if weaker.is_empty() {
         Ok((document, found))

@@ -120,7 +120,11 @@ fn common(one: FieldType, other: FieldType) -> FieldType {
 
 /// Returns whether a value is an address of a person and nothing else.
 fn is_email(value: &Value<'_>) -> bool {
-    value.as_str().is_some_and(|text| Detector::Email.find(text) == [0..text.len()])
+    let is_whole = |text: &str| {
+        let found = Detector::Email.find(text);
+        matches!(found.as_slice(), [only] if *only == (0..text.len()))
+    };
+    value.as_str().is_some_and(is_whole)
 }
 
 /// Looks for what detectors recognise, also inside of arrays.

@@ -39,6 +39,7 @@ use super::Diagnostic;
 use crate::core::policy::{Bundle, Condition, Enforcement};
 use crate::core::record::{Path, is_rule};
 
+pub(super) use self::assemble::is_module;
 pub use self::inherit::InheritError;
 pub use self::judge::{Covering, is_timeout};
 pub use self::test::{LineCoverage, TestRule, Tests};
