@@ -14,7 +14,10 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::site::{Child, Line, PATIENCE, records, records_over};
+use super::{
+    child::{Child, PATIENCE, records, records_over},
+    line::Line,
+};
 use crate::{
     crash::process::Process,
     tls::{Authority, write},
@@ -180,9 +183,9 @@ fn texts(records: &[Value]) -> Vec<String> {
 
 /// Sends over a line that is cut between two batches, and compares what was sent with what is in the log.
 async fn sends(program: Program) {
-    let child = Child::start(OPEN);
+    let child = Child::configured(OPEN);
     let line = Line::to(child.address());
-    let Some(mut sender) = Sender::start(program, child.dir.path(), &line, false) else { return };
+    let Some(mut sender) = Sender::start(program, &child.scratch(""), &line, false) else { return };
     let mut expected: Vec<String> = Vec::new();
     for number in 0..200 {
         sender.log(&format!("before {number}"));
@@ -250,7 +253,7 @@ async fn sends_over_tls(program: Program) {
         path("ca.pem"),
         fingerprint(&client.0),
     );
-    let child = Child::start(&config);
+    let child = Child::configured(&config);
     let line = Line::to(child.address());
     let Some(mut sender) = Sender::start(program, scratch.path(), &line, true) else { return };
     for number in 0..100 {
