@@ -98,15 +98,15 @@ fn opa_path() -> String {
     url[url.find('/').unwrap()..].to_owned()
 }
 
-/// Kills the server at each cut, and starts it again on the same port.
-fn kill_at(child: &mut Child, line: &Line, cuts: &[Cut]) {
-    for cut in cuts {
+/// Kills the server at each of so many cuts, and starts it again on the same port; returns which they were.
+fn kill_at(child: &mut Child, line: &Line, count: usize) -> Vec<Cut> {
+    let mut cuts = Vec::new();
+    for _ in 0..count {
         let reached = line.reached();
-        assert_eq!(reached.cut, *cut);
-        child.kill();
-        child.resume();
-        drop(reached);
+        child.kill_and_resume();
+        cuts.push(reached.cut);
     }
+    cuts
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn what_the_sdk_of_cloudevents_sends_is_recorded_once_through_kills() {
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
     command.args(["--url", &url, "--token", child.token(), "--count", &count]);
     let (mut sender, said) = Process::start(&mut command, child.scratch("sender"));
-    kill_at(&mut child, &line, &[cuts[1], cuts[2], cuts[4]]);
+    assert_eq!(kill_at(&mut child, &line, 3), [cuts[1], cuts[2], cuts[4]]);
     assert!(sender.wait().success(), "{}", sender.stderr());
     let said = said.recv().unwrap();
     assert!(said.starts_with(&format!("{SDK_EVENTS} events sent, ")), "{said}");
@@ -196,8 +196,7 @@ fn texts(records: &[Told]) -> impl Iterator<Item = &str> {
 fn what_syslog_ng_ships_over_http_is_recorded_once_through_kills_and_cuts() {
     let Some(mut command) = syslog_ng() else { return };
     let mut child = Child::start(&["hec"], "");
-    let kills = [Cut::Request(200_000), Cut::Answer];
-    let cuts = [kills[0], kills[1], Cut::Request(50_000), Cut::Answer];
+    let mut cuts = [Cut::Request(200_000), Cut::Answer, Cut::Request(50_000), Cut::Answer];
     let line = Line::held(child.address(), &cuts);
     // Paths of sockets are short.
     let place = tempfile::tempdir().unwrap();
@@ -217,11 +216,12 @@ fn what_syslog_ng_ships_over_http_is_recorded_once_through_kills_and_cuts() {
             format!("<38>Nov 21 12:00:00 app[7]: message {number} \"quoted\" \\ \u{20ac}");
         log.send(message.as_bytes()).unwrap();
     }
-    kill_at(&mut child, &line, &kills);
+    let mut reached = kill_at(&mut child, &line, 2);
+    reached.extend([line.reached().cut, line.reached().cut]);
     // Its connections overtake one another.
-    let mut reached = [line.reached().cut, line.reached().cut];
     reached.sort_unstable();
-    assert_eq!(reached, [Cut::Request(50_000), Cut::Answer]);
+    cuts.sort_unstable();
+    assert_eq!(reached, cuts);
     let of_sender = |text: &&str| text.starts_with("message ");
     let records =
         child.await_records(|all| texts(all).filter(of_sender).count() >= MESSAGES as usize);
