@@ -5,7 +5,9 @@
 //!
 //! - At most `connections_max` connections are open; further ones wait in the kernel's queue.
 //! - When the server closes, no connection is accepted any more, each open one is told to finish
-//!   (GOAWAY, or `connection: close`), and what is left at the deadline is dropped.
+//!   (GOAWAY, or `connection: close`), and what is left at the deadline is dropped. Of connections in the
+//!   kernel's queue those that may have brought messages of syslog already, which nobody would send again, are
+//!   accepted before.
 
 use core::{convert::Infallible, net::SocketAddr, time::Duration};
 use std::{io, sync::Arc};
@@ -20,7 +22,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -67,6 +69,10 @@ const HEADER_BYTES_MAX: u32 = 16 * 1_024;
 
 /// Most bytes that HTTP/1 buffers of a connection.
 const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1_024;
+
+/// How long a connection of which nothing was read is listened to when the server closes. What has arrived is told
+/// of in the next turn of the event loop, in which this time ends at the earliest.
+const LAST_TURN: Duration = Duration::from_millis(50);
 
 /// How long to wait when the system has no file descriptor left: some connection ends meanwhile.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -147,16 +153,40 @@ impl Listener {
                     continue;
                 }
             };
-            let (front, tls, serving) = (front.clone(), self.tls.clone(), connections.clone());
-            connections.tasks.spawn(async move {
-                serving.run_tcp(stream, tls, |principal| front(peer, principal)).await;
-                drop(permit);
-            });
+            connections.open(stream, self.tls.clone(), permit, peer, front.clone());
         }
-        // Refuses new connections at once instead of leaving them in the kernel's queue.
-        drop(self.tcp);
+        let mut waiting = Vec::new();
+        // Over TLS nothing is said before the handshake, so that whoever waits has lost nothing.
+        if connections.syslog.is_some() && self.tls.is_none() {
+            waiting = accept_waiting(self.tcp, &self.room);
+        } else {
+            // Refuses new connections at once instead of leaving them in the kernel's queue.
+            drop(self.tcp);
+        }
+        for (stream, peer, permit) in waiting {
+            connections.open(stream, None, permit, peer, front.clone());
+        }
         connections.finish(self.shutdown).await;
     }
+}
+
+/// Accepts the connections that wait in the kernel's queue, as far as there is room, and closes the port.
+fn accept_waiting(
+    tcp: TcpListener,
+    room: &Arc<Semaphore>,
+) -> Vec<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let mut waiting = Vec::new();
+    // The queue itself is asked, not tokio, which hears of a connection only after it has come.
+    let Ok(tcp) = tcp.into_std() else { return waiting };
+    while let Ok(permit) = Arc::clone(room).try_acquire_owned()
+        && let Ok((stream, peer)) = tcp.accept()
+    {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            waiting.push((stream, peer, permit));
+        }
+    }
+    waiting
 }
 
 /// The open connections of one socket.
@@ -179,6 +209,39 @@ impl Connections {
         Self { closing, dropping, tasks, http, syslog: None }
     }
 
+    /// Serves one TCP connection in a task of its own.
+    fn open<F, H, G>(
+        &self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        permit: OwnedSemaphorePermit,
+        peer: SocketAddr,
+        front: F,
+    ) where
+        F: FnOnce(SocketAddr, Option<Principal>) -> (H, G) + Send + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
+        H::Future: Send,
+        G: Send + 'static,
+    {
+        let serving = self.clone();
+        self.tasks.spawn(async move {
+            serving.run_tcp(stream, tls, |principal| front(peer, principal)).await;
+            drop(permit);
+        });
+    }
+
+    /// Waits for the beginning of a connection; while the server closes, for one that is there already.
+    async fn unless_closing<T>(&self, beginning: impl Future<Output = Option<T>>) -> Option<T> {
+        tokio::pin!(beginning);
+        tokio::select! {
+            biased;
+            begun = beginning.as_mut() => begun,
+            () = self.closing.cancelled() => timeout(LAST_TURN, beginning).await.ok().flatten(),
+        }
+    }
+
     /// Serves one TCP connection to its end, over TLS where it is configured.
     async fn run_tcp<H, G>(
         &self,
@@ -199,9 +262,7 @@ impl Connections {
         }
         let Some(tls) = tls else {
             if let Some(syslog) = &self.syslog {
-                let listening = syslog.listen(&stream);
-                let spoken = self.closing.run_until_cancelled(listening).await.flatten();
-                match spoken {
+                match self.unless_closing(syslog.listen(&stream)).await {
                     None => return,
                     Some(Spoken::Http) => {}
                     Some(Spoken::Syslog) => {
@@ -213,14 +274,16 @@ impl Connections {
             let (service, _held) = front(None);
             return self.run(stream, service).await;
         };
-        let handshake = tokio::select! {
-            () = self.closing.cancelled() => return,
-            handshake = timeout(HELLO_TIMEOUT, tls.accept(stream)) => handshake,
-        };
-        let stream = match handshake {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(error = %error, "a TLS handshake failed"),
-            Err(error) => return tracing::debug!(error = %error, "a TLS handshake took too long"),
+        let handshake = async { Some(timeout(HELLO_TIMEOUT, tls.accept(stream)).await) };
+        let stream = match self.unless_closing(handshake).await {
+            None => return,
+            Some(Ok(Ok(stream))) => stream,
+            Some(Ok(Err(error))) => {
+                return tracing::debug!(error = %error, "a TLS handshake failed");
+            }
+            Some(Err(error)) => {
+                return tracing::debug!(error = %error, "a TLS handshake took too long");
+            }
         };
         let session = stream.get_ref().1;
         let certificate = session.peer_certificates().and_then(<[_]>::first);
@@ -232,10 +295,7 @@ impl Connections {
             return self.run(stream, service).await;
         };
         let hearing = syslog.hear(stream, principal.as_ref());
-        let Some((spoken, stream)) = self.closing.run_until_cancelled(hearing).await.flatten()
-        else {
-            return;
-        };
+        let Some((spoken, stream)) = self.unless_closing(hearing).await else { return };
         let (service, _held) = front(principal.clone());
         match spoken {
             Spoken::Http => self.run(stream, service).await,

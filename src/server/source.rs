@@ -180,7 +180,7 @@ impl RawSource {
             }
             _ => {}
         }
-        let bounds = bounds(self.body_bytes_max, self.items_max, self.rate)?;
+        let bounds = bounds(kind, self.body_bytes_max, self.items_max, self.rate)?;
         let cluster = cluster(self.cluster, kind)?;
         let (tokens, none) = (self.tokens, Vec::new());
         let parts =
@@ -191,13 +191,19 @@ impl RawSource {
 
 /// Checks how much a source may bring.
 fn bounds(
+    kind: SourceKind,
     body_bytes: Option<u64>,
     items: Option<u64>,
     rate: Option<u64>,
 ) -> Result<Bounds, SourceError> {
     // What fits one commit by default, so that most requests are in the log whole or not at all.
     let body_bytes = range("body_bytes_max", body_bytes, BATCH_BYTES_MAX, 1 << 10, 64 << 20)?;
-    let items = range("items_max", items, BATCH_ENTRIES_MAX, 1, 65_536)?;
+    // A collector's batch has 8,192 records, and shippers of HEC cut by bytes: what is more is kept in one piece.
+    let default = match kind {
+        SourceKind::Otlp | SourceKind::Hec => 4 * BATCH_ENTRIES_MAX,
+        _ => BATCH_ENTRIES_MAX,
+    };
+    let items = range("items_max", items, default, 1, 65_536)?;
     let rate = rate.map(|rate| range("rate", Some(rate), 0, 1, 10_000_000)).transpose()?;
     let rate = rate.map(|rate| u32::try_from(rate).expect("the range fits 32 bits"));
     Ok(Bounds { body_bytes, items, rate })

@@ -46,6 +46,15 @@ pub fn decode(headers: &Headers<'_>, body: &Bytes, items_max: usize) -> Vec<Item
     }
 }
 
+/// Keeps a request whose body could not be decoded, as it came.
+pub fn undecoded(headers: &Headers<'_>, body: &Bytes) -> Vec<Item> {
+    let came = match media_type(headers).starts_with("application/cloudevents") {
+        true => body.clone(),
+        false => message(headers, body),
+    };
+    Item::unparsed(&came, Some(&key_of(&came)))
+}
+
 /// Returns the media type of the body in lower case, without its parameters.
 fn media_type(headers: &Headers<'_>) -> String {
     let value = headers.iter().find(|(name, _)| *name == "content-type").map(|(_, value)| *value);

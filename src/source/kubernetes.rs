@@ -51,10 +51,7 @@ pub fn decode(body: &Bytes, cluster: &str, items_max: usize) -> Vec<Item> {
         let items = (0..).zip(list.items.0);
         items.flat_map(|(position, raw)| item(body, position, raw, cluster)).collect::<Vec<Item>>()
     });
-    // What is kept as it came may have become several items.
-    decoded
-        .filter(|items| items.len() <= items_max)
-        .unwrap_or_else(|| Item::unparsed(body, Some(&json::key_of(body))))
+    decoded.unwrap_or_else(|| Item::unparsed(body, Some(&json::key_of(body))))
 }
 
 /// Decodes one event.

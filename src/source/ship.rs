@@ -59,11 +59,14 @@ enum Line {
     Bytes(Vec<u8>),
 }
 
-/// Makes the items of a body: one for each line that is not empty.
-pub fn items(body: &Bytes) -> Vec<Item> {
+/// Makes the items of a body: one for each line that is not empty; `None` if those are more than `lines_max`.
+pub fn items(body: &Bytes, lines_max: usize) -> Option<Vec<Item>> {
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.filter(|line| !line.is_empty());
-    lines.flat_map(|line| item(body, line)).collect()
+    if lines.clone().nth(lines_max).is_some() {
+        return None;
+    }
+    Some(lines.flat_map(|line| item(body, line)).collect())
 }
 
 /// Makes the item of one line.

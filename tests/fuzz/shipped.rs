@@ -60,10 +60,11 @@ pub fn syslog(data: &[u8]) {
 /// Every line of a body is kept, each for itself.
 pub fn ship(data: &[u8]) {
     let body = Bytes::copy_from_slice(data);
-    let items = envelopes::items(&body);
+    let items = envelopes::items(&body, usize::MAX).unwrap();
     check(&items, true);
     let lines = data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let alone = lines.flat_map(|line| envelopes::items(&Bytes::copy_from_slice(line)));
+    let alone =
+        lines.flat_map(|line| envelopes::items(&Bytes::copy_from_slice(line), usize::MAX).unwrap());
     assert_eq!(items, alone.collect::<Vec<_>>());
 }
 

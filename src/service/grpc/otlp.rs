@@ -2,7 +2,8 @@
 //!
 //! The service is served by hand, because a request that no message can be made of must be kept: a client drops what
 //! it is told to be invalid. So messages are taken as bytes. And before any of them is read, the metadata
-//! says whose they are, and with that how many they may be.
+//! says whose they are, and with that how many they may be. For the same reason a message that is compressed is
+//! decompressed here.
 //!
 //! # Answers
 //!
@@ -15,10 +16,11 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
+use hyper::body::{Frame, SizeHint};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message as _;
 use tonic::{
@@ -33,13 +35,16 @@ use crate::{
     core::credential,
     service::{
         Desk, Principal,
-        source::{Source, SourceKind},
+        source::{Coding, Source, SourceKind, decode},
     },
     source::otlp::{self, Encoding},
 };
 
 /// The one method.
 const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+
+/// The header that says how messages are compressed that are.
+const ENCODING: &str = "grpc-encoding";
 
 /// The service of OpenTelemetry's logs.
 #[derive(Clone)]
@@ -100,7 +105,9 @@ async fn export(desk: Desk, source: Arc<Source>, request: Request<Body>) -> Resp
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     let meter = source.meter().clone();
-    let mut response = grpc.unary(Export { desk, source }, request).await;
+    let coding = Arc::new(OnceLock::new());
+    let request = uncompressed(request, &coding);
+    let mut response = grpc.unary(Export { desk, source, coding }, request).await;
     if status_is(response.headers(), Code::OutOfRange) {
         // What is too long stays so: a client that is told OUT_OF_RANGE sends it again.
         meter.refuse("BODY_TOO_LARGE");
@@ -123,6 +130,8 @@ fn code(code: Code) -> HeaderValue {
 struct Export {
     desk: Desk,
     source: Arc<Source>,
+    /// How it is compressed, known when it has come.
+    coding: Arc<OnceLock<Coding>>,
 }
 
 impl UnaryService<Bytes> for Export {
@@ -131,9 +140,12 @@ impl UnaryService<Bytes> for Export {
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         let (desk, source) = (self.desk.clone(), Arc::clone(&self.source));
+        let coding = self.coding.get().copied().unwrap_or(Coding::Identity);
         Box::pin(async move {
             let body = request.into_inner();
-            take(&desk, &source, &body).await.map_err(|denial| Status::from(denial.of_otlp()))?;
+            take(&desk, &source, coding, body)
+                .await
+                .map_err(|denial| Status::from(denial.of_otlp()))?;
             // Everything was taken, which is said by saying nothing.
             Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
         })
@@ -141,11 +153,71 @@ impl UnaryService<Bytes> for Export {
 }
 
 /// Takes a body, at the expense of the budget of requests that are being read.
-async fn take(desk: &Desk, source: &Source, body: &Bytes) -> Result<(), Denial> {
-    let mut share = source.receiving().open();
-    share.hold(body.len()).inspect_err(|denial| source.meter().refuse(denial.reason()))?;
-    let items = otlp::decode(body, Encoding::Protobuf, source.bounds().items);
+async fn take(desk: &Desk, source: &Source, coding: Coding, came: Bytes) -> Result<(), Denial> {
+    let body = decode(source, coding, came);
+    let body = body.inspect_err(|denial| source.meter().refuse(denial.reason()))?;
+    let max = source.bounds().items;
+    let items = body.items(|body| otlp::decode(body, Encoding::Protobuf, max));
     desk.take(source, items).await.map(|_placed| ())
+}
+
+/// Takes what says that its message is compressed from a request, and tells `coding`; of a request in another
+/// encoding than gzip, nothing.
+fn uncompressed(mut request: Request<Body>, coding: &Arc<OnceLock<Coding>>) -> Request<Body> {
+    if request.headers().get(ENCODING).is_none_or(|encoding| encoding != "gzip") {
+        return request;
+    }
+    request.headers_mut().remove(ENCODING);
+    request.map(|body| Body::new(Uncompressed { body, coding: Arc::clone(coding) }))
+}
+
+/// A body whose message is handed on as if it were not compressed.
+struct Uncompressed {
+    body: Body,
+    /// Set by the first byte, which is the flag.
+    coding: Arc<OnceLock<Coding>>,
+}
+
+impl Uncompressed {
+    /// Takes the flag off the first bytes that come.
+    fn take(&self, data: Bytes) -> Bytes {
+        let Some((flag, rest)) = data.split_first().filter(|_| self.coding.get().is_none()) else {
+            return data;
+        };
+        let is_compressed = *flag == 1;
+        let _first = self.coding.set(match is_compressed {
+            true => Coding::Gzip,
+            false => Coding::Identity,
+        });
+        if !is_compressed {
+            return data;
+        }
+        let mut uncompressed = BytesMut::with_capacity(data.len());
+        uncompressed.extend_from_slice(&[0]);
+        uncompressed.extend_from_slice(rest);
+        uncompressed.freeze()
+    }
+}
+
+impl hyper::body::Body for Uncompressed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        frame.map_ok(|frame| frame.map_data(|data| self.take(data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Requests as the bytes that they are; answers as messages.

@@ -7,6 +7,7 @@
 //! - Of tokens their SHA-256 is kept, and every one of a kind is compared, whichever fits.
 
 mod channel;
+mod coding;
 mod meter;
 mod rate;
 mod take;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+pub(super) use self::coding::{Body, Coding, decode};
 use self::{channel::Channels, rate::Bucket};
 pub use self::{
     meter::{Became, SourceMeter, SourceMeters},

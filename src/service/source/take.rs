@@ -45,7 +45,8 @@ pub enum Placed {
 impl Desk {
     /// Submits items, waits until they are durable and covered by a checkpoint, and counts them.
     ///
-    /// All or a denial: it says when to come again where that helps, and what was taken before is then recognised
+    /// How many they are is the decoder's to bound: what it keeps in pieces is one item of its sender's. All or a
+    /// denial: it says when to come again where that helps, and what was taken before is then recognised
     /// by its key.
     pub async fn take(&self, source: &Source, items: Vec<Item>) -> Result<Vec<Placed>, Denial> {
         let (meter, count) = (source.meter(), items.len());
@@ -77,9 +78,6 @@ impl Desk {
         let count = items.len();
         if count == 0 {
             return Ok(Vec::new());
-        }
-        if count > source.bounds().items {
-            return Err(Denial::many_items(source.bounds().items));
         }
         source.pace(count, &**self.pipeline.clock()).map_err(Denial::pace)?;
         let log = self.log(source.log()).map_err(Denial::postponed)?;

@@ -56,11 +56,8 @@ pub fn decode(body: &Bytes, encoding: Encoding, items_max: usize) -> Vec<Item> {
         Encoding::Json => text::cut(body, &mut harvest),
     };
     match cut {
-        // What is kept as it came may have become several items.
-        Ok(()) if harvest.items.len() <= items_max => harvest.items,
-        Ok(()) | Err(Uncut::Malformed | Uncut::Many) => {
-            Item::unparsed(body, Some(&json::key_of(body)))
-        }
+        Ok(()) => harvest.items,
+        Err(Uncut::Malformed | Uncut::Many) => Item::unparsed(body, Some(&json::key_of(body))),
     }
 }
 

@@ -16,8 +16,10 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::{
-    kubernetes, otlp,
-    place::{self, Place},
+    child::{self, Child},
+    kubernetes,
+    line::{Cut, Line},
+    otlp,
 };
 use crate::served::Served;
 
@@ -48,7 +50,7 @@ fn start_with(like: RawSource) -> (Served, String) {
 }
 
 fn post(served: &Served, path: &str, token: &str) -> RequestBuilder {
-    place::http().post(served.url(path)).bearer_auth(token)
+    child::http().post(served.url(path)).bearer_auth(token)
 }
 
 fn request(count: u64) -> ExportLogsServiceRequest {
@@ -60,7 +62,7 @@ fn request(count: u64) -> ExportLogsServiceRequest {
 }
 
 async fn events(served: &Served) -> Vec<Value> {
-    let mut records = place::records(&served.url("")).await;
+    let mut records = child::records(served.address(), 0).await;
     records.retain(|record| record["t"] == "event");
     records
 }
@@ -125,7 +127,7 @@ async fn logs_over_http_are_refused_as_their_senders_understand() {
     let protobuf = |token: &str| {
         post(&served, "/v1/logs", token).header("content-type", "application/x-protobuf")
     };
-    let plain = place::http().post(served.url("/v1/logs"));
+    let plain = child::http().post(served.url("/v1/logs"));
     let missing = plain.header("content-type", "application/x-protobuf").send().await.unwrap();
     refusal(missing, StatusCode::UNAUTHORIZED, Code::Unauthenticated).await;
     let wrong = protobuf("att_other").send().await.unwrap();
@@ -143,7 +145,7 @@ async fn logs_over_http_are_refused_as_their_senders_understand() {
     assert_eq!(text.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let said: Value = serde_json::from_slice(&text.bytes().await.unwrap()).unwrap();
     assert_eq!(said["code"], Code::InvalidArgument as i32);
-    let read = place::http().get(served.url("/v1/logs")).send().await.unwrap();
+    let read = child::http().get(served.url("/v1/logs")).send().await.unwrap();
     assert_eq!(
         (read.status(), &read.headers()["allow"]),
         (StatusCode::METHOD_NOT_ALLOWED, &"POST".parse().unwrap())
@@ -231,7 +233,7 @@ async fn logs_over_grpc_are_answered_as_their_senders_understand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_none_is_kept_over_grpc_as_well() {
     let (served, token) = start();
-    place::provide();
+    child::provide();
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let message = b"\x0a\x7fno request";
     let head = [0, 0, 0, 0, message.len() as u8];
@@ -246,6 +248,53 @@ async fn a_message_that_is_none_is_kept_over_grpc_as_well() {
     assert_eq!(&answer.bytes().await.unwrap()[..], [0; 5], "an answer that says nothing");
     let events = events(&served).await;
     assert_eq!((events.len(), &events[0]["class"]), (1, &"unparsed".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_does_not_decompress_is_kept_over_grpc_and_http() {
+    let (served, token) = start();
+    child::provide();
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let broken = b"\x1f\x8b\x08 no gzip";
+    let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    for (flag, _again) in [(1, 0), (1, 1), (0, 0)] {
+        let head = [flag, 0, 0, 0, broken.len() as u8];
+        let answer = client
+            .post(served.url(path))
+            .bearer_auth(&token)
+            .header("content-type", "application/grpc")
+            .header("grpc-encoding", "gzip")
+            .header("te", "trailers")
+            .body([&head[..], broken].concat());
+        let answer = answer.send().await.unwrap();
+        let status = answer.headers().get("grpc-status");
+        assert!(status.is_none_or(|status| status == "0"), "{answer:?}");
+        assert_eq!(&answer.bytes().await.unwrap()[..], [0; 5], "an answer that says nothing");
+    }
+    let taken = post(&served, "/v1/logs", &token)
+        .header("content-type", "application/x-protobuf")
+        .header("content-encoding", "gzip")
+        .body(broken.to_vec());
+    assert_eq!(taken.send().await.unwrap().status(), StatusCode::OK);
+    let taken = post(&served, "/v1/kubernetes", &token)
+        .header("content-encoding", "gzip")
+        .body(broken.to_vec());
+    assert_eq!(taken.send().await.unwrap().status(), StatusCode::OK);
+    let events = events(&served).await;
+    let sources: Vec<&str> = events.iter().map(|event| event["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, ["from-otlp", "from-kubernetes"], "each once");
+    assert!(events.iter().all(|event| event["class"] == "unparsed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_as_collectors_make_them_by_default_is_taken_apart() {
+    let (served, token) = start_with(RawSource::default());
+    let body = request(8_192).encode_to_vec();
+    let taken = post(&served, "/v1/logs", &token).header("content-type", "application/x-protobuf");
+    assert_eq!(taken.body(body).send().await.unwrap().status(), StatusCode::OK);
+    let events = events(&served).await;
+    assert_eq!(events.len(), 8_192);
+    assert!(events.iter().all(|event| event["class"] == "authentication"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,7 +323,7 @@ async fn a_batch_of_kubernetes_is_taken_whatever_it_holds() {
     let events = events(&served).await;
     assert_eq!(events.iter().filter(|event| event["class"] == "unparsed").count(), 3);
 
-    let client = place::http();
+    let client = child::http();
     let missing = client.post(served.url("/v1/kubernetes")).send().await.unwrap();
     assert_eq!(missing.status(), StatusCode::UNAUTHORIZED);
     let read = client.get(served.url("/v1/kubernetes")).send().await.unwrap();
@@ -292,7 +341,7 @@ async fn a_request_that_was_told_differently_is_a_conflict() {
             post(&served, "/v1/kubernetes", &token).body(body.clone()).send().await.unwrap();
         assert_eq!(taken.status(), StatusCode::OK);
     }
-    let records = place::records(&served.url("")).await;
+    let records = child::records(served.address(), 0).await;
     let secrets: Vec<&Value> =
         records.iter().filter(|record| record["act"] == "kubernetes.secrets.get").collect();
     assert_eq!(secrets.len(), 2, "both are kept");
@@ -300,21 +349,20 @@ async fn a_request_that_was_told_differently_is_a_conflict() {
         records.iter().filter(|record| record["t"] == "conflict").collect();
     let [conflict] = conflicts[..] else { panic!("{conflicts:?}") };
     assert_eq!(conflict["source"], "from-kubernetes");
-    let at = |index: &str| &records[conflict["ctx"][index].as_u64().unwrap() as usize];
+    // The genesis is not among them.
+    let at = |index: &str| &records[conflict["ctx"][index].as_u64().unwrap() as usize - 1];
     assert_eq!((&at("first")["out"], &at("index")["out"]), (&"failure".into(), &"success".into()));
 }
 
 /// Replays what an API server does: a batch is sent again, whole, after any error.
 #[test]
 fn the_retries_of_an_api_server_double_nothing() {
-    let mut place = Place::new("kubernetes");
-    let way = super::cut::open(place.address(), super::cut::Wire::Http, 2);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let token = place.token.clone();
+    let mut child = Child::start(&["kubernetes"], "");
+    let way = Line::breaking(child.address(), &[Cut::Answer; 2]).address();
+    let token = child.token().to_owned();
     let post = |url: String| {
-        let request = place::http().post(url).bearer_auth(&token).body(kubernetes::requests());
-        runtime.block_on(request.send())
+        let request = child::http().post(url).bearer_auth(&token).body(kubernetes::requests());
+        child::wait(request.send())
     };
     // Its own backoff of ten seconds and more is left out: five tries at most, the answers of the first two are lost.
     let tries = (1..=5).find(|_| {
@@ -322,12 +370,15 @@ fn the_retries_of_an_api_server_double_nothing() {
             .is_ok_and(|answer| answer.status() == StatusCode::OK)
     });
     assert_eq!(tries, Some(3));
-    let events = runtime.block_on(place.events());
+    let records = |child: &Child| -> Vec<Value> {
+        child.records().into_iter().map(|told| told.record).collect()
+    };
+    let events = records(&child);
     assert_eq!(events.len(), 10);
-    place.kill_and_serve();
+    child.kill_and_resume();
     // What it was not told before it was started again it sends once more, and with it what comes after.
-    assert_eq!(post(place.url("/v1/kubernetes")).unwrap().status(), StatusCode::OK);
-    assert_eq!(runtime.block_on(place.events()), events);
+    assert_eq!(post(child.url("/v1/kubernetes")).unwrap().status(), StatusCode::OK);
+    assert_eq!(records(&child), events);
     let stages = |event: &Value| (event["ctx"]["audit_id"].clone(), event["ctx"]["stage"].clone());
     let stages: std::collections::BTreeSet<String> =
         events.iter().map(|event| format!("{:?}", stages(event))).collect();
@@ -402,7 +453,7 @@ async fn the_configuration_of_a_collector_leads_here() {
         } else {
             // The exporter puts the path of the signal behind the endpoint.
             let url = reqwest::Url::parse(&format!("{endpoint}/v1/logs")).unwrap();
-            let sent = place::http().post(served.url(url.path())).header("authorization", header);
+            let sent = child::http().post(served.url(url.path())).header("authorization", header);
             let sent = sent
                 .header("content-type", "application/x-protobuf")
                 .body(request(5).encode_to_vec());

@@ -8,20 +8,16 @@ mod certificate;
 mod child;
 mod cloudevents;
 mod credential;
-#[cfg(feature = "server")]
-mod cut;
 mod golden;
 mod hec;
 mod json;
 mod kubernetes;
+#[cfg(feature = "server")]
+mod line;
 mod opa;
 mod otlp;
 #[cfg(feature = "server")]
-mod place;
-#[cfg(feature = "server")]
 mod posted;
-#[cfg(feature = "server")]
-mod proxy;
 #[cfg(feature = "server")]
 mod relay;
 #[cfg(feature = "server")]
@@ -31,8 +27,6 @@ mod senders;
 mod ship;
 #[cfg(feature = "server")]
 mod shipped;
-#[cfg(feature = "server")]
-mod site;
 mod syslog;
 #[cfg(feature = "server")]
 mod wire;

@@ -9,16 +9,24 @@ use std::{
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::time::timeout;
 
-use super::site::{Child, Line, PATIENCE, records, records_over};
+use super::{
+    child::{Child, PATIENCE, records, records_over},
+    line::Line,
+};
 use crate::{
     crash::process::Process,
     tls::{Authority, write},
 };
+
+/// How long a message is waited for before another one is sent.
+const NOTICED: Duration = Duration::from_secs(2);
 
 /// The source, where nobody is asked.
 const OPEN: &str = "\n[[sources]]\nname = \"hosts\"\nkind = \"syslog\"\nopen = true\n";
@@ -180,9 +188,9 @@ fn texts(records: &[Value]) -> Vec<String> {
 
 /// Sends over a line that is cut between two batches, and compares what was sent with what is in the log.
 async fn sends(program: Program) {
-    let child = Child::start(OPEN);
+    let child = Child::configured(OPEN);
     let line = Line::to(child.address());
-    let Some(mut sender) = Sender::start(program, child.dir.path(), &line, false) else { return };
+    let Some(mut sender) = Sender::start(program, &child.scratch(""), &line, false) else { return };
     let mut expected: Vec<String> = Vec::new();
     for number in 0..200 {
         sender.log(&format!("before {number}"));
@@ -218,6 +226,51 @@ async fn sends(program: Program) {
     assert!(after.len() > 100, "{} of 200 have come: {after:?}", after.len());
 }
 
+/// Sends while the server is killed again and again, each time with messages under way.
+async fn sends_through_kills(program: Program) {
+    let mut child = Child::configured(OPEN);
+    let line = Line::to(child.address());
+    let Some(mut sender) = Sender::start(program, &child.scratch(""), &line, false) else { return };
+    let (mut sent, mut marks) = (0, 0);
+    for _kill in 0..4 {
+        for number in sent..sent + 150 {
+            sender.log(&format!("killed {number}"));
+        }
+        sent += 150;
+        // Some of these have come, and the server dies with what it has read of the others.
+        let come = texts(&records(child.address(), 1).await);
+        assert!(come.len() <= sent + marks);
+        child.kill_and_resume();
+        // Until the sender has noticed, what it sends is lost; what it sends over the new connection arrives.
+        loop {
+            let mark = format!("mark {marks}");
+            sender.log(&mark);
+            marks += 1;
+            if timeout(NOTICED, wait_for_message(&child, &mark)).await.is_ok() {
+                break;
+            }
+        }
+    }
+    sender.stop();
+    let all = texts(&records(child.address(), 0).await);
+    let mut unique = all.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), all.len(), "nothing is recorded twice: {all:?}");
+    let numbers = all.iter().filter_map(|text| text.strip_prefix("killed ")?.parse::<usize>().ok());
+    let numbers: Vec<usize> = numbers.collect();
+    assert!(numbers.is_sorted() && numbers.iter().all(|number| *number < sent), "{numbers:?}");
+    // What was in the hands of both kernels is lost, and nothing else is there than was sent.
+    assert!(all.iter().all(|text| text.starts_with("killed ") || text.starts_with("mark ")));
+    assert!(numbers.len() <= sent && all.len() - numbers.len() <= marks, "{all:?}");
+    let metrics = tokio::task::spawn_blocking(move || {
+        let received = child.count("received");
+        child.fsck();
+        received
+    });
+    assert!(metrics.await.unwrap() <= u64::try_from(sent + marks).unwrap());
+}
+
 /// Waits until the log holds a message; returns all records then.
 async fn wait_for_message(child: &Child, text: &str) -> Vec<Value> {
     let mut count = 0;
@@ -250,7 +303,7 @@ async fn sends_over_tls(program: Program) {
         path("ca.pem"),
         fingerprint(&client.0),
     );
-    let child = Child::start(&config);
+    let child = Child::configured(&config);
     let line = Line::to(child.address());
     let Some(mut sender) = Sender::start(program, scratch.path(), &line, true) else { return };
     for number in 0..100 {
@@ -279,6 +332,16 @@ async fn rsyslog_sends_what_it_gets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn syslog_ng_sends_what_it_gets() {
     sends(Program::SyslogNg).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_rsyslog_doubles_nothing() {
+    sends_through_kills(Program::Rsyslog).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_syslog_ng_doubles_nothing() {
+    sends_through_kills(Program::SyslogNg).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

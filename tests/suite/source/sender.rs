@@ -2,31 +2,45 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{self, ChildStdin, Command, Stdio},
 };
 
 use serde_json::Value;
 
 use super::{
-    cut::{self, Wire},
-    place::Place,
+    child::Child,
+    line::{Cut, Line},
 };
 use crate::interop;
+
+/// What a sender speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Http,
+    Grpc,
+}
 
 /// Records of one request.
 const BATCH: u64 = 50;
 
 /// A sender that runs.
 struct Sender {
-    child: Child,
+    child: process::Child,
     steps: ChildStdin,
     lines: Box<dyn Iterator<Item = String>>,
 }
 
 impl Sender {
     /// Starts a sender of so many records; `None` where the SDK is not installed.
-    fn start(wire: Wire, address: &str, token: &str, count: u64, flags: &[&str]) -> Option<Self> {
+    fn start(
+        wire: Wire,
+        address: SocketAddr,
+        token: &str,
+        count: u64,
+        flags: &[&str],
+    ) -> Option<Self> {
         let modules = "opentelemetry.sdk._logs, opentelemetry.exporter.otlp.proto.http, \
             opentelemetry.exporter.otlp.proto.grpc";
         let python = interop::python("a real sender of logs", modules)?;
@@ -94,7 +108,7 @@ fn check(events: &[Value], count: u64) {
         let expected = [
             (&event["act"], Value::from("auth.login")),
             (&event["class"], "authentication".into()),
-            (&event["source"], "from-otlp".into()),
+            (&event["source"], "of-otlp".into()),
             (&event["actor"]["id"], format!("u_{}", number % 7).into()),
             (&event["ctx"]["body"], body),
             (&event["ctx"]["claimed_source"], "sender".into()),
@@ -109,59 +123,57 @@ fn check(events: &[Value], count: u64) {
     }
 }
 
-fn events(place: &Place) -> Vec<Value> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(place.events())
-}
-
-fn count(place: &Place, result: &str) -> u64 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(place.count(result))
+fn events(child: &Child) -> Vec<Value> {
+    child.records().into_iter().map(|told| told.record).collect()
 }
 
 /// Sends through one life of the server.
 fn through_one_life(wire: Wire, flags: &[&str]) {
-    let place = Place::new("otlp");
+    let child = Child::start(&["otlp"], "");
     let total = 6 * BATCH + 7;
-    let Some(mut sender) = Sender::start(wire, place.address(), &place.token, total, flags) else {
+    let Some(mut sender) = Sender::start(wire, child.address(), child.token(), total, flags) else {
         return;
     };
     (0..7).for_each(|_| sender.step());
     sender.finish(total);
-    check(&events(&place), total);
-    assert_eq!((count(&place, "received"), count(&place, "admitted")), (total, total));
-    assert_eq!(count(&place, "duplicate"), 0);
+    check(&events(&child), total);
+    assert_eq!((child.count("received"), child.count("admitted")), (total, total));
+    assert_eq!(child.count("duplicate"), 0);
 }
 
 /// Sends while the server is killed again and again, each time with a request under way.
 fn through_kills(wire: Wire) {
-    let mut place = Place::new("otlp");
+    let mut child = Child::start(&["otlp"], "");
     let total = 12 * BATCH;
-    let Some(mut sender) = Sender::start(wire, place.address(), &place.token, total, &[]) else {
+    let Some(mut sender) = Sender::start(wire, child.address(), child.token(), total, &[]) else {
         return;
     };
     for batch in 1..=12 {
         sender.step();
         // Every third request meets a server that dies: before it came, in the middle of it, or after it was taken.
         if batch % 3 == 0 {
-            place.kill_and_serve();
+            child.kill_and_resume();
         }
         sender.taken(batch * BATCH);
     }
     sender.finish(total);
-    check(&events(&place), total);
+    check(&events(&child), total);
 }
 
 /// Sends over connections that end when the server has taken what came, and begins to say so.
 fn through_cuts(wire: Wire) {
-    let place = Place::new("otlp");
-    let way = cut::open(place.address(), wire, 2).to_string();
+    let child = Child::start(&["otlp"], "");
+    let cut = match wire {
+        Wire::Http => Cut::Answer,
+        Wire::Grpc => Cut::GrpcAnswer,
+    };
+    let way = Line::breaking(child.address(), &[cut; 2]).address();
     let total = 3 * BATCH;
-    let Some(mut sender) = Sender::start(wire, &way, &place.token, total, &[]) else { return };
+    let Some(mut sender) = Sender::start(wire, way, child.token(), total, &[]) else { return };
     (0..3).for_each(|_| sender.step());
     sender.finish(total);
-    check(&events(&place), total);
-    assert_eq!((count(&place, "admitted"), count(&place, "duplicate")), (total, 2 * BATCH));
+    check(&events(&child), total);
+    assert_eq!((child.count("admitted"), child.count("duplicate")), (total, 2 * BATCH));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Real senders: curl, the SDK of CloudEvents, and syslog-ng, with the configuration in `deploy/sources`.
 //!
-//! A proxy breaks their connections, in the middle of a request or before its answer, and the server is killed at these
+//! A line breaks their connections, in the middle of a request or before its answer, and the server is killed at these
 //! points and started again. In the end the log holds each event that a sender sent, once.
 
 use std::{
@@ -17,8 +17,8 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    child::{Child, Told, tally},
-    proxy::{Cut, Proxy},
+    child::{Child, Told, tally, wait},
+    line::{Cut, Line},
 };
 use crate::{
     crash::process::{PATIENCE, Process},
@@ -69,15 +69,15 @@ fn what_curl_sends_over_broken_connections_is_recorded_once() {
             vec!["-H", "content-encoding: gzip", "--data-binary", &packed],
         ),
     ] {
-        let proxy = Proxy::open(child.address(), &cuts);
-        let (token, address) = (child.token(), proxy.address());
+        let line = Line::held(child.address(), &cuts);
+        let (token, address) = (child.token(), line.address());
         thread::scope(|scope| {
             scope.spawn(|| curl(token, address, path, &more));
             for cut in cuts {
-                assert_eq!(proxy.reached().cut, cut);
+                assert_eq!(line.reached().cut, cut);
             }
         });
-        assert!(proxy.is_done());
+        assert!(line.is_done());
     }
     let records = child.records();
     let sources: Vec<&str> = records.iter().filter_map(|told| told.source.as_deref()).collect();
@@ -98,15 +98,15 @@ fn opa_path() -> String {
     url[url.find('/').unwrap()..].to_owned()
 }
 
-/// Kills the server at each cut, and starts it again on the same port.
-fn kill_at(child: &mut Child, proxy: &Proxy, cuts: &[Cut]) {
-    for cut in cuts {
-        let reached = proxy.reached();
-        assert_eq!(reached.cut, *cut);
-        child.kill();
-        child.resume();
-        drop(reached);
+/// Kills the server at each of so many cuts, and starts it again on the same port; returns which they were.
+fn kill_at(child: &mut Child, line: &Line, count: usize) -> Vec<Cut> {
+    let mut cuts = Vec::new();
+    for _ in 0..count {
+        let reached = line.reached();
+        child.kill_and_resume();
+        cuts.push(reached.cut);
     }
+    cuts
 }
 
 #[test]
@@ -115,15 +115,15 @@ fn what_the_sdk_of_cloudevents_sends_is_recorded_once_through_kills() {
     let Some(python) = python("the SDK of CloudEvents", modules) else { return };
     let mut child = Child::start(&["cloudevents"], "");
     let cuts = [Cut::Nowhere, Cut::Request(300), Cut::Answer, Cut::Nowhere, Cut::Answer];
-    let proxy = Proxy::open(child.address(), &cuts);
+    let line = Line::held(child.address(), &cuts);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/cloud_events.py");
     let (url, count) =
-        (format!("http://{}/v1/cloudevents", proxy.address()), SDK_EVENTS.to_string());
+        (format!("http://{}/v1/cloudevents", line.address()), SDK_EVENTS.to_string());
     let mut command = Command::new(python);
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
     command.args(["--url", &url, "--token", child.token(), "--count", &count]);
     let (mut sender, said) = Process::start(&mut command, child.scratch("sender"));
-    kill_at(&mut child, &proxy, &[cuts[1], cuts[2], cuts[4]]);
+    assert_eq!(kill_at(&mut child, &line, 3), [cuts[1], cuts[2], cuts[4]]);
     assert!(sender.wait().success(), "{}", sender.stderr());
     let said = said.recv().unwrap();
     assert!(said.starts_with(&format!("{SDK_EVENTS} events sent, ")), "{said}");
@@ -196,13 +196,12 @@ fn texts(records: &[Told]) -> impl Iterator<Item = &str> {
 fn what_syslog_ng_ships_over_http_is_recorded_once_through_kills_and_cuts() {
     let Some(mut command) = syslog_ng() else { return };
     let mut child = Child::start(&["hec"], "");
-    let kills = [Cut::Request(200_000), Cut::Answer];
-    let cuts = [kills[0], kills[1], Cut::Request(50_000), Cut::Answer];
-    let proxy = Proxy::open(child.address(), &cuts);
+    let mut cuts = [Cut::Request(200_000), Cut::Answer, Cut::Request(50_000), Cut::Answer];
+    let line = Line::held(child.address(), &cuts);
     // Paths of sockets are short.
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
-    let url = format!("http://{}/services/collector/event", proxy.address());
+    let url = format!("http://{}/services/collector/event", line.address());
     let (socket, token) = (path("log"), child.token().to_owned());
     let buffer = place.path().to_str().unwrap();
     let values = [("url", &*url), ("token", &token), ("socket", &socket), ("buffer", buffer)];
@@ -217,10 +216,12 @@ fn what_syslog_ng_ships_over_http_is_recorded_once_through_kills_and_cuts() {
             format!("<38>Nov 21 12:00:00 app[7]: message {number} \"quoted\" \\ \u{20ac}");
         log.send(message.as_bytes()).unwrap();
     }
-    kill_at(&mut child, &proxy, &kills);
-    for cut in &cuts[2..] {
-        assert_eq!(proxy.reached().cut, *cut);
-    }
+    let mut reached = kill_at(&mut child, &line, 2);
+    reached.extend([line.reached().cut, line.reached().cut]);
+    // Its connections overtake one another.
+    reached.sort_unstable();
+    cuts.sort_unstable();
+    assert_eq!(reached, cuts);
     let of_sender = |text: &&str| text.starts_with("message ");
     let records =
         child.await_records(|all| texts(all).filter(of_sender).count() >= MESSAGES as usize);
@@ -230,7 +231,7 @@ fn what_syslog_ng_ships_over_http_is_recorded_once_through_kills_and_cuts() {
     let whole = |told: &Told| told.shown && told.ctx["fields"]["event_id"].is_string();
     assert!(records.iter().all(whole));
     // The batch whose answer was hidden came again.
-    let metrics = child.runtime().block_on(raw::get(child.address(), "/metrics"));
+    let metrics = wait(raw::get(child.address(), "/metrics"));
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     let repeats = "attestree_source_items_total{source=\"of-hec\",result=\"duplicate\"} ";
     let repeats = metrics.lines().find_map(|line| line.strip_prefix(repeats)).unwrap();

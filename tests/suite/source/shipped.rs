@@ -14,7 +14,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::site::{Child, Line, records};
+use super::{
+    child::{Child, PATIENCE, records},
+    line::Line,
+};
 use crate::{crash::process::Process, random::Random, tls::write};
 
 /// What the server is told of its source.
@@ -50,7 +53,7 @@ impl Shipper {
     fn wait_for(&self, event: &str) {
         let wanted = format!("\"event\":\"{event}\"");
         loop {
-            let line = self.lines.recv_timeout(super::site::PATIENCE);
+            let line = self.lines.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|_| panic!("no {event}: {}", self.process.stderr()));
             if line.contains(&wanted) {
                 return;
@@ -83,7 +86,7 @@ fn said(output: &Output) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_is_in_the_log_once_through_kills_and_rotations() {
     let random = &mut Random::seeded("ship");
-    let mut child = Child::start(SOURCE);
+    let mut child = Child::configured(SOURCE);
     let line = Line::to(child.address());
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let url = format!("http://{}", line.address());
@@ -149,7 +152,7 @@ async fn every_line_is_in_the_log_once_through_kills_and_rotations() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_ends_when_everything_is_in_the_log() {
-    let child = Child::start(SOURCE);
+    let child = Child::configured(SOURCE);
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let url = format!("http://{}", child.address());
     append(&dir.path().join("a.log"), "one\ntwo\nthr");
@@ -168,7 +171,7 @@ async fn once_ends_when_everything_is_in_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_is_full_waits_and_loses_nothing() {
-    let mut child = Child::start(SOURCE);
+    let mut child = Child::configured(SOURCE);
     let line = Line::to(child.address());
     line.lead(None);
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -199,7 +202,7 @@ async fn a_spool_that_is_full_waits_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_lines_and_events_are_what_they_say_and_all_else_is_kept() {
-    let child = Child::start(SOURCE);
+    let child = Child::configured(SOURCE);
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let url = format!("http://{}", child.address());
     append(&dir.path().join("a.log"), "{\"level\":\"info\"}\nno json\n");
@@ -226,7 +229,7 @@ async fn a_token_opens_the_source_and_its_file_is_guarded() {
     let tokens: PathBuf = scratch.path().join("tokens");
     write(&tokens, &format!("sha256:{hex}\n"));
     let source = format!("\n[[sources]]\nname = \"files\"\nkind = \"ship\"\ntokens = {tokens:?}\n");
-    let child = Child::start(&source);
+    let child = Child::configured(&source);
     let url = format!("http://{}", child.address());
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     append(&dir.path().join("a.log"), "one\n");

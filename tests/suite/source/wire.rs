@@ -3,13 +3,14 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpStream},
+    process::Command,
     thread,
 };
 
 use attestree::server::{config::RawConfig, source::RawSource};
 use serde_json::Value;
 
-use super::site::records;
+use super::child::records;
 use crate::served::Served;
 
 /// Starts a server with an open source.
@@ -66,6 +67,30 @@ async fn messages_of_both_framings_become_records_of_their_source() {
     assert_eq!((&record["class"], &record["act"]), (&"authentication".into(), &"LOGIN".into()));
     assert_eq!(record["ot"], "2026-11-21T00:14:00Z");
     assert_eq!(record["resource"]["host"], "web-7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_logger_of_this_machine_is_understood() {
+    let served = start(|_| {});
+    let port = served.address().port().to_string();
+    for (number, more) in [&[][..], &["--octet-count"]].into_iter().enumerate() {
+        let mut logger = Command::new("logger");
+        logger.args(["--rfc5424", "--tcp", "-n", "127.0.0.1", "-P", &port]).args(more);
+        logger.args(["-t", "backup", "-p", "auth.info", "--msgid", "NIGHTLY", "done", "\u{e9}"]);
+        let Ok(done) = logger.output() else {
+            eprintln!("SKIPPED: there is no logger here; it is util-linux's");
+            return;
+        };
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let records = records(served.address(), number + 1).await;
+        let record = &records[number];
+        let claimed = &record["ctx"]["claimed_source"];
+        assert_eq!((&record["act"], claimed), (&"NIGHTLY".into(), &"backup".into()), "{record}");
+        let said = &record["ctx"]["syslog"];
+        assert_eq!(said["msg"], "done \u{e9}");
+        assert!(said["sd"]["timeQuality"]["tzKnown"].is_string(), "{record}");
+        assert_eq!(record["vd"], "accept");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,19 +175,36 @@ async fn a_repeat_by_its_id_is_one_record_and_without_it_two() {
 async fn a_server_that_stops_takes_what_was_read() {
     let mut served = start(|_| {});
     let mut stream = connect(&served);
-    // The server reads this connection; one that it has not begun to read is lost with what it brings.
+    // The server reads this connection.
     stream.write_all(counted("0").as_bytes()).unwrap();
     assert_eq!(texts(&served, 1).await, ["0"]);
+    let mut silent: Vec<TcpStream> = (0..8).map(|_| connect(&served)).collect();
     let mut text = String::new();
     for number in 1..500 {
         text += &counted(&number.to_string());
     }
     stream.write_all(text.as_bytes()).unwrap();
-    // All of it is in the kernel's hands, and the connection stays open.
+    // These have said nothing before, and those may not even be accepted.
+    for (number, stream) in (500..508).zip(&mut silent) {
+        stream.write_all(counted(&number.to_string()).as_bytes()).unwrap();
+    }
+    let new: Vec<TcpStream> = (508..540)
+        .map(|number| {
+            let mut stream = connect(&served);
+            stream.write_all(counted(&number.to_string()).as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // All of it is in the kernel's hands, and the connections stay open.
     served.stop();
     served.resume();
-    let texts = texts(&served, 500).await;
-    assert_eq!(texts, (0..500).map(|number| number.to_string()).collect::<Vec<_>>());
+    drop((silent, new));
+    let mut numbers: Vec<u32> =
+        texts(&served, 540).await.iter().map(|text| text.parse().unwrap()).collect();
+    let of_first: Vec<u32> = numbers.iter().copied().filter(|number| *number < 500).collect();
+    assert!(of_first.is_sorted());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..540).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

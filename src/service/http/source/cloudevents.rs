@@ -9,9 +9,13 @@ use axum::{
     response::Response,
 };
 
-use super::{body, denied, items_max, only, source_of, text};
+use super::{body, denied, only, source_of, text};
 use crate::{
-    service::{Desk, grpc::Denial, source::SourceKind},
+    service::{
+        Desk,
+        grpc::Denial,
+        source::{Body, SourceKind},
+    },
     source::cloudevents,
 };
 
@@ -36,8 +40,10 @@ async fn take(desk: &Desk, request: Request) -> Result<usize, Denial> {
     let source = source_of(desk, SourceKind::CloudEvents, &request)?;
     let headers = request.headers().clone();
     let body = body(&source, request).await?;
-    let items = cloudevents::decode(&pairs(&headers), &body, items_max(&source, &body));
-    drop(body);
+    let items = match body {
+        Body::Whole(body) => cloudevents::decode(&pairs(&headers), &body, source.bounds().items),
+        Body::Broken(came) => cloudevents::undecoded(&pairs(&headers), &came),
+    };
     Ok(desk.take(&source, items).await?.len())
 }
 

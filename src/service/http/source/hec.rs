@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use tonic::Code;
 
 use super::super::{retry_after, status};
-use super::{body, denied, items_max, only, source_of, text};
+use super::{body, denied, only, source_of, text};
 use crate::{
     service::{
         Desk,
@@ -102,10 +102,11 @@ async fn take(desk: &Desk, is_raw: bool, request: Request) -> Result<Response, R
     let channel = channel(&request);
     let metadata = hec::Metadata::of_query(request.uri().query().unwrap_or_default());
     let body = body(&source, request).await?;
-    let max = items_max(&source, &body);
-    let items =
-        if is_raw { hec::decode_raw(&body, &metadata, max) } else { hec::decode(&body, max) };
-    drop(body);
+    let max = source.bounds().items;
+    let items = body.items(|body| match is_raw {
+        true => hec::decode_raw(body, &metadata, max),
+        false => hec::decode(body, max),
+    });
     if items.is_empty() {
         return Err(Refused::Answer(NO_DATA));
     }
@@ -119,7 +120,7 @@ async fn take(desk: &Desk, is_raw: bool, request: Request) -> Result<Response, R
 async fn acknowledge(desk: &Desk, request: Request) -> Result<Response, Refused> {
     let source = find(desk, &request)?;
     let channel = channel(&request).ok_or(Refused::Answer(CHANNEL_MISSING))?;
-    let body = body(&source, request).await?;
+    let body = body(&source, request).await?.whole(&source)?;
     let asked = hec::decode_acks(&body).ok_or(Refused::Answer(INVALID_FORMAT))?;
     let given = source.channels().given(&channel);
     let acks = asked.into_iter().map(|id| (id.to_string(), Value::from(id < given)));

@@ -38,6 +38,7 @@ pub(super) async fn receive(desk: &Desk, request: Request) -> Response {
 async fn take(desk: &Desk, request: Request) -> Result<(), Denial> {
     let source = source_of(desk, SourceKind::Kubernetes, &request)?;
     let body = body(&source, request).await?;
-    let items = kubernetes::decode(&body, source.cluster(), source.bounds().items);
+    let items =
+        body.items(|body| kubernetes::decode(body, source.cluster(), source.bounds().items));
     desk.take(&source, items).await.map(|_placed| ())
 }

@@ -24,12 +24,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use bytes::Bytes;
 
 pub(super) use self::body::body;
 use super::{denied, text};
 use crate::{
-    core::{credential, record::SUBMISSION_LIMITS},
+    core::credential,
     service::{
         Desk, Principal,
         source::{Source, SourceKind, Unadmitted},
@@ -88,13 +87,6 @@ pub(super) async fn serve(desk: &Desk, door: Door, request: Request) -> Response
         Door::Opa => opa::receive(desk, request).await,
         Door::Ship => ship::receive(desk, request).await,
     }
-}
-
-/// Returns how many items of a body are read one by one. With the pieces of 1 MiB that are kept of the rest, and of
-/// items that are longer, there are no more than the source may bring.
-pub(super) fn items_max(source: &Source, body: &Bytes) -> usize {
-    let pieces = body.len() / SUBMISSION_LIMITS.bytes + 1;
-    source.bounds().items.saturating_sub(pieces).max(1)
 }
 
 /// Refuses a method other than the one that an address takes.

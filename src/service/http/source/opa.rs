@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 
-use super::{body, denied, items_max, only, source_of, text};
+use super::{body, denied, only, source_of, text};
 use crate::{
     service::{Desk, grpc::Denial, source::SourceKind},
     source::opa,
@@ -27,7 +27,6 @@ pub(super) async fn receive(desk: &Desk, request: Request) -> Response {
 async fn take(desk: &Desk, request: Request) -> Result<(), Denial> {
     let source = source_of(desk, SourceKind::Opa, &request)?;
     let body = body(&source, request).await?;
-    let items = opa::decode(&body, items_max(&source, &body));
-    drop(body);
+    let items = body.items(|body| opa::decode(body, source.bounds().items));
     desk.take(&source, items).await.map(drop)
 }

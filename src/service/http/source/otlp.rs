@@ -56,7 +56,7 @@ async fn take(desk: &Desk, request: Request, encoding: Option<Encoding>) -> Resu
         return Err(denial);
     };
     let body = body(&source, request).await?;
-    let items = otlp::decode(&body, encoding, source.bounds().items);
+    let items = body.items(|body| otlp::decode(body, encoding, source.bounds().items));
     desk.take(&source, items).await.map(|_placed| ())
 }
 

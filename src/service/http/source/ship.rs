@@ -29,9 +29,18 @@ pub(super) async fn receive(desk: &Desk, request: Request) -> Response {
     take(desk, request).await.unwrap_or_else(|denial| denied(&denial))
 }
 
+/// Takes the lines.
 async fn take(desk: &Desk, request: Request) -> Result<Response, Denial> {
     let source = source_of(desk, SourceKind::Ship, &request)?;
-    let items = items(&body(&source, request).await?);
+    // Its sender keeps what is refused, and sends it whole or in smaller parts.
+    let body = body(&source, request).await?.whole(&source)?;
+    let max = source.bounds().items;
+    let items = items(&body, max).ok_or_else(|| {
+        let denial = Denial::many_items(max);
+        source.meter().refuse(denial.reason());
+        denial
+    })?;
+    drop(body);
     let placed = desk.take(&source, items).await?;
     let duplicates = placed.iter().filter(|placed| matches!(placed, Placed::Duplicate { .. }));
     let answer = serde_json::json!({ "taken": placed.len(), "duplicates": duplicates.count() });
