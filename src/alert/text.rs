@@ -32,6 +32,14 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// Reads bytes in hexadecimal.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok();
+    pairs.iter().map(byte).collect()
+}
+
 /// Returns whether a character has no shape of its own: it separates lines, joins nothing, or changes the
 /// direction of writing. Unicode's general categories Zl, Zp and, of Cf, what occurs in names only to deceive.
 fn is_formatting(c: char) -> bool {

@@ -15,7 +15,7 @@ use aws_lc_rs::hmac;
 use serde::Serialize;
 
 use super::notice::Notice;
-use super::text::{hex, line};
+use super::text::{hex, line, unhex};
 use crate::core::number::UnixMillis;
 
 /// The header of the signature.
@@ -66,6 +66,16 @@ impl SigningSecret {
         tag.update(format!("{seconds}.").as_bytes());
         tag.update(body);
         format!("t={seconds},v1={}", hex(tag.sign().as_ref()))
+    }
+
+    /// Verifies the value of the header, as a receiver does; returns when the body was sent.
+    ///
+    /// Whether that is long ago, so that somebody may have kept the message, is for the caller to say.
+    pub fn verify(&self, header: &str, body: &[u8]) -> Option<UnixMillis> {
+        let (seconds, tag) = header.strip_prefix("t=")?.split_once(",v1=")?;
+        let message = [seconds.as_bytes(), b".", body].concat();
+        hmac::verify(&self.0, &message, &unhex(tag)?).ok()?;
+        Some(UnixMillis(seconds.parse::<u64>().ok()?.checked_mul(1_000)?))
     }
 }
 

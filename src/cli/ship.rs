@@ -16,7 +16,7 @@ use crate::client::Poster;
 use crate::ship::{self, Done, Event, Form, SPOOL_BYTES_MIN, Seen, Settings};
 
 /// The path of the source that takes lines.
-const SOURCE: &str = "/v1/ship";
+pub(super) const SOURCE: &str = "/v1/ship";
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -144,7 +144,7 @@ fn token(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Makes the name of a segment.
-fn random() -> io::Result<[u8; 16]> {
+pub(super) fn random() -> io::Result<[u8; 16]> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(io::Error::other)?;
     Ok(id)

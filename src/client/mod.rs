@@ -49,6 +49,7 @@ pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, lis
 pub use post::{Posted, Poster};
 pub use prove::Watch;
 pub use range::BatchTree;
+pub use read::Entry;
 pub use server::Server;
 pub use tile::TileClient;
 pub use tree::TileTree;

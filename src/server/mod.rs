@@ -73,6 +73,7 @@ pub use self::{
     running::{Running, start, start_by},
     tail_source::TailSource,
 };
+pub use crate::alert::webhook::{SIGNATURE_HEADER, SigningSecret};
 pub use crate::pipeline::Stopped;
 pub use crate::store::{LogIdentity, keys::KeptKey};
 

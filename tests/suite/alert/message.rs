@@ -177,11 +177,28 @@ fn names_stay_names_in_syslog() {
 #[test]
 fn a_signature_is_that_of_the_time_and_the_body() {
     // RFC 4231, test case 2, has this key; the text is ours: HMAC-SHA-256("Jefe", "1780000000.{}").
-    let signed = SigningSecret::new(b"Jefe").sign(UnixMillis(1_780_000_000_999), b"{}");
+    let secret = SigningSecret::new(b"Jefe");
+    let signed = secret.sign(UnixMillis(1_780_000_000_999), b"{}");
     let expected = "t=1780000000,v1=";
     assert!(signed.starts_with(expected), "{signed}");
     assert_eq!(signed.len(), expected.len() + 64);
     compare(&file("signature.txt"), signed.as_bytes());
+
+    let at = secret.verify(&signed, b"{}");
+    assert_eq!(at, Some(UnixMillis(1_780_000_000_000)), "receivers see when it was sent");
+    let others = [
+        signed.replace("t=1780000000", "t=1780000001"),
+        signed.replace("v1=", "v2="),
+        format!("{signed}00"),
+        signed[..signed.len() - 1].to_owned(),
+        signed[..signed.len() - 64].to_owned(),
+        String::new(),
+    ];
+    for other in others {
+        assert_eq!(secret.verify(&other, b"{}"), None, "{other}");
+    }
+    assert_eq!(secret.verify(&signed, b"{ }"), None);
+    assert_eq!(SigningSecret::new(b"Jeff").verify(&signed, b"{}"), None);
 }
 
 #[test]
