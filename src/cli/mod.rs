@@ -183,7 +183,7 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         #[cfg(feature = "server")]
         Verb::Init(args) => init::run(args, output),
         #[cfg(feature = "server")]
-        Verb::Serve(args) => serve::run(*args),
+        Verb::Serve(args) => serve::run(*args, output),
         #[cfg(feature = "server")]
         Verb::Witness(args) => witness::run(*args, output),
         Verb::Append(args) => append::run(args, remote, output),

@@ -77,14 +77,14 @@ pub use crate::alert::webhook::{SIGNATURE_HEADER, SigningSecret};
 pub use crate::pipeline::Stopped;
 pub use crate::store::{LogIdentity, keys::KeptKey};
 
-/// Runs a server until it is told to stop. The first line on standard output is its address.
-pub fn run(flags: Flags) -> anyhow::Result<()> {
+/// Runs a server until it is told to stop. The first line on standard output is its address, on demand as JSON.
+pub fn run(flags: Flags, as_json: bool) -> anyhow::Result<()> {
     let config = flags.read()?;
     telemetry::start(config.telemetry);
     tracing::info!("the effective configuration:\n{config}");
     let has_tls = config.listener.tls.is_some();
     let running = start(config)?;
-    running.wait(|| announce(has_tls, running.address()))?;
+    running.wait(|| announce(has_tls, running.address(), as_json))?;
     match running.stop() {
         Stopped::Clean => Ok(()),
         Stopped::Poisoned => bail!(
@@ -95,11 +95,13 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
 }
 
 /// Says on standard output where a daemon listens: the first line that it prints, which supervisors wait
-/// for.
-fn announce(has_tls: bool, address: SocketAddr) -> anyhow::Result<()> {
-    let scheme = if has_tls { "https" } else { "http" };
+/// for. No character of an address has to be escaped in JSON.
+fn announce(has_tls: bool, address: SocketAddr, as_json: bool) -> anyhow::Result<()> {
+    let url = format!("{}://{address}", if has_tls { "https" } else { "http" });
+    let line = match as_json {
+        true => format!("{{\"listening\":\"{url}\"}}"),
+        false => format!("listening on {url}"),
+    };
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on {scheme}://{address}")
-        .and_then(|()| out.flush())
-        .context("write to standard output")
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("write to standard output")
 }
