@@ -5,8 +5,17 @@
 //! that its protocol gives it, where it gives one. Syslog has no answers: there the time ends when the log shows
 //! the last message. `source/opaque/100` appends batches of 100 entries of as many bytes by gRPC, without keys.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+#[expect(unreachable_pub, reason = "the suite shares it with its modules")]
 #[path = "../tests/support/held.rs"]
 mod held;
+#[expect(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "the suite shares it with its modules, and needs more of it"
+)]
 #[path = "../tests/support/served.rs"]
 mod served;
 

@@ -111,6 +111,12 @@ pub enum SourceError {
     /// No certificates are asked for.
     #[error("certificates is given without tls_client_ca, so that no client shows one")]
     NoAuthority,
+    /// A credential that its protocol has no place for.
+    #[error(
+        "tokens is given to kind syslog, whose messages carry none, so that nobody gets in; use certificates, or \
+         kind hec"
+    )]
+    NoPlace,
     /// A number is outside its range.
     #[error("{key} is {value}; use {min} to {max}")]
     Range {
@@ -172,6 +178,9 @@ impl RawSource {
             })
             .collect::<Result<_, _>>()?;
         let open = self.open.unwrap_or_default();
+        if self.tokens.is_some() && kind == SourceKind::Syslog {
+            return Err(SourceError::NoPlace);
+        }
         match (self.tokens.is_some() || !certificates.is_empty(), open) {
             (false, false) | (true, true) => return Err(SourceError::Credential),
             (false, true) if !reach.loopback => return Err(SourceError::Open),

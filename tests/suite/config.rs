@@ -54,6 +54,7 @@ fn a_source_that_is_wrong_is_refused_by_its_name() {
     refused("name = \"a\"\nkind = \"beats\"\nopen = true", "use otlp, kubernetes");
     refused(&named(""), "give tokens, certificates, or open");
     refused(&named("open = true\ntokens = \"t\""), "give tokens, certificates, or open");
+    refused("name = \"a\"\nkind = \"syslog\"\ntokens = \"t\"", "so that nobody gets in");
     refused(&named("certificates = [\"sha256:00\"]"), "64 hexadecimal digits");
     let fingerprint = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     refused(&named(&format!("certificates = [\"{fingerprint}\"]")), "without tls_client_ca");

@@ -117,14 +117,13 @@ pub(crate) fn python(test: &str, modules: &str) -> Option<PathBuf> {
         !ci,
         "CI runs {test}: install {modules} for python3, or name an interpreter by ATTESTREE_PYTHON"
     );
-    // Past the harness, which keeps what a passing test prints to itself.
-    let mut terminal = std::io::stderr().lock();
-    writeln!(
-        terminal,
-        "SKIPPED {test}: python3 with {modules} is not here; ./deploy/test installs them"
-    )
-    .unwrap();
+    skip(format_args!("{test}: python3 with {modules} is not here; ./deploy/test installs them"));
     None
+}
+
+/// Says that a test is skipped, past the harness, which keeps what a passing test prints to itself.
+pub(crate) fn skip(why: std::fmt::Arguments<'_>) {
+    writeln!(std::io::stderr().lock(), "SKIPPED {why}").unwrap();
 }
 
 /// Runs a script of `tests/interop` to its end and returns what it printed.

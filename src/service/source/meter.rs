@@ -48,6 +48,17 @@ pub enum Became {
 }
 
 impl Became {
+    /// Everything that can become of an item.
+    const ALL: [Self; 7] = [
+        Self::Received,
+        Self::Admitted,
+        Self::Quarantined,
+        Self::Duplicate,
+        Self::Suppressed,
+        Self::Conflict,
+        Self::Refused,
+    ];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
@@ -84,7 +95,7 @@ impl SourceMeters {
         );
         registry.register_with_unit(
             "attestree_source_lag",
-            "From when the newest item of the last request occurred to when it was in the log",
+            "From when the newest item of the last request occurred, or came, to when it was in the log",
             Unit::Seconds,
             self.lag.clone(),
         );
@@ -104,6 +115,13 @@ pub struct SourceMeter {
 }
 
 impl SourceMeter {
+    /// Shows that nothing has come yet, so that a source that is configured and silent is seen.
+    pub(super) fn show(&self) {
+        for became in Became::ALL {
+            self.count(became, 0);
+        }
+    }
+
     /// Counts items.
     pub fn count(&self, became: Became, items: usize) {
         let label = OfItems { source: self.source.clone(), result: became.as_str() };

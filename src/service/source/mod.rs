@@ -263,6 +263,7 @@ impl Sources {
             let tokens = RwLock::new(core::mem::take(&mut parts.tokens));
             let bucket = parts.bounds.rate.map(|rate| Mutex::new(Bucket::new(rate)));
             let meter = meters.of(&parts.name);
+            meter.show();
             let (receiving, channels) = (receiving.clone(), Channels::default());
             Arc::new(Source { parts, tokens, bucket, meter, receiving, channels })
         };

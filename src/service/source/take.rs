@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Became, Source};
 use crate::{
-    core::record::{Timestamp, UNPARSED, Verdict},
+    core::record::{UNPARSED, Verdict},
     pipeline::{
         BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Content, Log, Namespace, NewEntry, Outcome, Receipted,
         Recorded, Submission, Ticket,
@@ -52,10 +52,12 @@ impl Desk {
         let (meter, count) = (source.meter(), items.len());
         meter.count(Became::Received, count);
         let newest = items.iter().filter_map(|item| item.occurred).max();
+        // What doesn't say when it occurred has done so before it came.
+        let newest = newest.map_or(self.now(), |time| Duration::from_micros(time.micros()));
         match self.take_all(source, items).await {
             Ok(placed) => {
-                if let Some(newest) = newest {
-                    meter.lag(self.since(newest));
+                if count > 0 {
+                    meter.lag(self.now().saturating_sub(newest));
                 }
                 Ok(placed)
             }
@@ -67,10 +69,9 @@ impl Desk {
         }
     }
 
-    /// Returns how long ago it was.
-    fn since(&self, time: Timestamp) -> Duration {
-        let now = Duration::from_millis(self.pipeline.clock().now().0);
-        now.saturating_sub(Duration::from_micros(time.micros()))
+    /// Returns the time, since 1970.
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.pipeline.clock().now().0)
     }
 
     /// See [`Desk::take`].

@@ -464,3 +464,32 @@ async fn the_configuration_of_a_collector_leads_here() {
     let batch = config["processors"]["batch"]["send_batch_max_size"].as_u64().unwrap();
     assert!(batch as usize <= attestree::pipeline::BATCH_ENTRIES_MAX);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_source_shows_what_it_counts_and_how_far_it_lags() {
+    let (served, token) = start();
+    let value = async |series: String| -> Option<f64> {
+        let text = place::http().get(served.url("/metrics")).send().await.unwrap().text().await;
+        text.unwrap().lines().find_map(|line| line.strip_prefix(&series)?.trim().parse().ok())
+    };
+    let items = |kind: &str, result: &str| {
+        format!("attestree_source_items_total{{source=\"from-{kind}\",result=\"{result}\"}}")
+    };
+    let lag = |kind: &str| format!("attestree_source_lag_seconds{{source=\"from-{kind}\"}}");
+    for kind in ["otlp", "kubernetes"] {
+        for result in ["received", "admitted", "quarantined", "duplicate", "conflict", "refused"] {
+            assert_eq!(value(items(kind, result)).await, Some(0.0), "{kind} {result}");
+        }
+        assert_eq!(value(lag(kind)).await, None, "nothing has come yet");
+    }
+    // Of 2001, so that it is late on every clock.
+    let old = otlp::request(vec![otlp::record("auth.login", 1_000_000_000_000_000_001)]);
+    export(&served, &token, old).await.unwrap();
+    assert_eq!(value(items("otlp", "admitted")).await, Some(1.0));
+    assert!(value(lag("otlp")).await.unwrap() > 86_400.0);
+    // What says nothing of its time has occurred before it came.
+    let sent = post(&served, "/v1/kubernetes", &token).body("no list").send().await.unwrap();
+    assert_eq!(sent.status(), StatusCode::OK);
+    assert_eq!(value(items("kubernetes", "quarantined")).await, Some(1.0));
+    assert!((0.0..86_400.0).contains(&value(lag("kubernetes")).await.unwrap()));
+}

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     crash::process::Process,
+    interop::skip,
     tls::{Authority, write},
 };
 
@@ -56,7 +57,9 @@ impl Program {
             }
         };
         if found.is_none() {
-            eprintln!("SKIPPED: {self:?} is not installed here; deploy/test says how it is had");
+            skip(format_args!(
+                "{self:?} as a sender: it is not here; ./deploy/test says how it is had"
+            ));
         }
         found
     }
@@ -121,7 +124,11 @@ fn without(text: &str, starts: &[&str]) -> String {
 #[allow(clippy::disallowed_methods, reason = "the tests' own settings, not the server's")]
 fn rsyslog() -> Option<Command> {
     if let Some(root) = std::env::var_os("ATTESTREE_RSYSLOG").map(PathBuf::from) {
-        let libraries = root.join("usr/lib/x86_64-linux-gnu");
+        // Debian has one directory of libraries for each architecture.
+        let mut under =
+            fs::read_dir(root.join("usr/lib")).unwrap().map(|entry| entry.unwrap().path());
+        let libraries =
+            under.find(|path| path.join("rsyslog").is_dir()).expect("its modules are there");
         let mut command = Command::new(root.join("usr/sbin/rsyslogd"));
         command.arg("-M").arg(libraries.join("rsyslog")).env("LD_LIBRARY_PATH", &libraries);
         return Some(command);

@@ -1,4 +1,4 @@
-//! Real senders: curl, the SDK of CloudEvents, and syslog-ng, with the configuration in `deploy/sources`.
+//! Real senders: curl, the SDK of CloudEvents, syslog-ng and `attestree ship`, with what `deploy/sources` has for them.
 //!
 //! A line breaks their connections, in the middle of a request or before its answer, and the server is killed at these
 //! points and started again. In the end the log holds each event that a sender sent, once.
@@ -7,7 +7,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::SocketAddr,
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -22,9 +22,12 @@ use super::{
 };
 use crate::{
     crash::process::{PATIENCE, Process},
-    hostile::raw,
-    interop::python,
+    hostile::{raw, server::BINARY},
+    interop::{python, skip},
 };
+
+/// Where Debian puts it, which is not on the PATH of every user.
+const SYSLOG_NG: &str = "/usr/sbin/syslog-ng";
 
 /// Events that the SDK sends.
 const SDK_EVENTS: u32 = 300;
@@ -37,12 +40,12 @@ fn deployed(name: &str) -> PathBuf {
 }
 
 /// Runs curl to its end, with what it needs to send again what was not answered.
-fn curl(token: &str, address: SocketAddr, path: &str, more: &[&str]) {
-    let token = format!("authorization: Splunk {token}");
+fn curl(credential: &str, address: SocketAddr, path: &str, more: &[&str]) {
+    let credential = format!("authorization: {credential}");
     let url = format!("http://{address}{path}");
     let done = Command::new("curl")
         .args(["-sS", "--fail", "--retry", "5", "--retry-all-errors", "--retry-max-time", "120"])
-        .args(["-H", &token])
+        .args(["-H", &credential])
         .args(more)
         .arg(url)
         .output()
@@ -60,19 +63,33 @@ fn what_curl_sends_over_broken_connections_is_recorded_once() {
     let packed = Command::new("gzip").arg(&decisions).status().unwrap();
     assert!(packed.success());
     let packed = format!("@{}.gz", decisions.display());
-    for (path, more) in [
-        ("/v1/cloudevents", vec!["-H", "content-type: application/cloudevents+json", "-d", event]),
-        ("/services/collector", vec!["-d", r#"{"event":"curl","fields":{"event_id":"1"}}"#]),
+    // OPA reads the token from the file that its configuration names, without the white space around it.
+    let (opa, file) = opa_service();
+    fs::write(child.scratch(&file), format!("{}\n", child.token())).unwrap();
+    let read = fs::read_to_string(child.scratch(&file)).unwrap();
+    let (bearer, splunk) = (format!("Bearer {}", read.trim()), format!("Splunk {}", child.token()));
+    for (path, credential, more) in [
+        (
+            "/v1/cloudevents",
+            &bearer,
+            vec!["-H", "content-type: application/cloudevents+json", "-d", event],
+        ),
+        (
+            "/services/collector",
+            &splunk,
+            vec!["-d", r#"{"event":"curl","fields":{"event_id":"1"}}"#],
+        ),
         // The resource that OPA adds to the URL of its service.
         (
-            &*format!("{}/logs", opa_path()),
+            &*format!("{opa}/logs"),
+            &bearer,
             vec!["-H", "content-encoding: gzip", "--data-binary", &packed],
         ),
     ] {
         let line = Line::held(child.address(), &cuts);
-        let (token, address) = (child.token(), line.address());
+        let address = line.address();
         thread::scope(|scope| {
-            scope.spawn(|| curl(token, address, path, &more));
+            scope.spawn(|| curl(credential, address, path, &more));
             for cut in cuts {
                 assert_eq!(line.reached().cut, cut);
             }
@@ -86,16 +103,16 @@ fn what_curl_sends_over_broken_connections_is_recorded_once() {
     child.fsck();
 }
 
-/// Returns the path of the service in OPA's configuration.
-fn opa_path() -> String {
+/// Returns the path of the service in OPA's configuration, and the name of the file with its token.
+fn opa_service() -> (String, String) {
     let text = fs::read_to_string(deployed("opa.yaml")).unwrap();
     let config: Value = serde_saphyr::from_str(&text).unwrap();
     let service = config["decision_logs"]["service"].as_str().unwrap();
     let service = &config["services"][service];
-    assert!(service["credentials"]["bearer"]["token_path"].is_string());
+    let token = service["credentials"]["bearer"]["token_path"].as_str().unwrap();
     assert_eq!(config["decision_logs"]["resource"], Value::Null, "the default is /logs");
     let url = service["url"].as_str().unwrap().strip_prefix("https://").unwrap();
-    url[url.find('/').unwrap()..].to_owned()
+    (url[url.find('/').unwrap()..].to_owned(), token.rsplit('/').next().unwrap().to_owned())
 }
 
 /// Kills the server at each of so many cuts, and starts it again on the same port; returns which they were.
@@ -145,14 +162,14 @@ fn what_the_sdk_of_cloudevents_sends_is_recorded_once_through_kills() {
 
 /// Returns syslog-ng with its module http, or says why there is none.
 fn syslog_ng() -> Option<Command> {
-    let version = Command::new("syslog-ng").arg("--version").output();
+    let version = Command::new(SYSLOG_NG).arg("--version").output();
     let modules = version.map(|done| String::from_utf8_lossy(&done.stdout).into_owned());
     match modules {
-        Ok(modules) if modules.contains("http") => Some(Command::new("syslog-ng")),
+        Ok(modules) if modules.contains("http") => Some(Command::new(SYSLOG_NG)),
         other => {
-            eprintln!(
-                "SKIPPED syslog-ng over HTTP: install syslog-ng-core and syslog-ng-mod-http: {other:?}"
-            );
+            skip(format_args!(
+                "syslog-ng over HTTP: it or its module http is not here; ./deploy/test says how they are had: {other:?}"
+            ));
             None
         }
     }
@@ -242,7 +259,7 @@ fn what_syslog_ng_ships_over_http_is_recorded_once_through_kills_and_cuts() {
 }
 
 #[test]
-fn fluent_bit_is_configured_to_lose_nothing() {
+fn what_fluent_bit_is_configured_to_send_is_recorded_once() {
     let text = fs::read_to_string(deployed("fluent-bit-hec.conf")).unwrap();
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -268,4 +285,87 @@ fn fluent_bit_is_configured_to_lose_nothing() {
     let id = value("FILTER", "uuid_key");
     assert_eq!(value("OUTPUT", "event_field"), format!("{id} ${id}"));
     assert_eq!((id, value("OUTPUT", "splunk_token")), ("event_id", "${ATTESTREE_TOKEN}"));
+    assert_eq!(value("OUTPUT", "compress"), "gzip");
+
+    // Debian has no Fluent Bit, so curl sends a chunk of that form, to the path that its output has, and again.
+    let child = Child::start(&["hec"], "");
+    let event = |number: u32| {
+        let id = format!("5f0c7f3e-0000-4000-8000-{number:012}");
+        serde_json::json!({
+            "time": 1_795_219_200.25 + f64::from(number),
+            "sourcetype": value("OUTPUT", "event_sourcetype"),
+            "event": {"log": format!("line {number}"), "event_id": id},
+            "fields": {"event_id": id},
+        })
+    };
+    let chunk = child.scratch("chunk");
+    fs::write(&chunk, (0..50).map(|number| event(number).to_string()).collect::<String>()).unwrap();
+    assert!(Command::new("gzip").arg(&chunk).status().unwrap().success());
+    let chunk = format!("@{}.gz", chunk.display());
+    let more = ["-H", "content-encoding: gzip", "--data-binary", &chunk];
+    let line = Line::held(child.address(), &[Cut::Answer]);
+    let (splunk, address) = (format!("Splunk {}", child.token()), line.address());
+    thread::scope(|scope| {
+        scope.spawn(|| curl(&splunk, address, "/services/collector/event", &more));
+        assert_eq!(line.reached().cut, Cut::Answer);
+    });
+    let records = child.records();
+    let lines = tally(records.iter().map(|told| told.ctx["event"]["log"].as_str().unwrap()));
+    assert_eq!((lines.len(), records.len()), (50, 50));
+    assert!(records.iter().all(|told| told.shown && told.ctx["hec"]["sourcetype"] == "fluent-bit"));
+    child.fsck();
+}
+
+/// Returns the command of a unit of systemd, as systemd would read it.
+fn exec_start(unit: &str) -> Vec<String> {
+    let unit = unit.replace("\\\n", " ");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    line.split_whitespace().map(|word| word.trim_matches('"').to_owned()).collect()
+}
+
+#[test]
+fn the_unit_of_ship_sends_what_is_logged_and_loses_nothing_in_a_kill() {
+    let unit = fs::read_to_string(deployed("attestree-ship.service")).unwrap();
+    let child = Child::start(&["ship"], "");
+    let state = child.scratch("state");
+    fs::create_dir(&state).unwrap();
+    let token = child.scratch("ship.token");
+    fs::write(&token, format!("{}\n", child.token())).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    // Everything in the command that is of another machine, and nothing else.
+    let places = [
+        ("/usr/local/bin/attestree", BINARY.to_owned()),
+        ("/var/log/auth.log*", child.scratch("auth.log*").display().to_string()),
+        ("${STATE_DIRECTORY}/spool", state.join("spool").display().to_string()),
+        ("https://log.example.org:6962", child.url("")),
+        ("/etc/attestree/ship.token", token.display().to_string()),
+    ];
+    let mut words = exec_start(&unit);
+    for (there, here) in places {
+        let found: Vec<&mut String> = words.iter_mut().filter(|word| **word == there).collect();
+        assert_eq!(found.len(), 1, "{there} is in {unit}");
+        found.into_iter().for_each(|word| here.clone_into(word));
+    }
+    assert!(unit.contains("\nStateDirectory=attestree-ship\n"), "it has a place for its spool");
+    let start = |run: u32| {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        Process::start(&mut command, child.scratch(&format!("ship-{run}"))).0
+    };
+    let log = child.scratch("auth.log");
+    let lines = |from: u32, to: u32| (from..to).map(|n| format!("line {n}\n")).collect::<String>();
+    fs::write(&log, lines(0, 500)).unwrap();
+    let mut ship = start(1);
+    let _some = child.await_records(|records| !records.is_empty());
+    ship.send(rustix::process::Signal::KILL);
+    ship.wait();
+    fs::rename(&log, child.scratch("auth.log.1")).unwrap();
+    fs::write(&log, lines(500, 1_000)).unwrap();
+    ship = start(2);
+    let records = child.await_records(|records| records.len() >= 1_000);
+    ship.send(rustix::process::Signal::TERM);
+    assert!(ship.wait().success(), "{}", ship.stderr());
+    let lines = tally(records.iter().map(|told| told.ctx["file"]["line"].as_str().unwrap()));
+    assert_eq!((lines.len(), records.len()), (1_000, 1_000));
+    child.fsck();
 }
