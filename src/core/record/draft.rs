@@ -195,7 +195,9 @@ impl Draft {
         let mut write = |name: &str, value: &Value<'_>| {
             text.push(separator);
             separator = ',';
-            text.extend(["\"", name, "\":"]);
+            text.push('"');
+            text.push_str(name);
+            text.push_str("\":");
             if name == "at" {
                 at = text.len() + 1;
             }
@@ -258,7 +260,7 @@ fn made<'a>(head: &Head, type_name: &'static str, decision: Option<&Decision<'a>
     members.insert("id", head.id.to_string().into());
     // What is judged while there is no policy is governed by none.
     if let Some(policy) = head.policy.filter(|policy| *policy != PolicyDigest::NONE) {
-        members.insert("pv", policy.to_string().into());
+        members.insert("pv", policy.format().into());
     }
     if let Some(Decision { redactions, source, .. }) = decision {
         let mut redactions: Vec<&Redaction> = redactions.iter().collect();
