@@ -117,7 +117,17 @@ impl Draft {
     pub fn event<'a>(
         head: &Head,
         mut event: Event<'a>,
-        mut decision: Decision<'a>,
+        decision: Decision<'a>,
+        salt: impl FnMut() -> Salt,
+    ) -> Result<(Self, Vec<Opening>), TooLong> {
+        Self::of_event(head, &mut event, decision, salt)
+    }
+
+    /// Makes the record of an event, of which then stands what the record shows. See [`Draft::event`].
+    pub(in crate::core) fn of_event(
+        head: &Head,
+        event: &mut Event<'_>,
+        mut decision: Decision<'_>,
         mut salt: impl FnMut() -> Salt,
     ) -> Result<(Self, Vec<Opening>), TooLong> {
         assert!(decision.verdict.shows_content(), "what is quarantined shows no content");
