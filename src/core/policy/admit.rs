@@ -13,10 +13,11 @@ use super::enrich::enrich;
 use super::redact::{Kept, Materials, Redacted};
 use super::slots::Given;
 use super::statement::Enforcement;
+use super::watch::{Seen, Watch};
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
-    Decision, Draft, Head, RecordId, Submission, SubmissionError, Timestamp, UNPARSED, Verdict,
-    commit_raw,
+    Decision, Draft, Head, Opening, RecordId, Submission, SubmissionError, Timestamp, UNPARSED,
+    Verdict, commit_raw,
 };
 
 /// The rule behind an event that custom rules could not decide about.
@@ -73,6 +74,8 @@ pub struct Admitted {
     /// The custom rules by which somebody has to be told of the event: sorted, once each, none of what is not
     /// shown.
     pub alerts: Vec<String>,
+    /// What whoever watches sees of it, but for these alerts, if it is shown and of concern.
+    pub seen: Option<Seen>,
 }
 
 /// What a policy says about an event.
@@ -129,15 +132,32 @@ pub fn admit(
     materials: &mut impl Materials,
     custom: &dyn Custom,
 ) -> Result<Admission, SubmissionError> {
+    admit_watched(policy, &Watch::default(), arrival, materials, custom)
+}
+
+/// Judges a submission as [`admit`] does, and looks at what is to be watched while it is at hand.
+///
+/// # Panics
+///
+/// As [`admit`] does.
+pub fn admit_watched(
+    policy: &Policy,
+    watch: &Watch,
+    arrival: &Arrival<'_>,
+    materials: &mut impl Materials,
+    custom: &dyn Custom,
+) -> Result<Admission, SubmissionError> {
     if arrival.class.is_some() {
         let rules = [UNPARSED_RULE.into()];
         return Ok(hidden(policy, arrival, Verdict::Quarantine, &rules, materials));
     }
     match Submission::parse(arrival.bytes) {
-        Ok(submission) => Ok(admit_submission(policy, arrival, submission, materials, custom)),
+        Ok(submission) => {
+            Ok(admit_submission(policy, watch, arrival, submission, materials, custom))
+        }
         Err(_) if arrival.kept => {
             let arrival = Arrival { class: Some(UNPARSED), ..*arrival };
-            admit(policy, &arrival, materials, custom)
+            admit_watched(policy, watch, &arrival, materials, custom)
         }
         Err(error) => Err(error),
     }
@@ -146,6 +166,7 @@ pub fn admit(
 /// Judges a submission that is a JSON object.
 fn admit_submission(
     policy: &Policy,
+    watch: &Watch,
     arrival: &Arrival<'_>,
     submission: Submission<'_>,
     materials: &mut impl Materials,
@@ -182,7 +203,7 @@ fn admit_submission(
     if let Some(class) = judgement.class {
         event.classify(class);
     }
-    let classes = judgement.classes.iter().map(|class| (*class).to_owned()).collect();
+    let classes: Vec<_> = judgement.classes.iter().map(|class| (*class).to_owned()).collect();
     let (verdict, rules) = match judgement.outcome() {
         Outcome::Recorded(verdict, rules) if verdict.shows_content() => (verdict, rules),
         Outcome::Recorded(verdict, rules) => return hide(verdict, &rules, materials),
@@ -193,26 +214,39 @@ fn admit_submission(
             return Admission::Refused(rules.into_iter().map(Cow::into_owned).collect());
         }
     };
-    let shown = event.members().get("class").and_then(|class| class.as_str());
-    let class = shown.unwrap_or("-").to_owned();
+    // Borrowed from what was submitted, or from the policy, so that it outlives the event.
+    let class = match event.members().get("class") {
+        Some(Value::String(class)) => class.clone(),
+        _ => "-".into(),
+    };
     let alerts = alerts(&seen, event.members(), arrival.source, &class);
     let rules = rules.iter().map(AsRef::as_ref).collect();
     let decision =
         Decision { source: arrival.source, verdict, rules, redactions: redacted.redactions };
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
-    let Ok((draft, spilled)) = Draft::event(&head, event, decision, || materials.salt()) else {
+    let drafted = Draft::of_event(&head, &mut event, decision, || materials.salt());
+    let Ok((draft, spilled)) = drafted else {
         return hide(Verdict::Quarantine, &["record/too-long".into()], materials);
     };
-    let named =
-        redacted.openings.into_iter().chain(spilled.into_iter().map(|opening| (opening, None)));
+    // Looked at last, when what was spilled does not stand there any more.
+    let look = || Seen::at(watch, verdict, arrival.source, event.members(), classes.clone());
+    let seen = (watch.concerns(verdict) || !alerts.is_empty()).then(look);
+    let kept = keep(redacted.openings, spilled, || month_subject(&class, arrival.now));
+    Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts, seen })
+}
+
+/// Returns what opens the commitments of a record by field number, with the subject of those that have none.
+fn keep(
+    named: Vec<(Opening, Option<String>)>,
+    spilled: Vec<Opening>,
+    subject: impl Fn() -> String,
+) -> Vec<Kept> {
+    let named = named.into_iter().chain(spilled.into_iter().map(|opening| (opening, None)));
     let mut kept: Vec<Kept> = named
-        .map(|(opening, subject)| Kept {
-            opening,
-            subject: subject.unwrap_or_else(|| month_subject(&class, arrival.now)),
-        })
+        .map(|(opening, named)| Kept { opening, subject: named.unwrap_or_else(&subject) })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
-    Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts })
+    kept
 }
 
 /// Judges what a record shows, or will show, of an event: its members without the server's own.
@@ -327,7 +361,8 @@ fn hidden(
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
     let draft = Draft::hidden(&head, &decision, raw, arrival.class);
     let kept = vec![Kept { opening, subject: month_subject("-", arrival.now) }];
-    Admission::Recorded(Admitted { draft, kept, verdict, classes: Vec::new(), alerts: Vec::new() })
+    let (classes, alerts) = (Vec::new(), Vec::new());
+    Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts, seen: None })
 }
 
 /// Returns the subject of what names none: one for each class and month.

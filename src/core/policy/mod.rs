@@ -25,7 +25,7 @@ mod watched_row;
 mod watching;
 mod window;
 
-pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, judge};
+pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, admit_watched, judge};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
 pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
 pub use condition::{Condition, Glob, Pattern, PatternError, Test};

@@ -134,13 +134,16 @@ impl<'a> Redacted<'a> {
         subject: Option<String>,
         materials: &mut impl Materials,
     ) {
+        if let Action::Commit { .. } = action {
+            return self.commit(event, path, subject, materials);
+        }
         // There is nothing to hide of `null`, and a form in its place would pass for a value.
         let Some(value) = path.find(event.members()).filter(|value| **value != Value::Null) else {
             return;
         };
         let done = match action {
             Action::Drop => event.remove(path).map(|_| RedactionAction::Drop),
-            Action::Commit { .. } => return self.commit(event, path, subject, materials),
+            Action::Commit { .. } => unreachable!("commitments are made above"),
             Action::Mask { keep_last } => {
                 let text = value.as_str();
                 let masked = text.map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
@@ -203,10 +206,10 @@ impl<'a> Redacted<'a> {
         subject: Option<String>,
         materials: &mut impl Materials,
     ) {
-        let value = path.find(event.members());
         let done = self.redactions.iter().map(|redaction| &redaction.path);
         let mut done = done.chain(self.openings.iter().map(|(opening, _)| &opening.path));
         if done.any(|done| done != path && done.is_within(path)) {
+            let value = path.find(event.members());
             let pieces = value.map_or_else(|| Some(Vec::new()), |value| pieces(path, value));
             let Some(pieces) = pieces else {
                 let done = event.remove(path).map(|_| RedactionAction::Drop);
@@ -217,13 +220,14 @@ impl<'a> Redacted<'a> {
             }
             return;
         }
-        if value.is_none_or(|value| *value == Value::Null) {
-            return;
-        }
-        if let Some(position) = self.masked.iter().position(|(masked, _)| masked == path) {
+        let masked = self.masked.iter().position(|(masked, _)| masked == path);
+        // What was masked may have been dropped since.
+        let stands =
+            |_: &usize| path.find(event.members()).is_some_and(|value| *value != Value::Null);
+        if let Some(position) = masked.filter(stands) {
             event.replace(path, self.masked.swap_remove(position).1);
         }
-        if let Some(opening) = event.commit(path, materials.salt()) {
+        if let Some(opening) = event.commit_with(path, || materials.salt()) {
             self.redactions.retain(|redaction| redaction.path != *path);
             self.openings.push((opening, subject));
         }

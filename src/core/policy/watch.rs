@@ -5,7 +5,7 @@
 use super::condition::{Condition, Glob};
 use super::group::Group;
 use crate::core::hash::TreeHash;
-use crate::core::record::json::Value;
+use crate::core::record::json::{Object, Value};
 use crate::core::record::{Path, RecordedEvent, Token, Verdict};
 
 /// Everything that a policy wants watched.
@@ -109,10 +109,12 @@ pub struct Seen {
     pub alerts: Vec<String>,
 }
 
-/// What conditions look at.
+/// What is looked at: an event as its record shows it, whether that was read or is being made.
 #[derive(Clone, Copy)]
 struct Shown<'e, 'a> {
-    event: &'e RecordedEvent<'a>,
+    verdict: Verdict,
+    source: Option<&'e str>,
+    members: &'e Object<'a>,
     /// Classes that it is of.
     classes: &'e [String],
 }
@@ -133,7 +135,7 @@ impl Watch {
     /// Returns which alerts are about an event, each with its group.
     fn about(&self, shown: Shown<'_, '_>) -> Vec<(usize, Option<Group>)> {
         let about = self.alerts.iter().enumerate().filter(|(_, alert)| alert.select.selects(shown));
-        about.map(|(position, alert)| (position, alert.trigger.group(shown.event))).collect()
+        about.map(|(position, alert)| (position, alert.trigger.group(shown))).collect()
     }
 
     /// Returns the position of the suppression that counts what is shown.
@@ -142,9 +144,7 @@ impl Watch {
     /// of the others, nor does fitting it. So it has to be counted as well if it were of any of them alone.
     fn counted(&self, shown: Shown<'_, '_>) -> Option<usize> {
         let mut classes = shown.classes.iter();
-        if shown.event.verdict() != Verdict::Accept
-            || classes.any(|class| self.required.contains(class))
-        {
+        if shown.verdict != Verdict::Accept || classes.any(|class| self.required.contains(class)) {
             return None;
         }
         let counts =
@@ -184,16 +184,27 @@ impl WatchedSource {
 
 impl Seen {
     /// Looks at the record of an event that is of these classes, and of the one that the record shows.
-    pub fn of(watch: &Watch, event: &RecordedEvent<'_>, mut classes: Vec<String>) -> Self {
-        let class = event.content().get("class").and_then(Value::as_str).map(str::to_owned);
+    pub fn of(watch: &Watch, event: &RecordedEvent<'_>, classes: Vec<String>) -> Self {
+        Self::at(watch, event.verdict(), event.source(), event.content(), classes)
+    }
+
+    /// Looks at what the record of an event shows: its members without the server's own, and its source.
+    pub(super) fn at(
+        watch: &Watch,
+        verdict: Verdict,
+        source: Option<&str>,
+        members: &Object<'_>,
+        mut classes: Vec<String>,
+    ) -> Self {
+        let class = members.get("class").and_then(Value::as_str).map(str::to_owned);
         classes.extend(class.clone().filter(|class| !classes.contains(class)));
-        let shown = Shown { event, classes: &classes };
+        let shown = Shown { verdict, source, members, classes: &classes };
         Self {
             about: watch.about(shown),
             counted: watch.counted(shown),
-            source: event.source().map(str::to_owned),
+            source: source.map(str::to_owned),
             class,
-            seq: event.content().get("seq").and_then(Value::as_natural),
+            seq: members.get("seq").and_then(Value::as_natural),
             alerts: Vec::new(),
         }
     }
@@ -205,8 +216,8 @@ impl Shown<'_, '_> {
         match condition {
             Condition::Field { path, test } => match path.as_str() {
                 "/class" => self.classes.iter().any(|class| test.holds(class)),
-                "/source" => self.event.source().is_some_and(|source| test.holds(source)),
-                _ => path.find(self.event.content()).is_some_and(|value| test.passes(value)),
+                "/source" => self.source.is_some_and(|source| test.holds(source)),
+                _ => path.find(self.members).is_some_and(|value| test.passes(value)),
             },
             Condition::All(conditions) => conditions.iter().all(|one| self.holds(one)),
             Condition::Any(conditions) => conditions.iter().any(|one| self.holds(one)),
@@ -224,7 +235,7 @@ impl Selector {
     /// Returns whether what is shown passes: the cheapest tests first.
     fn selects(&self, shown: Shown<'_, '_>) -> bool {
         let is_of = |class: &String| self.classes.contains(class);
-        self.admits(shown.event.verdict())
+        self.admits(shown.verdict)
             && (self.classes.is_empty() || shown.classes.iter().any(is_of))
             && self.when.iter().all(|condition| shown.holds(condition))
     }
@@ -232,9 +243,9 @@ impl Selector {
 
 impl Trigger {
     /// Returns the group of an event, of a threshold by groups.
-    fn group(&self, event: &RecordedEvent<'_>) -> Option<Group> {
+    fn group(&self, shown: Shown<'_, '_>) -> Option<Group> {
         match self {
-            Self::Threshold { by, .. } if !by.is_empty() => Some(group(event, by)),
+            Self::Threshold { by, .. } if !by.is_empty() => Some(group(shown, by)),
             Self::Match | Self::Threshold { .. } | Self::Absence { .. } => None,
         }
     }
@@ -242,12 +253,12 @@ impl Trigger {
 
 /// Returns the group of an event by the values at some places: texts, numbers, truths and tokens. All those
 /// count together at whose place there is something else, or a commitment, which differs each time.
-fn group(event: &RecordedEvent<'_>, by: &[Path]) -> Group {
+fn group(shown: Shown<'_, '_>, by: &[Path]) -> Group {
     let value = |path: &Path| {
         if path.as_str() == "/source" {
-            return event.source().map_or(Value::Null, |source| source.to_owned().into());
+            return shown.source.map_or(Value::Null, |source| source.to_owned().into());
         }
-        match path.find(event.content()) {
+        match path.find(shown.members) {
             Some(Value::Array(_)) | None => Value::Null,
             Some(value @ Value::Object(_)) if Token::from_value(value).is_none() => Value::Null,
             Some(value) => value.clone().into_owned(),

@@ -117,7 +117,17 @@ impl Draft {
     pub fn event<'a>(
         head: &Head,
         mut event: Event<'a>,
-        mut decision: Decision<'a>,
+        decision: Decision<'a>,
+        salt: impl FnMut() -> Salt,
+    ) -> Result<(Self, Vec<Opening>), TooLong> {
+        Self::of_event(head, &mut event, decision, salt)
+    }
+
+    /// Makes the record of an event, of which then stands what the record shows. See [`Draft::event`].
+    pub(in crate::core) fn of_event(
+        head: &Head,
+        event: &mut Event<'_>,
+        mut decision: Decision<'_>,
         mut salt: impl FnMut() -> Salt,
     ) -> Result<(Self, Vec<Opening>), TooLong> {
         assert!(decision.verdict.shows_content(), "what is quarantined shows no content");
@@ -195,7 +205,9 @@ impl Draft {
         let mut write = |name: &str, value: &Value<'_>| {
             text.push(separator);
             separator = ',';
-            text.extend(["\"", name, "\":"]);
+            text.push('"');
+            text.push_str(name);
+            text.push_str("\":");
             if name == "at" {
                 at = text.len() + 1;
             }
@@ -258,7 +270,7 @@ fn made<'a>(head: &Head, type_name: &'static str, decision: Option<&Decision<'a>
     members.insert("id", head.id.to_string().into());
     // What is judged while there is no policy is governed by none.
     if let Some(policy) = head.policy.filter(|policy| *policy != PolicyDigest::NONE) {
-        members.insert("pv", policy.to_string().into());
+        members.insert("pv", policy.format().into());
     }
     if let Some(Decision { redactions, source, .. }) = decision {
         let mut redactions: Vec<&Redaction> = redactions.iter().collect();

@@ -156,12 +156,21 @@ impl<'a> Event<'a> {
 
     /// Puts a commitment in the place of a value; returns what opens it.
     ///
-    /// `None` if nothing stands there, if a commitment or token already does, or if the place is not
-    /// inside `actor`, `resource` or `ctx`.
+    /// `None` if nothing stands there, or `null`, of which there is nothing to hide; if a commitment or token
+    /// already does; or if the place is not inside `actor`, `resource` or `ctx`.
     pub fn commit(&mut self, path: &Path, salt: Salt) -> Option<Opening> {
-        let place = self.place(path)?;
+        self.commit_with(path, || salt)
+    }
+
+    /// Commits with a salt that is drawn only if there is something to commit to. See [`Event::commit`].
+    pub(in crate::core) fn commit_with(
+        &mut self,
+        path: &Path,
+        salt: impl FnOnce() -> Salt,
+    ) -> Option<Opening> {
+        let place = self.place(path).filter(|value| **value != Value::Null)?;
         let value = Zeroizing::new(place.format().into_bytes());
-        let opening = Opening { path: path.clone(), salt, value };
+        let opening = Opening { path: path.clone(), salt: salt(), value };
         *place = opening.commitment().to_value();
         Some(opening)
     }

@@ -13,6 +13,9 @@ const NAME_BYTES_MAX: usize = 128;
 /// Characters of a UUID.
 const ID_BYTES: usize = 36;
 
+/// Where the two digits of each byte stand in the text of a UUID.
+const ID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
 /// Name of the one member of a token.
 pub const TOKEN_NAME: &str = "$t";
 
@@ -56,13 +59,11 @@ impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // By hand: each record and each sealed field of one has it, and the formatter takes ten times as long.
         let mut text = [b'-'; ID_BYTES];
-        let mut digits = [0; 32];
-        let (pairs, _) = digits.as_chunks_mut();
-        for (pair, byte) in pairs.iter_mut().zip(self.0.to_be_bytes()) {
-            *pair = [hex(byte >> 4), hex(byte & 0xF)];
+        for (at, byte) in ID_PLACES.into_iter().zip(self.0.to_be_bytes()) {
+            if let Some([high, low]) = text.get_mut(at..at + 2) {
+                (*high, *low) = (hex(byte >> 4), hex(byte & 0xF));
+            }
         }
-        let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
-        places.zip(digits).for_each(|((_, place), digit)| *place = digit);
         f.write_str(str::from_utf8(&text).expect("digits and dashes are ASCII"))
     }
 }
@@ -100,11 +101,16 @@ impl PolicyDigest {
     pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0
     }
+
+    /// Returns the text of a record.
+    pub(super) fn format(&self) -> String {
+        format_bytes(&self.0)
+    }
 }
 
 impl fmt::Display for PolicyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_bytes(&self.0))
+        f.write_str(&self.format())
     }
 }
 

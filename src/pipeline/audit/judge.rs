@@ -84,7 +84,8 @@ pub(in crate::pipeline) fn judge(
     let Event { bytes, source, class, kept } = event;
     let governed = &generation.governed;
     let arrival = Arrival { bytes, source, class, kept, id, now: time };
-    let admission = policy::admit(&governed.policy, &arrival, &mut draws, &*governed.custom);
+    let (watch, custom) = (&governed.watch, &*governed.custom);
+    let admission = policy::admit_watched(&governed.policy, watch, &arrival, &mut draws, custom);
     // What was made under a key that is not the vault's is thrown away.
     if let Some(error) = draws.failed {
         return Err(Unjudged::Vault(error));
@@ -93,12 +94,12 @@ pub(in crate::pipeline) fn judge(
         Admission::Recorded(admitted) => admitted,
         Admission::Refused(rules) => return Err(Unjudged::Rejected(rules)),
     };
-    let watch = &governed.watch;
-    let is_watched = watch.concerns(admitted.verdict) || !admitted.alerts.is_empty();
-    let seen = is_watched.then(|| Seen {
-        alerts: admitted.alerts,
-        ..see(watch, &admitted.draft, bytes, admitted.classes)
-    });
+    let is_hidden = !admitted.verdict.shows_content();
+    let seen = match admitted.seen {
+        Some(seen) => Some(Seen { alerts: admitted.alerts, ..seen }),
+        None => (is_hidden && watch.concerns(admitted.verdict))
+            .then(|| see_hidden(watch, &admitted.draft, bytes)),
+    };
     let suppressed = seen.as_ref().and_then(|seen| watch.suppresses(seen));
     let mut seals = Seals { log, vault: &*audited.parts.vault, id, last: None };
     let fields = (0..).zip(admitted.kept).map(|(field, kept)| seals.field(field, kept));
@@ -140,18 +141,15 @@ impl Seals<'_> {
     }
 }
 
-/// Looks at a record as whoever watches sees it.
-fn see(watch: &Watch, draft: &Draft, submitted: &[u8], classes: Vec<String>) -> Seen {
+/// Looks at a record that does not show what was submitted, as whoever watches sees it.
+fn see_hidden(watch: &Watch, draft: &Draft, submitted: &[u8]) -> Seen {
     let record = Record::parse(draft.text().as_bytes()).expect("the server's records have a form");
     let Body::Event(event) = record.body() else { unreachable!("events become events' records") };
-    let mut seen = Seen::of(watch, event, classes);
-    if !event.verdict().shows_content() {
-        // Its number has come all the same, though the record does not show it.
-        let value = json::parse(submitted, &SUBMISSION_LIMITS).ok();
-        let object = value.as_ref().and_then(Value::as_object);
-        seen.seq = object.and_then(|object| object.get("seq")).and_then(Value::as_natural);
-    }
-    seen
+    // Its number has come all the same, though the record does not show it.
+    let value = json::parse(submitted, &SUBMISSION_LIMITS).ok();
+    let object = value.as_ref().and_then(Value::as_object);
+    let seq = object.and_then(|object| object.get("seq")).and_then(Value::as_natural);
+    Seen { seq, ..Seen::of(watch, event, Vec::new()) }
 }
 
 /// Returns a time of the clock as records have it.

@@ -218,10 +218,11 @@ fn what_was_redacted_is_not_spilled() {
 
 #[test]
 fn only_what_shows_is_committed_and_only_once() {
-    let submitted = b"{\"act\":\"a\",\"actor\":{\"a\":[1,2]},\"seq\":1}";
+    let submitted = b"{\"act\":\"a\",\"actor\":{\"a\":[1,2],\"n\":null},\"seq\":1}";
     let mut event = Submission::parse(submitted).unwrap().event().unwrap();
     let path = |text| Path::parse(text).unwrap();
-    for text in ["/act", "/seq", "/actor/b", "/actor/a/2", "/actor/a/0/x", "/ctx", "/v"] {
+    for text in ["/act", "/seq", "/actor/b", "/actor/n", "/actor/a/2", "/actor/a/0/x", "/ctx", "/v"]
+    {
         assert_eq!(event.commit(&path(text), Salt::new([1; 32])), None, "{text}");
     }
     let opening = event.commit(&path("/actor/a/1"), Salt::new([1; 32])).unwrap();

@@ -45,25 +45,25 @@ fn object(out: &mut String, object: &Object<'_>) {
 /// Appends a string; only what JSON demands is escaped (RFC 8785, section 3.2.2.2).
 fn string(out: &mut String, text: &str) {
     out.push('"');
-    match super::special_at(text.as_bytes()) {
-        None => out.push_str(text),
-        Some(at) => escaped(out, text, at),
+    if super::is_plain(text.as_bytes()) {
+        out.push_str(text);
+    } else {
+        escaped(out, text);
     }
     out.push('"');
 }
 
-/// Appends a text whose first character that has to be escaped stands at an offset.
+/// Appends a text in which there are characters that have to be escaped.
 #[cold]
-fn escaped(out: &mut String, text: &str, at: usize) {
-    let (mut rest, mut at) = (text, Some(at));
-    while let Some(special) = at {
+fn escaped(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(special) = super::special_at(rest.as_bytes()) {
         // What is escaped is ASCII, so both sides of it are whole characters.
         let (plain, special) = rest.split_at(special);
         let (special, after) = special.split_at(1);
         out.push_str(plain);
         escape(out, special);
         rest = after;
-        at = super::special_at(rest.as_bytes());
     }
     out.push_str(rest);
 }

@@ -10,7 +10,7 @@ mod property;
 mod watched;
 
 use attestree::core::number::UnixMillis;
-use attestree::core::policy::{Admission, Arrival, Bundle, Materials, Seen, admit};
+use attestree::core::policy::{Admission, Arrival, Bundle, Materials, Seen, admit, admit_watched};
 use attestree::core::record::{Body, Path, Record, RecordId, Salt, Secret, Timestamp, Verdict};
 use attestree::policy::{Compiled, Diagnostic, compile};
 
@@ -94,16 +94,21 @@ fn seen(compiled: &Compiled, event: &str) -> Seen {
         id,
         now,
     };
-    let custom = &*compiled.custom;
+    let (custom, watch) = (&*compiled.custom, &compiled.watch);
     let Ok(Admission::Recorded(admitted)) =
-        admit(&compiled.policy, &arrival, &mut Counted::default(), custom)
+        admit_watched(&compiled.policy, watch, &arrival, &mut Counted::default(), custom)
     else {
         panic!("{event} is refused")
     };
     let entry = admitted.draft.stamp(now);
     let record = Record::parse(&entry).unwrap();
     let Body::Event(event) = record.body() else { panic!("an event") };
-    Seen { alerts: admitted.alerts, ..Seen::of(&compiled.watch, event, admitted.classes) }
+    let seen = Seen::of(watch, event, admitted.classes);
+    // Who admits sees what whoever reads the record does.
+    if let Some(early) = &admitted.seen {
+        assert_eq!(*early, seen);
+    }
+    Seen { alerts: admitted.alerts, ..seen }
 }
 
 /// Returns the rules that an event breaks.
