@@ -200,8 +200,9 @@ impl Findings {
             }
         };
         let indented = unflatten(text);
-        if indented.is_some() {
-            let span = Span::default();
+        if let Some(indented) = &indented {
+            let line = self.move_lines(text, indented);
+            let span = Span { line, ..Span::default() };
             let message = "P001: flattened indentation, read as the form that it was";
             let help = "'attestree policy fmt' writes it as it should be".to_owned();
             self.warning(span, "policy/flattened", message, help);
