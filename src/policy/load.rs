@@ -201,8 +201,7 @@ impl Findings {
         };
         let indented = unflatten(text);
         if let Some(indented) = &indented {
-            let line = self.move_lines(text, indented);
-            let span = Span { line, ..Span::default() };
+            let span = self.move_lines(text, indented);
             let message = "P001: flattened indentation, read as the form that it was";
             let help = "'attestree policy fmt' writes it as it should be".to_owned();
             self.warning(span, "policy/flattened", message, help);
