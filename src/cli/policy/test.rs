@@ -113,10 +113,10 @@ pub(super) fn coverage(args: &CoverageArgs, output: Output) -> anyhow::Result<()
     let sum = format!("{} % of {} {what}", shown.percent, coverage.count().0);
     let is_low = shown.percent < args.threshold.into();
     let text = || {
-        let missed: String = shown.missed.iter().map(|name| format!("missed  {name}\n")).collect();
+        let missed = shown.missed.iter().map(|name| format!("missed  {name}"));
         let failed = u64::try_from(failed).unwrap_or(u64::MAX);
         let failed = Some(count(failed, "test failed", "tests failed")).filter(|_| failed > 0);
-        missed + &failed.map(|failed| failed + "\n").unwrap_or_default() + &sum
+        missed.chain(failed).chain([sum.clone()]).collect::<Vec<_>>().join("\n")
     };
     let findings = || {
         let missed = shown.missed.iter();
