@@ -200,8 +200,8 @@ impl Findings {
             }
         };
         let indented = unflatten(text);
-        if indented.is_some() {
-            let span = Span::default();
+        if let Some(indented) = &indented {
+            let span = self.move_lines(text, indented);
             let message = "P001: flattened indentation, read as the form that it was";
             let help = "'attestree policy fmt' writes it as it should be".to_owned();
             self.warning(span, "policy/flattened", message, help);

@@ -12,7 +12,7 @@ use super::Show;
 use super::files;
 use super::git::Revision;
 use super::load::{self, compile, environment};
-use super::report::Format;
+use super::report::Report;
 use crate::core::policy::Bundle;
 use crate::policy::diff::{Change, Direction, diff, files as compare_files};
 use crate::policy::{Diagnostic, Severity};
@@ -88,16 +88,12 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     changes.extend(compare_files(&old.bundle, &new.bundle));
     changes.sort_by_key(|change| change.direction);
     let digests = (old.bundle.digest().to_string(), new.bundle.digest().to_string());
-    match args.show.format {
-        _ if output.is_json() => json(digests, &changes, output)?,
-        Format::Json => json(digests, &changes, Output::new(true))?,
-        Format::Text => Output::line(text(&changes, digests.0 == digests.1))?,
-        Format::Junit | Format::Tap | Format::Sarif | Format::Github => {
-            let mut report = load::report("diff", &new_path, &new.bundle);
-            report.findings = changes.iter().map(finding).collect();
-            args.show.print(&report, output)?;
-        }
-    }
+    let is_same = digests.0 == digests.1;
+    let report = || {
+        let findings = changes.iter().map(finding).collect();
+        Report { findings, ..load::report("diff", &new_path, &new.bundle) }
+    };
+    args.show.tell(&shown(digests, &changes), || text(&changes, is_same), report, output)?;
     let counts = |change: &Change| !args.weakening || change.direction.may_weaken();
     if changes.iter().any(counts) { Err(exit::quietly(Exit::Different)) } else { Ok(()) }
 }
@@ -122,7 +118,7 @@ fn bundles(args: &Args, new: &Path) -> anyhow::Result<(Bundle, Bundle)> {
     Ok((old.read()?, other.read()?))
 }
 
-fn json((old, new): (String, String), changes: &[Change], output: Output) -> anyhow::Result<()> {
+fn shown((old, new): (String, String), changes: &[Change]) -> Shown {
     let one = |change: &Change| One {
         direction: change.direction.name(),
         subject: change.subject.clone(),
@@ -130,7 +126,7 @@ fn json((old, new): (String, String), changes: &[Change], output: Output) -> any
         file: change.place.file.clone(),
         line: change.place.line,
     };
-    output.print(&Shown { old, new, changes: changes.iter().map(one).collect() }, "")
+    Shown { old, new, changes: changes.iter().map(one).collect() }
 }
 
 /// Writes the changes for people: the sign, what it is about, and what happens to it.
@@ -162,7 +158,7 @@ fn line(change: &Change) -> String {
 }
 
 /// Makes a finding of a change: a weakening is an error to those who read findings.
-fn finding(change: &Change) -> Diagnostic {
+pub(super) fn finding(change: &Change) -> Diagnostic {
     let (severity, code) = match change.direction {
         Direction::Weaker => (Severity::Error, "policy/weaker"),
         Direction::Unclear => (Severity::Warning, "policy/unclear"),

@@ -25,6 +25,8 @@ mod report;
 mod simulate;
 mod test;
 
+use serde::Serialize;
+
 use super::output::Output;
 use super::remote::Remote;
 #[cfg(feature = "server")]
@@ -101,6 +103,22 @@ impl Show {
     /// Returns whether it is to be JSON.
     fn is_json(self, output: Output) -> bool {
         self.format == Format::Json || output.is_json()
+    }
+
+    /// Prints what a verb found: in its own words for people, as it is for programs, and as a report for
+    /// everything else.
+    fn tell(
+        self,
+        found: &impl Serialize,
+        text: impl FnOnce() -> String,
+        report: impl FnOnce() -> Report,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        match self.format {
+            _ if self.is_json(output) => Output::new(true).print(found, ""),
+            Format::Text => Output::line(text()),
+            _ => self.print(&report(), output),
+        }
     }
 
     /// Prints a report.

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::super::exit::{self, Exit};
 use super::super::output::{self, Output};
 use super::super::remote::{Remote, block_on};
-use super::load::{Which, load};
+use super::load::{self, Which, load};
 use super::operator::{InForce, asked, named, now};
 use super::replay::{self, Shown};
+use super::report::note;
 use super::{Show, diff};
 use crate::client::Governing;
 use crate::core::origin::Origin;
@@ -147,10 +148,21 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         text.push('\n');
         output::write(path, text.as_bytes())?;
     }
-    let sampled =
-        impact.as_ref().map(|shown| format!("under the new policy:\n{}\n", replay::text(shown)));
     let printed = Printed { plan: &plan, impact: impact.as_ref() };
-    output.print(&printed, sampled.unwrap_or_default() + &text(&bound, &changes))?;
+    let told = || {
+        let sampled = impact.as_ref();
+        let sampled =
+            sampled.map(|shown| format!("under the new policy:\n{}\n", replay::text(shown)));
+        sampled.unwrap_or_default() + &text(&bound, &changes)
+    };
+    let report = || {
+        let mut report = load::report("plan", &args.which.policy, &loaded.bundle);
+        report.findings = changes.iter().map(diff::finding).collect();
+        report.findings.extend(impact.iter().flat_map(replay::findings));
+        report.findings.push(note("policy/plan", summary(&bound)));
+        report
+    };
+    args.show.tell(&printed, told, report, output)?;
     if old == new { Ok(()) } else { Err(exit::quietly(Exit::Different)) }
 }
 
@@ -224,16 +236,22 @@ fn changes(
 
 /// Writes a plan for people.
 fn text(bound: &Bound, changes: &[Change]) -> String {
+    let what = match bound.old {
+        old if old == bound.new => String::new(),
+        PolicyDigest::NONE => "no policy is in force: this is the first\n".to_owned(),
+        _ => diff::text(changes, false) + "\n",
+    };
+    what + &summary(bound)
+}
+
+/// Writes what a plan binds, and who has to approve it.
+fn summary(bound: &Bound) -> String {
     let Bound { origin, old, new, expires, rule } = bound;
     if old == new {
         return format!("{origin}: nothing to apply, {new} is in force");
     }
-    let what = match *old {
-        PolicyDigest::NONE => "no policy is in force: this is the first".to_owned(),
-        _ => diff::text(changes, false),
-    };
     let old = named(*old);
-    format!("{what}\n{origin}: {old} -> {new}, until {expires}\n{}", asked(rule))
+    format!("{origin}: {old} -> {new}, until {expires}\n{}", asked(rule))
 }
 
 impl Plan {

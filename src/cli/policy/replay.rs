@@ -11,12 +11,12 @@ use super::super::remote::{Remote, block_on};
 use super::Show;
 use super::disclosures::Disclosures;
 use super::load::load;
-use super::report::Format;
+use super::report::{Report, error, note};
 use crate::client::{Client, LoggedPolicy};
 use crate::core::number::LeafIndex;
 use crate::core::record::{Body, Engine, Opening, PolicyDigest, Record, RecordedEvent, System};
 use crate::policy::replay::{Again, Reason, Replay, Unknown, impact, replay};
-use crate::policy::{self, Compiled};
+use crate::policy::{self, Compiled, Diagnostic};
 
 /// Records that are read before they are judged: 1,024 of 64 KiB are 64 MiB.
 const CHUNK: u64 = 1_024;
@@ -50,6 +50,8 @@ pub(super) struct Args {
     /// Disclosed fields: a file, or a directory's *.openings.json and *.disclosure.json
     #[arg(long, value_name = "FILE|DIR")]
     disclosures: Option<PathBuf>,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// What came of it, as JSON.
@@ -85,7 +87,7 @@ struct Judge {
 
 /// Replays.
 pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
-    let show = Show { format: Format::Text };
+    let show = args.show;
     let other = args.bundle.as_deref();
     let other = other.map(|path| load("replay", path, args.env.as_deref(), show, output));
     let other = other.transpose()?.map(|loaded| loaded.compiled);
@@ -98,7 +100,10 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         walk(&client, to.saturating_sub(args.last), to, other.as_ref(), opened).await
     })?;
     shown.unused_disclosures = disclosures.map(|disclosures| disclosures.unused());
-    output.print(&shown, text(&shown))?;
+    let root = args.bundle.as_deref().map_or_else(String::new, |path| path.display().to_string());
+    let report =
+        || Report { verb: "replay", root, findings: findings(&shown), ..Report::default() };
+    show.tell(&shown, || text(&shown), report, output)?;
     if shown.different.is_empty() { Ok(()) } else { Err(exit::quietly(Exit::Different)) }
 }
 
@@ -237,9 +242,21 @@ impl Different {
     }
 }
 
+/// Makes findings of it: another verdict is an error, and what can't be known a note.
+pub(super) fn findings(shown: &Shown) -> Vec<Diagnostic> {
+    let different = shown.different.iter().map(|one| error("policy/verdict", line(one)));
+    different.chain([note("policy/replay", summary(shown))]).collect()
+}
+
 /// Writes what came of it for people.
 pub(super) fn text(shown: &Shown) -> String {
-    let mut lines: Vec<String> = shown.different.iter().map(line).collect();
+    let lines = shown.different.iter().map(line);
+    lines.chain([summary(shown)]).collect::<Vec<_>>().join("\n")
+}
+
+/// Counts what came of it.
+fn summary(shown: &Shown) -> String {
+    let mut lines: Vec<String> = Vec::new();
     for (name, whys) in
         [("undetermined", &shown.undetermined), ("not replayable", &shown.not_replayable)]
     {
