@@ -41,6 +41,9 @@ use crate::{
 /// bundle of the longest entries; four of them keep a disk busy.
 const BLOCKING_THREADS_MAX: usize = 4;
 
+/// How long a stopped server waits for what still reads its database: much longer than any read takes.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// How often it is looked whether logs sign: the witnesses take longer than that to answer.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -282,8 +285,9 @@ impl Running {
         self.tasks.close();
         runtime.block_on(self.tasks.wait());
         let stopped = self.desk.pipeline.stop();
-        // What is left are reads of clients that are gone; nobody waits for them.
-        runtime.shutdown_background();
+        // What is left are reads of clients that are gone, and notes that are being kept. They hold the database
+        // for a moment longer, and whoever opens it next should find it free.
+        runtime.shutdown_timeout(LEAVING);
         stopped
     }
 }

@@ -75,7 +75,7 @@ pub struct Admitted {
     /// shown.
     pub alerts: Vec<String>,
     /// What whoever watches sees of it, but for these alerts, if it is shown and of concern.
-    pub seen: Option<Seen>,
+    pub seen: Option<Box<Seen>>,
 }
 
 /// What a policy says about an event.
@@ -229,7 +229,8 @@ fn admit_submission(
         return hide(Verdict::Quarantine, &["record/too-long".into()], materials);
     };
     // Looked at last, when what was spilled does not stand there any more.
-    let look = || Seen::at(watch, verdict, arrival.source, event.members(), classes.clone());
+    let look =
+        || Box::new(Seen::at(watch, verdict, arrival.source, event.members(), classes.clone()));
     let seen = (watch.concerns(verdict) || !alerts.is_empty()).then(look);
     let kept = keep(redacted.openings, spilled, || month_subject(&class, arrival.now));
     Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts, seen })

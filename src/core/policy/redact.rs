@@ -191,7 +191,8 @@ impl<'a> Redacted<'a> {
         masked: String,
     ) -> Option<RedactionAction> {
         let before = event.replace(path, masked.into())?;
-        if self.masked.iter().all(|(other, _)| other != path) {
+        // What something was done to already is not what was submitted.
+        if self.redactions.iter().all(|redaction| !redaction.path.is_within(path)) {
             self.masked.push((path.clone(), before));
         }
         Some(RedactionAction::Mask)
@@ -224,8 +225,13 @@ impl<'a> Redacted<'a> {
         // What was masked may have been dropped since.
         let stands =
             |_: &usize| path.find(event.members()).is_some_and(|value| *value != Value::Null);
-        if let Some(position) = masked.filter(stands) {
-            event.replace(path, self.masked.swap_remove(position).1);
+        match masked.filter(stands) {
+            Some(position) => {
+                event.replace(path, self.masked.swap_remove(position).1);
+            }
+            // What stands there was not submitted, and shows no more than it was meant to.
+            None if self.redactions.iter().any(|redaction| redaction.path == *path) => return,
+            None => {}
         }
         if let Some(opening) = event.commit_with(path, || materials.salt()) {
             self.redactions.retain(|redaction| redaction.path != *path);

@@ -96,7 +96,7 @@ pub(in crate::pipeline) fn judge(
     };
     let is_hidden = !admitted.verdict.shows_content();
     let seen = match admitted.seen {
-        Some(seen) => Some(Seen { alerts: admitted.alerts, ..seen }),
+        Some(seen) => Some(Seen { alerts: admitted.alerts, ..*seen }),
         None => (is_hidden && watch.concerns(admitted.verdict))
             .then(|| see_hidden(watch, &admitted.draft, bytes)),
     };

@@ -469,7 +469,7 @@ async fn the_configuration_of_a_collector_leads_here() {
 async fn every_source_shows_what_it_counts_and_how_far_it_lags() {
     let (served, token) = start();
     let value = async |series: String| -> Option<f64> {
-        let text = place::http().get(served.url("/metrics")).send().await.unwrap().text().await;
+        let text = child::http().get(served.url("/metrics")).send().await.unwrap().text().await;
         text.unwrap().lines().find_map(|line| line.strip_prefix(&series)?.trim().parse().ok())
     };
     let items = |kind: &str, result: &str| {

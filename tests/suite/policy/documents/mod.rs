@@ -106,7 +106,7 @@ fn seen(compiled: &Compiled, event: &str) -> Seen {
     let seen = Seen::of(watch, event, admitted.classes);
     // Who admits sees what whoever reads the record does.
     if let Some(early) = &admitted.seen {
-        assert_eq!(*early, seen);
+        assert_eq!(**early, seen);
     }
     Seen { alerts: admitted.alerts, ..seen }
 }
