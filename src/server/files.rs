@@ -105,9 +105,21 @@ pub(super) fn check_secret(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns whether there is a signing key of a log.
+pub(super) fn has_key(data: &Path, log: LogNumber) -> anyhow::Result<bool> {
+    let path = signing_key(data, log);
+    fs::exists(&path).with_context(|| format!("look for {}", path.display()))
+}
+
 /// Reads a log's signing key.
 pub(super) fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey> {
     let path = signing_key(data, log);
+    ensure!(
+        has_key(data, log)?,
+        "there is no signing key {}; put it back, for no other can sign for this log; if it is lost, close \
+         the log and create one with another origin",
+        path.display(),
+    );
     check_secret(&path)?;
     let text = Zeroizing::new(
         fs::read_to_string(&path)

@@ -34,7 +34,7 @@ use crate::{
         WitnessMeter, WitnessPlan,
     },
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
-    store::{Store, TileReader, Watermark},
+    store::{LogState, Store, TileReader, Watermark},
 };
 
 /// Threads for reads that may wait for the disk. Each holds up to three times 16 MiB while it reads a
@@ -131,8 +131,10 @@ fn open(
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
     for row in store.logs()? {
-        // A halted log is not opened; its key may be needed elsewhere by then.
-        if store.halted(row.number)?.is_none() {
+        // A halted log is not opened; its key may be needed elsewhere by then. A closed log whose key is lost is
+        // left out, as one is whose data is lost.
+        let lost = row.state == LogState::Closed && !files::has_key(&config.data, row.number)?;
+        if store.halted(row.number)?.is_none() && !lost {
             keys.push((row.number, files::read_key(&config.data, row.number)?));
         }
     }
