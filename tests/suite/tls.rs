@@ -92,7 +92,7 @@ async fn connect_to(
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
     let endpoint =
-        Endpoint::try_from(format!("https://{}", address)).unwrap().tls_config(tls).unwrap();
+        Endpoint::try_from(format!("https://{address}")).unwrap().tls_config(tls).unwrap();
     Ok(LogServiceClient::new(endpoint.connect().await?))
 }
 

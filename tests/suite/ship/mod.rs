@@ -16,6 +16,10 @@ use attestree::{
 };
 
 /// Makes names of segments that differ, as random ones do.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands for a source of random bytes, which can fail"
+)]
 pub(crate) fn id() -> io::Result<SegmentId> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -49,7 +53,8 @@ pub(crate) fn texts(spool: &Spool) -> Vec<String> {
 pub(crate) fn segments(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".spool")).collect();
+    let mut names: Vec<String> =
+        names.filter(|name| Path::new(name).extension() == Some("spool".as_ref())).collect();
     names.sort();
     names
 }
