@@ -69,13 +69,11 @@ impl Source {
                 word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
                 bytes.extend_from_slice(&(word ^ (word >> 31)).to_be_bytes());
             }
-            NewEntry { bytes: Bytes::from(bytes), key: None }
+            NewEntry::new(Bytes::from(bytes), None)
         });
         Submission {
-            entries: entries.collect(),
-            principal: Bytes::new(),
-            content: Content::Raw,
             atomic: true,
+            ..Submission::new(entries.collect(), Bytes::new(), Content::Raw)
         }
     }
 }
@@ -157,12 +155,10 @@ fn events(entries: usize) -> Submission {
         r#"{{"act":"auth.login","out":"success","actor":{{"id":"u_8812","name":"Ada Example","mail":"ada@example.com"}},"resource":{{"id":"payments-eu","labels":{{"env":"prod","tier":"1"}}}},"ctx":{{"trace":"4bf92f3577b34da6a3ce929d0e0e4736","reason":"none","note":"a note","agent":"{filler}","request":{{"method":"POST","status":401,"ms":12.5}}}}}}"#
     );
     let bytes = Bytes::from(text);
-    let entry = NewEntry { bytes, key: None };
+    let entry = NewEntry::new(bytes, None);
     Submission {
-        entries: vec![entry; entries],
-        principal: vec![7; 32].into(),
-        content: Content::Event { class: None },
         atomic: true,
+        ..Submission::new(vec![entry; entries], vec![7; 32].into(), Content::Event)
     }
 }
 

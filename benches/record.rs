@@ -126,8 +126,14 @@ fn policy(detectors: &[Detector]) -> Policy {
 /// Admits an event that keeps the rules; returns its record.
 fn admitted(policy: &Policy, event: &[u8], materials: &mut Counted) -> Admitted {
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival =
-        Arrival { bytes: event, source: Some("CN=payments"), class: None, id, now: now() };
+    let arrival = Arrival {
+        bytes: event,
+        source: Some("CN=payments"),
+        class: None,
+        kept: false,
+        id,
+        now: now(),
+    };
     match admit(policy, &arrival, materials, &NoCustom) {
         Ok(Admission::Recorded(admitted)) => admitted,
         other => panic!("the event is not recorded: {other:?}"),

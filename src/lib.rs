@@ -6,6 +6,8 @@
 //!
 //! The layers, from the pure core to the command line, are described in [`manual`].
 
+#[cfg(feature = "server")]
+pub mod alert;
 pub mod cli;
 pub mod client;
 pub mod core;
@@ -23,6 +25,7 @@ pub mod proto;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod service;
+pub mod ship;
 #[cfg(feature = "sources")]
 pub mod source;
 #[cfg(feature = "server")]

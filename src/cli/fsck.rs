@@ -21,7 +21,8 @@ use crate::server::{KeyPlace, fsck};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Reads every entry, hashes it, and compares every tile, full or partial, and the signed root with what
-follows. Names the first entry that is wrong, and what is wrong there; the exit code is then 2.
+follows. Names the first entry that is wrong, and what is wrong there; the exit code is then 2. So is the
+first entry named that can't be read, as from a failing disk; the exit code is 1 then.
 
 With --data it reads the database of a stopped server or of a backup, and compares besides what only
 the database holds: its rows, the identities, the segments, the newest head and the nodes inside tiles.

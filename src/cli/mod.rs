@@ -5,6 +5,8 @@
 //! output, as text for people or with `--json` as one JSON value a line; everything else goes to
 //! standard error. The exit code says what happened: see [`exit::Exit`].
 
+#[cfg(feature = "server")]
+mod alert;
 mod append;
 mod checkpoint;
 mod completions;
@@ -39,6 +41,8 @@ mod remote;
 mod restore_tail;
 #[cfg(feature = "server")]
 mod serve;
+mod ship;
+mod token;
 mod upgrade;
 mod verify;
 mod verify_evidence;
@@ -95,6 +99,8 @@ enum Verb {
     Witness(Box<witness::Args>),
     /// Append entries and verify the proofs that come back
     Append(append::Args),
+    /// Follow files, and send their lines to a source of a server
+    Ship(ship::Args),
     /// Print the newest signed checkpoint
     Checkpoint(checkpoint::Args),
     /// Print one entry, after proving that the log holds it
@@ -117,8 +123,13 @@ enum Verb {
     Log(log::Args),
     /// Make and look at signing keys
     Key(key::Args),
+    /// Make a token for a sender of a foreign protocol
+    Token(token::Args),
     /// Write, test, compare and apply policies
     Policy(policy::Args),
+    /// Try whether alerts reach those who are told of them
+    #[cfg(feature = "server")]
+    Alert(alert::Args),
     /// Look at the keys of audit logs, wrap them anew, destroy them
     #[cfg(feature = "server")]
     Keys(keys::Args),
@@ -172,10 +183,11 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         #[cfg(feature = "server")]
         Verb::Init(args) => init::run(args, output),
         #[cfg(feature = "server")]
-        Verb::Serve(args) => serve::run(*args),
+        Verb::Serve(args) => serve::run(*args, output),
         #[cfg(feature = "server")]
         Verb::Witness(args) => witness::run(*args, output),
         Verb::Append(args) => append::run(args, remote, output),
+        Verb::Ship(args) => ship::run(args, remote, output),
         Verb::Checkpoint(args) => checkpoint::run(&args, remote, output),
         Verb::Entry(args) => entry::run(&args, remote, output),
         Verb::Prove(args) => prove::run(&args, remote, output),
@@ -187,7 +199,10 @@ fn dispatch(verb: Verb, remote: &Remote, output: Output) -> anyhow::Result<()> {
         Verb::Logs(args) => logs::run(&args, remote, output),
         Verb::Log(args) => log::run(args, output),
         Verb::Key(args) => key::run(args, output),
+        Verb::Token(args) => token::run(&args, output),
         Verb::Policy(args) => policy::run(args, remote, output),
+        #[cfg(feature = "server")]
+        Verb::Alert(args) => alert::run(args, output),
         #[cfg(feature = "server")]
         Verb::Keys(args) => keys::run(args, remote, output),
         #[cfg(feature = "server")]

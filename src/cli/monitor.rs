@@ -34,7 +34,7 @@ kept in --state and goes on after a crash. Without --follow it looks once.
 Findings: guilty (evidence was written; the log is followed no further), inconclusive (two keys of the log
 contradict each other), untrue (what is served is not what was signed), rollback (a smaller tree than the
 log has signed), invalid (the records of an audit log break its rules: form, reserved, genesis, time, witnessed,
-policy, parts or approvals), unresponsive (nobody answers, which convicts nobody).
+policy, parts, approvals or conflict), unresponsive (nobody answers, which convicts nobody).
 
 Exit code 2 means any of these but the last, 1 that a log or a witness was unresponsive.
 

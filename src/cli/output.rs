@@ -94,6 +94,16 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
 }
 
+/// Writes a file that only its owner may read.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| file.write_all(bytes));
+    written.with_context(|| format!("write {}", path.display()))
+}
+
 /// Writes a hash as checkpoints do, in base64.
 pub(super) fn base64(hash: &TreeHash) -> String {
     hash.to_base64()

@@ -16,8 +16,8 @@ use crate::server;
 /// The options.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints `listening on http://ADDR` once it takes requests. SIGTERM and SIGINT stop it in order: what
-was accepted is committed, published and answered first.
+Prints `listening on http://ADDR` once it takes requests, or {\"listening\":\"http://ADDR\"} with --json.
+SIGTERM and SIGINT stop it in order: what was accepted is committed, published and answered first.
 
 A directory that `attestree init` did not make is refused: a lost disk must not silently become a
 new, empty log under an old key.
@@ -33,8 +33,8 @@ pub(super) struct Args {
 }
 
 /// Serves until it is told to stop.
-pub(super) fn run(args: Args) -> anyhow::Result<()> {
-    server::run(args.flags)
+pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
+    server::run(args.flags, output.is_json())
 }
 
 /// The options of `backup`.

@@ -113,7 +113,7 @@ struct Created {
 pub(super) fn run(args: Args, output: Output) -> anyhow::Result<()> {
     match args.what {
         What::Init { place, name } => init(place, name, output),
-        What::Serve(flags) => witness::run(*flags),
+        What::Serve(flags) => witness::run(*flags, output.is_json()),
         What::Status { place } => print(&ask(&place, None)?, output),
         What::Log { order } => {
             let (act, about) = match order {

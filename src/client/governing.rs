@@ -1,9 +1,10 @@
 //! Which policy governs an audit log, from the log's own records, each proved.
 //!
 //! Every record names the policy that governs it, so the `policy` record that put one into force is found by
-//! halving: some record that is not governed by it comes right before some that is. Of a policy that was
-//! put into force twice this may be the earlier record. The files are the same. A log of n records is asked for
-//! twice log2(n) of them.
+//! halving: some record that is not governed by it comes right before some that is. A log of n records is asked
+//! for twice log2(n) of them. Of a policy that was put into force twice this may be the earlier record, so that for
+//! the newest records the server is asked first which one it is, and what it says is checked. One that lies can
+//! name the earlier record no more than the halving could find it; the files are the same.
 //!
 //! # Out of scope
 //!
@@ -16,6 +17,7 @@ use crate::core::policy::Bundle;
 use crate::core::record::{
     ActivePolicy, ApprovalRule, Body, PART_BYTES, PolicyDigest, Record, System,
 };
+use crate::proto::ListLogsRequest;
 
 /// A policy that a log has put into force, with its files.
 #[derive(Clone, Debug)]
@@ -59,9 +61,31 @@ impl Client {
                 None => return Err(self.no_policies()),
             };
         let Said::Genesis(first) = genesis else { return Err(self.no_policies()) };
-        let policy = self.governing_before(checkpoint.head().size.get()).await?;
+        let size = checkpoint.head().size.get();
+        let policy = match self.named_by_server(size).await? {
+            Some(policy) => Some(policy),
+            None => self.governing_before(size).await?,
+        };
         let rule = policy.as_ref().map_or(first, |policy| policy.record.rule.clone());
         Ok(Governing { checkpoint, policy, rule })
+    }
+
+    /// Returns the policy of the record that the server says put it into force, if that record does, is in a tree
+    /// of this size, and the last record there is governed by it.
+    async fn named_by_server(&self, size: u64) -> Result<Option<LoggedPolicy>, ClientError> {
+        let answer = self.grpc.clone().list_logs(ListLogsRequest {}).await;
+        let logs = answer.map_err(|status| self.failed(status))?.into_inner().logs;
+        let log = logs.into_iter().find(|log| log.origin == self.origin());
+        let index = log.and_then(|log| log.policy_index).filter(|index| *index < size);
+        let last = size.checked_sub(1).and_then(LeafIndex::new);
+        let (Some(index), Some(last)) = (index.and_then(LeafIndex::new), last) else {
+            return Ok(None);
+        };
+        let Said::Puts(record) = self.said(index).await? else { return Ok(None) };
+        if index < last && self.governs(last).await? != Some(record.digest) {
+            return Ok(None);
+        }
+        self.with_files(index, *record).await.map(Some)
     }
 
     /// Returns the policy that governs the record at `end`, whether or not the log has grown so far.

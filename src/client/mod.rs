@@ -27,6 +27,7 @@ mod governing;
 mod log;
 #[cfg(unix)]
 pub mod operator;
+mod post;
 mod prove;
 mod range;
 mod read;
@@ -45,7 +46,10 @@ pub use error::{ClientError, Refused, Untrue};
 pub use event::{AppendedEvent, Became, PlacedEvents, Recorded, event_batch};
 pub use governing::{Governing, LoggedPolicy};
 pub use log::{Appended, BatchPlace, Client, NewEntry, Placed, batch_request, list as list_logs};
+pub use post::{Posted, Poster};
+pub use prove::Watch;
 pub use range::BatchTree;
+pub use read::Entry;
 pub use server::Server;
 pub use tile::TileClient;
 pub use tree::TileTree;

@@ -58,6 +58,14 @@ impl Server {
         Self { tls, ..self }
     }
 
+    /// Returns whether the address names this machine: by a loopback address, or as `localhost`.
+    pub fn is_local(&self) -> bool {
+        let url = reqwest::Url::parse(&self.url).ok();
+        let host = url.as_ref().and_then(reqwest::Url::host_str).unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+        host == "localhost" || address.is_ok_and(|address: core::net::IpAddr| address.is_loopback())
+    }
+
     /// Returns the address without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url

@@ -40,6 +40,13 @@ impl TreeHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns the plain SHA-256 of parts as they follow one another.
+    pub fn digest_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        parts.iter().for_each(|part| hasher.update(part));
+        Self(hasher.finalize().into())
+    }
+
     /// Takes 32 bytes as a hash.
     pub const fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {
         Self(bytes)
@@ -53,6 +60,14 @@ impl TreeHash {
     /// Returns the 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0
+    }
+
+    /// Compares two hashes in a time that does not depend on where they differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let pairs = self.0.iter().zip(&other.0);
+        let differing = pairs.fold(0, |differing, (one, other)| differing | (one ^ other));
+        // Opaque to the compiler, which could leave the loop early otherwise.
+        core::hint::black_box(differing) == 0
     }
 
     /// Parses standard base64 with padding (RFC 4648, section 4) of exactly 32 bytes.

@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod chain;
 pub mod checkpoint;
+pub mod credential;
 pub mod entry;
 pub mod evidence;
 pub mod hash;

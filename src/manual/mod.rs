@@ -15,11 +15,17 @@ pub mod records {}
 #[doc = include_str!("events.md")]
 pub mod events {}
 
+#[doc = include_str!("sources.md")]
+pub mod sources {}
+
 #[doc = include_str!("policy.md")]
 pub mod policy {}
 
 #[doc = include_str!("rego.md")]
 pub mod rego {}
+
+#[doc = include_str!("alerts.md")]
+pub mod alerts {}
 
 #[doc = include_str!("infra.md")]
 pub mod infra {}

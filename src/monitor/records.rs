@@ -53,6 +53,10 @@ pub(super) struct Broken {
 /// What is kept of the records of a log.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, on its way to or from a file"
+)]
 pub(super) enum Stored {
     /// See [`Records::Opaque`].
     Opaque,
@@ -66,6 +70,9 @@ pub(super) enum Stored {
         /// Digest, number of parts, and the bytes of those that were read, in hexadecimal.
         parts: Option<(String, u64, Vec<String>)>,
         unseen: Option<String>,
+        /// Absent from what was kept before times were.
+        #[serde(default)]
+        times: Vec<(u64, String)>,
         broken: BTreeMap<String, Broken>,
     },
 }
@@ -78,8 +85,17 @@ impl Records {
 
     /// Takes that a witness saw a size at a second.
     fn witnessed(&mut self, size: u64, seconds: u64) {
-        if let Self::Unread { chain, .. } | Self::Audit { chain, .. } = self {
-            chain.witnessed(size, seconds);
+        match self {
+            Self::Unread { chain, .. } => drop(chain.witnessed(size, seconds)),
+            Self::Audit { chain, broken } => {
+                for (index, fault) in chain.witnessed(size, seconds) {
+                    // After a start what is known already is told again.
+                    if broken.get(&fault.rule()).is_none_or(|one| one.index != index) {
+                        note(broken, index, &fault);
+                    }
+                }
+            }
+            Self::Opaque => {}
         }
     }
 
@@ -108,7 +124,7 @@ impl Records {
             Self::Opaque => return Some(Stored::Opaque),
             Self::Audit { chain, broken } => (chain, broken),
         };
-        let Point { next, last, policy, rule, parts, unseen } = chain.point();
+        let Point { next, last, policy, rule, parts, unseen, times } = chain.point();
         let bytes = || parts.iter().map(|part| hex(&part.bytes)).collect();
         Some(Stored::Audit {
             next,
@@ -118,6 +134,7 @@ impl Records {
             threshold: rule.threshold(),
             parts: parts.first().map(|part| (part.digest.to_string(), part.parts, bytes())),
             unseen: unseen.map(|at| at.to_string()),
+            times: times.iter().map(|(index, at)| (*index, at.to_string())).collect(),
             broken: broken
                 .iter()
                 .map(|(rule, one)| (rule.name().to_owned(), one.clone()))
@@ -127,7 +144,8 @@ impl Records {
 
     /// Takes what was kept, if every part of it has its form.
     pub(super) fn restore(stored: Stored, origin: &Origin) -> Option<Self> {
-        let Stored::Audit { next, last, policy, keys, threshold, parts, unseen, broken } = stored
+        let Stored::Audit { next, last, policy, keys, threshold, parts, unseen, times, broken } =
+            stored
         else {
             return Some(Self::Opaque);
         };
@@ -146,7 +164,13 @@ impl Records {
         };
         let rule = ApprovalRule::new(keys, threshold)?;
         let (last, unseen) = (time(&last)?, time(&unseen)?);
-        let point = Point { next, last, policy, rule, parts, unseen };
+        let taken = times.iter().map(|(index, at)| Some((*index, Timestamp::parse(at)?)));
+        let times: Vec<(u64, Timestamp)> = taken.collect::<Option<_>>()?;
+        let rises = times.iter().zip(times.iter().skip(1)).all(|(one, other)| one.0 < other.0);
+        if !rises || times.last().is_some_and(|(index, _)| *index >= next) {
+            return None;
+        }
+        let point = Point { next, last, policy, rule, parts, unseen, times };
         let broken = broken.into_iter().map(|(rule, one)| Some((Rule::parse(&rule)?, one)));
         let broken = broken.collect::<Option<_>>()?;
         Some(Self::Audit { chain: Chain::resume(origin.clone(), point), broken })

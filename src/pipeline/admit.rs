@@ -21,7 +21,9 @@ use crate::{
         entry::{self, EntryError},
         hash::{HASH_BYTES, TreeHash},
         number::UnixMillis,
-        record::{SUBMISSION_LIMITS, SubmissionError, json::JsonError, submission_tag},
+        record::{
+            FINGERPRINT_PREFIX, SUBMISSION_LIMITS, SubmissionError, json::JsonError, submission_tag,
+        },
     },
     store::{IdentityKey, LogIdentity},
 };
@@ -34,8 +36,10 @@ pub(super) const PRINCIPAL_BYTES_MAX: usize = 255;
 pub struct NewEntry {
     /// The entry.
     pub bytes: Bytes,
-    /// Its idempotency key, 1 to [`IDEMPOTENCY_KEY_BYTES_MAX`] bytes.
+    /// Its idempotency key, 1 to [`IDEMPOTENCY_KEY_BYTES_MAX`] bytes; that of a source may be longer.
     pub key: Option<Bytes>,
+    /// `unparsed`, of bytes of which a receiver could make no event.
+    pub class: Option<&'static str>,
 }
 
 /// What the entries of a submission are.
@@ -45,10 +49,17 @@ pub enum Content {
     #[default]
     Raw,
     /// Events, of which an audit log makes records: JSON, 1 byte to 1 MiB.
-    Event {
-        /// `unparsed`, of bytes of which a receiver could make no event.
-        class: Option<&'static str>,
-    },
+    Event,
+}
+
+/// Whose the idempotency keys of a submission are. Keys of different owners never meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Namespace {
+    /// The principal's.
+    #[default]
+    Principal,
+    /// The source's, whoever submits for it.
+    Source,
 }
 
 /// What a client sends, not yet judged.
@@ -56,13 +67,42 @@ pub enum Content {
 pub struct Submission {
     /// The entries, in order.
     pub entries: Vec<NewEntry>,
-    /// Who submits, as far as the transport knows; empty if it does not. Idempotency keys of
-    /// different principals never meet.
+    /// Who submits, as far as the transport knows; empty if it does not.
     pub principal: Bytes,
+    /// The name that records show of who submits; without it the fingerprint of the principal.
+    pub source: Option<String>,
     /// What the entries are.
     pub content: Content,
     /// Whether one conflict refuses all entries.
     pub atomic: bool,
+    /// Whether no event is refused for its content, because its sender would drop it then: what a policy
+    /// rejects and what is no JSON is quarantined, and another event under a known key is recorded and
+    /// followed by a `conflict` record.
+    pub kept: bool,
+    /// Whose the idempotency keys are.
+    pub namespace: Namespace,
+}
+
+impl NewEntry {
+    /// Makes an entry of bytes.
+    pub fn new(bytes: Bytes, key: Option<Bytes>) -> Self {
+        Self { bytes, key, class: None }
+    }
+}
+
+impl Submission {
+    /// Puts entries of a principal together, of which each stands for itself.
+    pub fn new(entries: Vec<NewEntry>, principal: Bytes, content: Content) -> Self {
+        Self {
+            entries,
+            principal,
+            source: None,
+            content,
+            atomic: false,
+            kept: false,
+            namespace: Namespace::Principal,
+        }
+    }
 }
 
 /// Why a submission was refused. Nothing of it was kept.
@@ -191,6 +231,8 @@ pub(super) struct AdmittedEntry {
     pub(super) key: Option<IdentityKey>,
     /// What an event comes to.
     pub(super) judged: Option<Box<Judged>>,
+    /// The class of bytes of which no event could be made.
+    pub(super) class: Option<&'static str>,
 }
 
 /// A submission that may become leaves.
@@ -201,8 +243,8 @@ pub(super) struct Admitted {
     pub(super) atomic: bool,
     /// Who submits, as records name it.
     pub(super) source: Option<String>,
-    /// The class of bytes of which no event could be made.
-    pub(super) class: Option<&'static str>,
+    /// Whether no event is refused for its content.
+    pub(super) kept: bool,
     pub(super) permit: Permit,
     pub(super) ticket: TicketSender,
 }
@@ -215,11 +257,16 @@ fn check(submission: &Submission) -> Result<Room, Refusal> {
         1..=BATCH_ENTRIES_MAX => {}
         _ => return Err(Refusal::TooMany { entries }),
     }
+    // What names an event at its source is as long as its protocol lets it be; its hash is kept alone.
+    let key_bytes_max = match submission.namespace {
+        Namespace::Principal => IDEMPOTENCY_KEY_BYTES_MAX,
+        Namespace::Source => SUBMISSION_LIMITS.bytes,
+    };
     let mut bytes = 0;
     for (position, new) in submission.entries.iter().enumerate() {
         check_length(position, &new.bytes, submission.content)?;
         if let Some(key) = &new.key
-            && !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
+            && !(1..=key_bytes_max).contains(&key.len())
         {
             return Err(Refusal::KeyLength { position, bytes: key.len() });
         }
@@ -234,8 +281,7 @@ fn check(submission: &Submission) -> Result<Room, Refusal> {
 
 /// Checks the length of an entry, or of what one is made of.
 fn check_length(position: usize, bytes: &[u8], content: Content) -> Result<(), Refusal> {
-    let is_event = matches!(content, Content::Event { .. });
-    if !bytes.is_empty() && is_event {
+    if !bytes.is_empty() && content == Content::Event {
         let (bytes, max) = (bytes.len(), SUBMISSION_LIMITS.bytes);
         return if bytes > max { Err(Refusal::EventLength { position, bytes }) } else { Ok(()) };
     }
@@ -247,7 +293,8 @@ fn check_length(position: usize, bytes: &[u8], content: Content) -> Result<(), R
 ///
 /// # Panics
 ///
-/// If the principal is longer than [`PRINCIPAL_BYTES_MAX`]: the transport makes it.
+/// If the principal is longer than [`PRINCIPAL_BYTES_MAX`]: the transport makes it. If keys are those of a source
+/// that has no name.
 pub(super) fn admit(
     log: &Arc<Log>,
     submission: Submission,
@@ -258,39 +305,45 @@ pub(super) fn admit(
 ) -> Result<Admitted, Refusal> {
     assert!(submission.principal.len() <= PRINCIPAL_BYTES_MAX, "a principal fits its length byte");
     log.check_takes()?;
-    let class = match (submission.content, log.audited()) {
-        (Content::Raw, None) => None,
-        (Content::Event { class }, Some(_)) => class,
+    match (submission.content, log.audited()) {
+        (Content::Raw, None) | (Content::Event, Some(_)) => {}
         (Content::Raw, Some(_)) => return Err(Refusal::AuditLog),
-        (Content::Event { .. }, None) => return Err(Refusal::OpaqueLog),
-    };
+        (Content::Event, None) => return Err(Refusal::OpaqueLog),
+    }
     let room = check(&submission)?;
     let permit = Permit::reserve(pool, &log.usage, room, limits).map_err(Refusal::from)?;
-    let Submission { entries, principal, atomic, .. } = submission;
-    let source = source(&principal).filter(|_| log.audited().is_some());
+    let Submission { entries, principal, source, atomic, kept, namespace, .. } = submission;
+    let source = source.or_else(|| name_of(&principal)).filter(|_| log.audited().is_some());
     let identity = |key: Option<Bytes>| {
-        key.map(|key| IdentityKey::idempotency(log.number(), &principal, &key))
+        key.map(|key| match namespace {
+            Namespace::Principal => IdentityKey::idempotency(log.number(), &principal, &key),
+            Namespace::Source => {
+                let source = source.as_deref().expect("a source of an audit log has a name");
+                IdentityKey::source(log.number(), source, &key)
+            }
+        })
     };
     let admit_one = |(position, new): (usize, NewEntry)| {
-        let key = identity(new.key);
+        let NewEntry { bytes, key, class } = new;
+        let key = identity(key);
         match log.audited() {
-            None => Ok(AdmittedEntry::raw(new.bytes, key)),
+            None => Ok(AdmittedEntry::raw(bytes, key)),
             Some(audited) => {
-                let event = Event { bytes: &new.bytes, source: source.as_deref(), class };
+                let event = Event { bytes: &bytes, source: source.as_deref(), class, kept };
                 let judged = judge(log, audited, &audited.generation(), event, now)
                     .map_err(|unjudged| refused(position, unjudged))?;
-                Ok(AdmittedEntry::event(new.bytes, key, judged, audited))
+                Ok(AdmittedEntry::event(bytes, key, judged, class, audited))
             }
         }
     };
     let entries = entries.into_iter().enumerate().map(admit_one).collect::<Result<_, Refusal>>()?;
-    Ok(Admitted { log: Arc::clone(log), entries, atomic, source, class, permit, ticket })
+    Ok(Admitted { log: Arc::clone(log), entries, atomic, source, kept, permit, ticket })
 }
 
 /// Returns the name under which records know a principal: the fingerprint of its certificate.
-fn source(principal: &[u8]) -> Option<String> {
+fn name_of(principal: &[u8]) -> Option<String> {
     let fingerprint = TreeHash::from_slice(principal)?;
-    let mut source = "sha256:".to_owned();
+    let mut source = FINGERPRINT_PREFIX.to_owned();
     for byte in fingerprint.as_bytes() {
         write!(source, "{byte:02x}").expect("writing to a string can't fail");
     }
@@ -325,13 +378,19 @@ impl From<NoRoom> for Refusal {
 impl AdmittedEntry {
     fn raw(bytes: Bytes, key: Option<IdentityKey>) -> Self {
         let leaf_hash = TreeHash::leaf(&bytes);
-        Self { bytes, leaf_hash, tag: leaf_hash, key, judged: None }
+        Self { bytes, leaf_hash, tag: leaf_hash, key, judged: None, class: None }
     }
 
-    fn event(bytes: Bytes, key: Option<IdentityKey>, judged: Judged, audited: &Audited) -> Self {
+    fn event(
+        bytes: Bytes,
+        key: Option<IdentityKey>,
+        judged: Judged,
+        class: Option<&'static str>,
+        audited: &Audited,
+    ) -> Self {
         let none = TreeHash::from_bytes([0; HASH_BYTES]);
         let tag = key.as_ref().map_or(none, |_| submission_tag(&audited.secret, &bytes));
-        Self { bytes, leaf_hash: none, tag, key, judged: Some(Box::new(judged)) }
+        Self { bytes, leaf_hash: none, tag, key, judged: Some(Box::new(judged)), class }
     }
 }
 

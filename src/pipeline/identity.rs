@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{
-    admit::Admitted,
+    admit::{Admitted, AdmittedEntry},
     ticket::{Failure, Outcome},
 };
 use crate::{
@@ -25,17 +25,26 @@ pub(super) struct Identities {
     added: Vec<(IdentityKey, IdentityRow)>,
     /// Position in `added` by key.
     added_at: HashMap<IdentityKey, usize>,
+    /// What the last group adds under keys that lead to other content: the first entry of each, and its own.
+    conflicts: Vec<(LeafIndex, LeafIndex)>,
 }
 
-/// Returns every identity that an entry is known by: its key first, then its bytes.
+/// Returns every identity that an entry is known by: its key first, then its bytes, or that it was counted.
 fn keys_of(group: &Admitted, position: usize) -> impl Iterator<Item = IdentityKey> {
     let entry = group.entries.get(position);
     let by_hash = group.log.row().identity == LogIdentity::EntryHash;
     let key = entry.and_then(|entry| entry.key.clone());
+    let counted = entry.and_then(counted_key);
     let hash = entry
         .filter(|_| by_hash)
         .map(|entry| IdentityKey::entry_hash(group.log.number(), &entry.leaf_hash));
-    key.into_iter().chain(hash)
+    key.into_iter().chain(hash).chain(counted)
+}
+
+/// Returns the identity under which it is remembered that an entry was counted, if it is one to be counted.
+fn counted_key(entry: &AdmittedEntry) -> Option<IdentityKey> {
+    let counted = entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some());
+    entry.key.as_ref().filter(|_| counted).map(|key| key.counted(&entry.tag))
 }
 
 /// Takes a number as the index of a new leaf.
@@ -55,12 +64,35 @@ impl Identities {
             })
             .filter(|key| !self.in_flight.contains_key(key))
             .collect();
+        self.read(store, keys)?;
+        let conflicting = groups.iter().filter(|group| group.kept).flat_map(|group| &group.entries);
+        let conflicting = conflicting.filter_map(|entry| self.conflicting(entry)).collect();
+        self.read(store, conflicting)
+    }
+
+    /// Reads rows of the database.
+    fn read(&mut self, store: &Store, keys: Vec<IdentityKey>) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
         let rows = store.identities(&keys)?;
         self.stored.extend(keys.into_iter().zip(rows).filter_map(|(key, row)| Some((key, row?))));
         Ok(())
+    }
+
+    /// Returns under what an entry is known besides its key, if that leads to other content.
+    ///
+    /// Where the key is as new as the batch, nothing is known of other content under it.
+    fn conflicting(&self, entry: &AdmittedEntry) -> Option<IdentityKey> {
+        let key = entry.key.as_ref()?;
+        let row = self.in_flight.get(key).map(|(_, row)| row).or_else(|| self.stored.get(key))?;
+        (row.tag != entry.tag).then(|| key.conflicting(&entry.tag))
+    }
+
+    /// Returns what the last group adds under keys that lead to other content: the first entry of each, and its
+    /// own.
+    pub(super) fn take_conflicts(&mut self) -> Vec<(LeafIndex, LeafIndex)> {
+        core::mem::take(&mut self.conflicts)
     }
 
     /// Finds a row, the newest source first, unless it is older than `oldest`.
@@ -88,10 +120,11 @@ impl Identities {
     /// Decides the outcome of each entry of a group whose first new entry gets `next`.
     ///
     /// Identities that are older than `oldest` count as unknown. A conflict in an atomic group
-    /// refuses the group and leaves no trace of it.
+    /// refuses the group and leaves no trace of it. What was counted before under its key stays suppressed and is
+    /// not to be counted again: its judgement names no suppression any more.
     pub(super) fn resolve(
         &mut self,
-        group: &Admitted,
+        group: &mut Admitted,
         next: u64,
         oldest: LeafIndex,
     ) -> Result<Vec<Outcome>, Failure> {
@@ -102,6 +135,7 @@ impl Identities {
                 .collect());
         }
         let mark = self.added.len();
+        self.conflicts.clear();
         let mut next = next;
         let mut outcomes = Vec::with_capacity(group.entries.len());
         for position in 0..group.entries.len() {
@@ -122,7 +156,7 @@ impl Identities {
     /// Decides what becomes of one entry of a group.
     fn resolve_one(
         &mut self,
-        group: &Admitted,
+        group: &mut Admitted,
         position: usize,
         next: u64,
         oldest: LeafIndex,
@@ -131,14 +165,14 @@ impl Identities {
         let entry = group.entries.get(position).expect("positions run over the group's entries");
         let by_key = entry.key.as_ref().and_then(|key| self.find(key, oldest));
         if let Some(row) = by_key {
-            if row.tag != entry.tag {
-                return Outcome::Conflict { first: row.index };
-            }
-            return Outcome::Duplicate { index: row.index };
+            return match (row.tag == entry.tag, group.kept) {
+                (true, _) => Outcome::Duplicate { index: row.index },
+                (false, true) => self.keep(group, position, row.index, index, oldest),
+                (false, false) => Outcome::Conflict { first: row.index },
+            };
         }
-        // What is only counted has no index that a key could lead to.
         if entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some()) {
-            return Outcome::Suppressed;
+            return self.count_once(group, position, index, oldest);
         }
         let hash = (group.log.row().identity == LogIdentity::EntryHash)
             .then(|| IdentityKey::entry_hash(group.log.number(), &entry.leaf_hash));
@@ -155,6 +189,51 @@ impl Identities {
             self.add(key, row);
         }
         Outcome::Sequenced { index }
+    }
+
+    /// Decides what becomes of an entry whose key leads to other content, which is at `first`.
+    fn keep(
+        &mut self,
+        group: &mut Admitted,
+        position: usize,
+        first: LeafIndex,
+        index: LeafIndex,
+        oldest: LeafIndex,
+    ) -> Outcome {
+        let entry = group.entries.get(position).expect("positions run over the group's entries");
+        let (key, tag) = (entry.key.as_ref().expect("its key was found"), entry.tag);
+        let key = key.conflicting(&tag);
+        if let Some(row) = self.find(&key, oldest) {
+            return Outcome::Duplicate { index: row.index };
+        }
+        if entry.judged.as_ref().is_some_and(|judged| judged.suppressed.is_some()) {
+            return self.count_once(group, position, index, oldest);
+        }
+        self.add(key, IdentityRow { index, tag });
+        self.conflicts.push((first, index));
+        Outcome::Sequenced { index }
+    }
+
+    /// Remembers of an entry that it is counted, unless it was before.
+    ///
+    /// It has no index that its key could lead to, so that the key stays free for something that is recorded.
+    fn count_once(
+        &mut self,
+        group: &mut Admitted,
+        position: usize,
+        index: LeafIndex,
+        oldest: LeafIndex,
+    ) -> Outcome {
+        let entry =
+            group.entries.get_mut(position).expect("positions run over the group's entries");
+        if let Some(key) = counted_key(entry) {
+            if self.find(&key, oldest).is_none() {
+                self.add(key, IdentityRow { index, tag: entry.tag });
+            } else if let Some(judged) = &mut entry.judged {
+                judged.suppressed = None;
+            }
+        }
+        Outcome::Suppressed
     }
 
     /// Takes the rows of the finished batch and keeps them findable until its cycle has committed.

@@ -45,8 +45,11 @@ mod vault;
 mod waiting;
 
 pub use self::{
-    admit::{Content, NewEntry, Refusal, Submission},
-    audit::{AuditError, AuditParts, Entropy, Governed, Governor, PolicyRefusal, first_rule},
+    admit::{Content, Namespace, NewEntry, Refusal, Submission},
+    audit::{
+        AlertLog, AlertReadError, AlertsRead, Applying, AuditError, AuditParts, Entropy, Governed,
+        Governor, PolicyRefusal, RecordedAlert, first_rule,
+    },
     candidate::{CANDIDATES_MAX, Candidate, Candidates, NoCandidate, Publish, Taken, Witnessed},
     commit::Ledger,
     cycle::{Answerer, Answers},

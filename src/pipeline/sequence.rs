@@ -352,8 +352,13 @@ impl Lane {
 }
 
 /// Decides what of a group of an opaque log is new, and appends that.
-fn append(group: Admitted, identities: &mut Identities, oldest: LeafIndex, written: &mut Written) {
-    let outcomes = match identities.resolve(&group, written.next().get(), oldest) {
+fn append(
+    mut group: Admitted,
+    identities: &mut Identities,
+    oldest: LeafIndex,
+    written: &mut Written,
+) {
+    let outcomes = match identities.resolve(&mut group, written.next().get(), oldest) {
         Ok(outcomes) => outcomes,
         Err(failure) => return group.fail(failure),
     };

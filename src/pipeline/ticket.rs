@@ -14,7 +14,7 @@ use super::{log::Published, vault::VaultError};
 use crate::core::{
     hash::TreeHash,
     number::LeafIndex,
-    record::{Opening, Verdict},
+    record::{Opening, PolicyDigest, Verdict},
 };
 
 /// Where one entry of a submission stands.
@@ -48,6 +48,8 @@ pub struct Recorded {
     pub openings: Vec<Opening>,
     /// What the policy said.
     pub verdict: Verdict,
+    /// The first entry under its key, if that is another one; a `conflict` record follows.
+    pub conflicts_with: Option<LeafIndex>,
 }
 
 /// The answer to a submission: every entry that is not in conflict is durable and covered by
@@ -92,6 +94,12 @@ pub enum Failure {
     Unapproved {
         /// How many have to approve.
         threshold: usize,
+    },
+    /// Another policy governs than the one that was to be replaced. Nothing was appended.
+    #[error("the policy {active} is in force, and not the one that was to be replaced")]
+    PolicyReplaced {
+        /// The one in force; [`PolicyDigest::NONE`] if none is.
+        active: PolicyDigest,
     },
     /// The policy governs already. Nothing was appended.
     #[error("the policy governs the log already, by the record at index {index}")]

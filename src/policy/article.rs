@@ -53,27 +53,32 @@ pub(super) const SECTIONS: &[(&str, &str, &[&str])] = &[
     ("system", "system", &["system.*"]),
 ];
 
-/// Filters of users, each with the roles that it means.
-const FILTERS: &[(&str, &[&str])] = &[
-    ("admin_only", &["admin"]),
-    ("admins_only", &["admin"]),
-    ("all", &[]),
-    ("all_users", &[]),
-    ("none", &[]),
+/// Filters of users, each with whether it limits an entry to administrators.
+const FILTERS: &[(&str, bool)] = &[
+    ("admin_only", true),
+    ("admins_only", true),
+    ("all", false),
+    ("all_users", false),
+    ("none", false),
 ];
+
+/// The roles of administrators, unless `admin_roles` beside a form says otherwise.
+const ADMIN_ROLES: &[&str] = &["admin"];
 
 impl Findings {
     /// Takes `audit_configs`.
     pub(super) fn audit_configs(&mut self, node: &Node, into: &mut Document) {
-        let Some(fields) = self.fields(node, "this form", &["audit_configs"]) else { return };
+        let names = ["audit_configs", "admin_roles"];
+        let Some(fields) = self.fields(node, "this form", &names) else { return };
+        let admins = self.admins(&fields);
         for node in fields.get("audit_configs").map_or(&[][..], list) {
-            let class = self.audit_config(node);
+            let class = self.audit_config(node, &admins);
             self.add_class(class, into);
         }
     }
 
     /// Takes an entry of `audit_configs`.
-    fn audit_config(&mut self, node: &Node) -> Option<Class> {
+    fn audit_config(&mut self, node: &Node, admins: &[String]) -> Option<Class> {
         let fields = self.fields(node, "an entry of 'audit_configs'", CONFIG)?;
         let action = self.needed_text(&fields, "action", "an entry of 'audit_configs'")?;
         let name = class_name(action);
@@ -85,22 +90,37 @@ impl Findings {
             Test::Exact(action.to_owned())
         };
         class.when = vec![Condition::field(path("/act"), test)];
-        self.duties(&fields, &mut class, action);
+        self.duties(&fields, &mut class, action, admins);
         Some(class)
     }
 
     /// Takes `logging_policy`.
     pub(super) fn logging_policy(&mut self, node: &Node, into: &mut Document) {
-        let Some(fields) = self.fields(node, "this form", &["logging_policy"]) else { return };
+        let names = ["logging_policy", "admin_roles"];
+        let Some(fields) = self.fields(node, "this form", &names) else { return };
+        let admins = self.admins(&fields);
         let Some(node) = fields.get("logging_policy") else { return };
         for (key, node) in self.map(node, "'logging_policy'").unwrap_or_default() {
-            let class = self.section(key, node);
+            let class = self.section(key, node, &admins);
             self.add_class(class, into);
         }
     }
 
+    /// Takes the roles that make somebody an administrator.
+    fn admins(&mut self, fields: &Fields<'_>) -> Vec<String> {
+        let Some(node) = fields.get("admin_roles") else {
+            return ADMIN_ROLES.iter().map(|role| (*role).to_owned()).collect();
+        };
+        if list(node).is_empty() {
+            let help = "name them, as 'admin_roles: [admin, root]'".to_owned();
+            self.error(node.span, "policy/missing", "'admin_roles' names no role", help);
+        }
+        let roles = list(node).iter().filter_map(|role| self.text(role, "a role"));
+        roles.map(str::to_owned).collect()
+    }
+
     /// Takes a section of `logging_policy`.
-    fn section(&mut self, key: &Key, node: &Node) -> Option<Class> {
+    fn section(&mut self, key: &Key, node: &Node, admins: &[String]) -> Option<Class> {
         let known = SECTIONS.iter().find(|(name, ..)| *name == key.name);
         let Some((_, class, actions)) = known else {
             let names = SECTIONS.iter().map(|(name, ..)| *name);
@@ -116,12 +136,12 @@ impl Findings {
         let is_like = |action: &&str| Condition::field(path("/act"), Test::Glob(Glob::new(action)));
         class.when = vec![Condition::Any(actions.iter().map(is_like).collect())];
         let fields = self.fields(node, "a section of 'logging_policy'", SECTION)?;
-        self.duties(&fields, &mut class, &key.name);
+        self.duties(&fields, &mut class, &key.name, admins);
         Some(class)
     }
 
     /// Takes what both forms say of a class.
-    fn duties(&mut self, fields: &Fields<'_>, class: &mut Class, what: &str) {
+    fn duties(&mut self, fields: &Fields<'_>, class: &mut Class, what: &str, admins: &[String]) {
         let truth = |findings: &mut Self, names: [&str; 2]| {
             let node = names.into_iter().find_map(|name| fields.get(name))?;
             findings.truth(node, names[0])
@@ -141,30 +161,20 @@ impl Findings {
             class.require.extend(path.map(|path| crate::core::policy::Requirement { path, field }));
         }
         if let Some(node) = fields.get("user_filter") {
-            self.user_filter(node, class, what);
+            self.user_filter(node, class, what, admins);
         }
     }
 
     /// Takes a filter of users, which limits the class to them.
-    fn user_filter(&mut self, node: &Node, class: &mut Class, what: &str) {
-        let Some(roles) =
-            self.word(node, "'user_filter'", FILTERS).filter(|roles| !roles.is_empty())
-        else {
+    fn user_filter(&mut self, node: &Node, class: &mut Class, what: &str, admins: &[String]) {
+        if !self.word(node, "'user_filter'", FILTERS).unwrap_or(false) {
             return;
-        };
-        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        class.when.push(Condition::field(path("/actor/roles"), Test::OneOf(roles)));
-        let message = format!("{what} by others than {} is not covered", class_filter(node));
+        }
+        class.when.push(Condition::field(path("/actor/roles"), Test::OneOf(admins.to_vec())));
+        let message = format!("{what} by others than admins is not covered");
         let help = "PCI DSS 10.2.1.7 and others want it whoever does it: leave 'user_filter' out"
             .to_owned();
         self.warning(node.span, "policy/user-filter", message, help);
-    }
-}
-
-fn class_filter(node: &Node) -> &str {
-    match node.as_str() {
-        Some("admin_only" | "admins_only") => "admins",
-        _ => "those",
     }
 }
 

@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::Document;
 use super::finding::diagnostic;
 use super::load;
-use super::rego::{Guard, Rules};
+use super::rego::{Guard, Rules, is_module};
 use crate::core::policy::{Bundle, Custom, Enforcement, NoCustom, Policy, Watch};
 use crate::core::record::ApprovalRule;
 
@@ -53,14 +53,63 @@ fn custom(
     }
 }
 
-/// Loads the rules in Rego of a bundle, guarded as its documents say.
+/// Loads the rules in Rego of a bundle, guarded as its documents say, with those that it inherits.
 pub(super) fn rules(
     bundle: &Bundle,
     document: &Document,
 ) -> Result<Option<Rules>, Vec<Diagnostic>> {
-    let otherwise = document.on_violation.unwrap_or(Enforcement::Quarantine);
+    chain(bundle, document, Enforcement::Warn)
+}
+
+/// Loads the rules of a policy and of those that it extends. What breaks one has the consequences that the
+/// strictest of the policies below wants.
+fn chain(
+    bundle: &Bundle,
+    document: &Document,
+    least: Enforcement,
+) -> Result<Option<Rules>, Vec<Diagnostic>> {
+    let otherwise = document.on_violation.unwrap_or(Enforcement::Quarantine).max(least);
+    let own = own(bundle, document, otherwise)?;
+    let has_rego = |path: &String| path.starts_with("parents/") && is_module(path);
+    let Some(named) = document.extends.last().filter(|_| bundle.files().keys().any(has_rego))
+    else {
+        return Ok(own);
+    };
+    let fail = |message: String| {
+        let help = Some("a policy that extends another one may only tighten it".to_owned());
+        vec![diagnostic(Severity::Error, &named.place, "policy/weakening", message, help)]
+    };
+    let folder = format!("parents/{}/", named.name);
+    let parent =
+        load::below(bundle, &folder).map_err(|_none| fail(format!("'{folder}' is empty")))?;
+    let inside = |found: Vec<Diagnostic>| {
+        let move_in = |one: Diagnostic| Diagnostic { file: format!("{folder}{}", one.file), ..one };
+        found.into_iter().map(move_in).collect::<Vec<_>>()
+    };
+    let (its, _) = load::read(&parent).map_err(inside)?;
+    let inherited = chain(&parent, &its, otherwise).map_err(inside)?;
+    if let Some(rule) = own.as_ref().and_then(Rules::mask) {
+        return Err(fail(format!(
+            "that the masks of {rule} hide nothing the parent requires can't be shown"
+        )));
+    }
+    match (own, inherited) {
+        (Some(own), Some(parent)) => {
+            own.inherit(parent).map(Some).map_err(|error| fail(error.to_string()))
+        }
+        (own, inherited) => Ok(own.or(inherited)),
+    }
+}
+
+/// Loads the rules that stand in a policy itself.
+fn own(
+    bundle: &Bundle,
+    document: &Document,
+    otherwise: Enforcement,
+) -> Result<Option<Rules>, Vec<Diagnostic>> {
     let mut rules = Rules::load(bundle)?.map(|rules| rules.otherwise(otherwise));
-    for module in &document.rego {
+    let own = document.rego.iter().filter(|module| !module.place.file.starts_with("parents/"));
+    for module in own {
         let guard = Guard {
             subject: module.subject.clone(),
             classes: module.classes.clone(),

@@ -19,6 +19,8 @@ pub struct Document {
     pub owner: Option<String>,
     /// When it has to be looked at again.
     pub review_by: Option<Date>,
+    /// Where that is stated, or else whose policy this is.
+    pub metadata: Place,
     /// The policies that it may only tighten.
     pub extends: Vec<Parent>,
     /// The classes, in the order in which their conditions are tried.

@@ -6,12 +6,12 @@
 use super::compiled::Compiled;
 use super::field::format_field;
 use crate::core::policy::{
-    Admission, Arrival, Condition, Enforcement, Materials, NoCustom, Policy, Rule, admit,
+    self, Admission, Arrival, Condition, Enforcement, Materials, NoCustom, Policy, Rule, admit,
 };
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
-    Body, Path, PolicyDigest, Record, RecordId, RedactionAction, SALT_BYTES, SECRET_BYTES, Salt,
-    Secret, Submission, SubmissionError, Timestamp,
+    Body, Path, PolicyDigest, Record, RecordId, RecordedEvent, RedactionAction, SALT_BYTES,
+    SECRET_BYTES, Salt, Secret, Submission, SubmissionError, Timestamp,
 };
 
 /// What follows for an event, and from what.
@@ -121,7 +121,7 @@ pub fn explain(
             };
             look(&mut explanation, compiled, &rules, &seen, recorded.rules());
             explanation.redacted = redacted(&record);
-            explanation.alerts = alerts(&explanation, compiled, &seen);
+            explanation.alerts = alerts(compiled, recorded, admitted.classes);
         }
     }
     Ok(explanation)
@@ -203,13 +203,11 @@ impl Seen<'_> {
     }
 }
 
-/// Returns the alerts whose conditions hold.
-fn alerts(explanation: &Explanation, compiled: &Compiled, seen: &Seen<'_>) -> Vec<String> {
-    let is_of = |name: &String| explanation.classes.iter().any(|class| class.name == *name);
-    let about = compiled.document.alerts.iter().filter(|alert| {
-        (alert.classes.is_empty() || alert.classes.iter().any(is_of)) && seen.all_hold(&alert.when)
-    });
-    about.map(|alert| alert.name.clone()).collect()
+/// Returns the alerts that are about an event, as far as its record shows it.
+fn alerts(compiled: &Compiled, event: &RecordedEvent<'_>, classes: Vec<String>) -> Vec<String> {
+    let seen = policy::Seen::of(&compiled.watch, event, classes);
+    let about = seen.about.iter().filter_map(|(position, _)| compiled.watch.alerts.get(*position));
+    about.map(|alert| alert.rule.clone()).collect()
 }
 
 /// Returns what a record does not show, and how.
@@ -237,7 +235,7 @@ fn read(entry: &[u8]) -> Record<'_> {
 
 fn arrival<'s>(bytes: &'s [u8], source: Option<&'s str>) -> Arrival<'s> {
     let id = RecordId::new(crate::core::number::UnixMillis(0), [0; 10]);
-    Arrival { bytes, source, class: None, id, now: now() }
+    Arrival { bytes, source, class: None, kept: false, id, now: now() }
 }
 
 /// Returns a time: nothing that is explained depends on it.

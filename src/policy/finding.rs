@@ -15,6 +15,8 @@ const FINDINGS_MAX: usize = 200;
 pub(super) struct Findings {
     file: String,
     found: Vec<Diagnostic>,
+    /// By how many columns each line was moved to the right before it was read.
+    moved: Vec<usize>,
     /// Whether what is read changes what was read before, as an overlay does.
     pub(super) patches: bool,
 }
@@ -29,7 +31,7 @@ pub(super) struct Fields<'n> {
 impl Findings {
     /// Starts with a file.
     pub(super) const fn new(file: String) -> Self {
-        Self { file, found: Vec::new(), patches: false }
+        Self { file, found: Vec::new(), moved: Vec::new(), patches: false }
     }
 
     /// Returns everything that was found.
@@ -37,9 +39,24 @@ impl Findings {
         self.found
     }
 
+    /// Takes the lines of a file as they are and as they are read, so that places are those of the file.
+    /// Returns where the first line that was moved is read.
+    pub(super) fn move_lines(&mut self, file: &str, read: &str) -> Span {
+        let spaces = |line: &str| line.len() - line.trim_start_matches(' ').len();
+        let lines = file.lines().zip(read.lines());
+        self.moved = lines.map(|(old, new)| spaces(new).saturating_sub(spaces(old))).collect();
+        let first = self.moved.iter().position(|columns| *columns > 0);
+        let text = first.and_then(|line| read.lines().nth(line));
+        let (Some(line), Some(text)) = (first, text) else { return Span::default() };
+        Span { line: line + 1, column: spaces(text) + 1, length: text.trim().chars().count() }
+    }
+
     /// Returns a place of the file.
     pub(super) fn place(&self, span: Span) -> Place {
         let Span { line, column, length } = span;
+        let moved = line.checked_sub(1).and_then(|line| self.moved.get(line));
+        // What is wrong with the columns that were added is wrong with the first.
+        let column = column.saturating_sub(moved.copied().unwrap_or_default()).max(column.min(1));
         Place { file: self.file.clone(), line, column, length }
     }
 

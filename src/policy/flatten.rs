@@ -36,7 +36,7 @@ pub(super) fn unflatten(text: &str) -> Option<String> {
         out.push_str(trimmed);
         out.push('\n');
     }
-    let same = out.trim_end() == text.trim_end();
+    let same = out.lines().eq(text.lines());
     (!same).then_some(out)
 }
 

@@ -3,10 +3,10 @@
 //! Sound and not complete, as the comparison of conditions is: what is reported is so.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::diff::{all_imply, contradicts};
 use super::document::{Class, Date, Document, Place};
 use super::finding::diagnostic;
-use crate::core::policy::Condition;
+use super::imply::{all_imply, contradicts};
+use crate::core::policy::{Condition, Test};
 
 /// Looks at a document. With `today`, a review that is overdue is reported as well.
 pub fn lint(document: &Document, today: Option<Date>) -> Vec<Diagnostic> {
@@ -17,6 +17,13 @@ pub fn lint(document: &Document, today: Option<Date>) -> Vec<Diagnostic> {
             let message = format!("the conditions of {subject} can't hold together");
             let help = "a field has one value; put alternatives into a list, or into 'any'";
             found.push(warning("policy/never", message, help, place));
+        }
+        if when.iter().any(names_mailbox) {
+            let message = format!(
+                "the conditions of {subject} know actor.id as an e-mail address, which records then show"
+            );
+            let help = "identify people by what says nothing of them, and commit 'actor.email'";
+            found.push(warning("policy/personal", message, help, place));
         }
     }
     for stated in &document.rules {
@@ -54,6 +61,30 @@ fn conditions(document: &Document) -> Vec<(String, &[Condition], &Place)> {
         document.rego.iter().map(|one| (format!("module {}", one.subject), &*one.when, &one.place)),
     );
     all
+}
+
+/// Returns whether a condition compares the identifier of an actor with something that has an `@` in it.
+fn names_mailbox(condition: &Condition) -> bool {
+    match condition {
+        Condition::Field { path, test } => {
+            let at = |text: &String| text.contains('@');
+            path.as_str() == "/actor/id"
+                && match test {
+                    Test::Exact(text) | Test::Prefix(text) | Test::Suffix(text) => at(text),
+                    Test::OneOf(texts) => texts.iter().any(at),
+                    Test::Glob(glob) => at(&glob.to_string()),
+                    // In a class it may be what must not stand there.
+                    Test::Pattern(pattern) => {
+                        pattern.as_str().contains('@') && !pattern.as_str().contains('[')
+                    }
+                    Test::Present | Test::Network(_) | Test::Range { .. } | Test::Boolean(_) => {
+                        false
+                    }
+                }
+        }
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(names_mailbox),
+        Condition::Not(condition) => names_mailbox(condition),
+    }
 }
 
 /// Finds classes whose events all fit an earlier one, which then gives them its name.
@@ -99,9 +130,11 @@ fn repeated(
 
 /// Finds policies for which nobody answers, and reviews that are overdue.
 fn responsibility(document: &Document, today: Option<Date>, found: &mut Vec<Diagnostic>) {
-    let place = document.classes.first().map(|class| class.place.file.clone());
-    let place =
-        Place { file: place.unwrap_or_else(|| "policy.yaml".to_owned()), ..Place::default() };
+    let mut place = document.metadata.clone();
+    if place.file.is_empty() {
+        let first = document.classes.first().map(|class| class.place.file.clone());
+        place.file = first.unwrap_or_else(|| "policy.yaml".to_owned());
+    }
     if document.owner.is_none() {
         let message = "nobody answers for the policy".to_owned();
         found.push(note(

@@ -14,6 +14,7 @@ use super::flatten::unflatten;
 use super::kubernetes;
 use super::node::{Node, Span};
 use super::read::API_VERSION;
+use super::rego::is_module;
 use super::tighten::weakenings;
 use crate::core::policy::{Bundle, BundleError};
 
@@ -44,12 +45,9 @@ fn read_at(bundle: &Bundle, depth: usize) -> Result<(Document, Vec<Diagnostic>),
     let inherited = inherit(bundle, parent, depth).map_err(|one| vec![one])?;
     let base = Document { extends: Vec::new(), name: String::new(), ..inherited };
     let (document, found) = read_onto(bundle, base.clone())?;
-    let mut weaker = weakenings(&base, &document);
-    let named = document.extends.last().map_or_else(Place::default, |parent| parent.place.clone());
-    if let Some(path) = bundle.files().keys().find(|path| path.starts_with("rego/")) {
-        let message = format!("that '{path}' only tightens can't be shown");
-        weaker.push(diagnostic(Severity::Error, &named, "policy/weakening", message, None));
-    }
+    let folder = format!("parents/{}/", parent.name);
+    let is_custom = bundle.files().keys().any(|path| path.starts_with(&folder) && is_module(path));
+    let weaker = weakenings(&base, &document, is_custom);
     if weaker.is_empty() {
         Ok((document, found))
     } else {
@@ -68,10 +66,7 @@ fn inherit(bundle: &Bundle, parent: &Parent, depth: usize) -> Result<Document, D
         return Err(fail(message, "extend what the last of them says directly"));
     }
     let folder = format!("parents/{}/", parent.name);
-    let files = bundle.files().iter().filter_map(|(path, content)| {
-        Some((path.strip_prefix(&folder)?.to_owned(), content.clone()))
-    });
-    let files = Bundle::new(files).map_err(|_none| {
+    let files = below(bundle, &folder).map_err(|_none| {
         fail(format!("there are no files in '{folder}'"), "copy the files of the parent there")
     })?;
     let digest = files.digest();
@@ -84,18 +79,40 @@ fn inherit(bundle: &Bundle, parent: &Parent, depth: usize) -> Result<Document, D
         let help = format!("their digest is sha256:{hex}: name that if it is what you mean");
         return Err(fail(message, &help));
     }
-    if let Some(path) = files.files().keys().find(|path| path.starts_with("rego/")) {
-        let message =
-            format!("'{path}' of '{}' has custom rules, which are not inherited", parent.name);
-        return Err(fail(message, "copy them into 'rego/' and don't extend the policy"));
-    }
     match read_at(&files, depth + 1) {
-        Ok((document, _)) => Ok(document),
+        Ok((mut document, _)) => {
+            relocate(&mut document, &folder);
+            Ok(document)
+        }
         Err(found) => {
             let first = found.iter().find(|one| one.severity == Severity::Error);
             let first = first.map_or_else(String::new, ToString::to_string);
             Err(fail(format!("the policy in '{folder}' has faults: {first}"), "mend it there"))
         }
+    }
+}
+
+/// Returns the files of a bundle in a folder, as a bundle of their own.
+pub(super) fn below(bundle: &Bundle, folder: &str) -> Result<Bundle, BundleError> {
+    Bundle::new(bundle.files().iter().filter_map(|(path, content)| {
+        Some((path.strip_prefix(folder)?.to_owned(), content.clone()))
+    }))
+}
+
+/// Says where what a document states stands, seen from a bundle that has its files in a folder.
+fn relocate(document: &mut Document, folder: &str) {
+    let mut places: Vec<&mut Place> = vec![&mut document.metadata];
+    places.extend(document.classes.iter_mut().map(|one| &mut one.place));
+    places.extend(document.rules.iter_mut().map(|one| &mut one.place));
+    places.extend(document.redactions.iter_mut().map(|one| &mut one.place));
+    places.extend(document.suppressions.iter_mut().map(|one| &mut one.place));
+    places.extend(document.holds.iter_mut().map(|one| &mut one.place));
+    places.extend(document.access.iter_mut().map(|one| &mut one.place));
+    places.extend(document.alerts.iter_mut().map(|one| &mut one.place));
+    places.extend(document.sources.iter_mut().map(|one| &mut one.place));
+    places.extend(document.rego.iter_mut().map(|one| &mut one.place));
+    for place in places.into_iter().filter(|place| !place.file.is_empty()) {
+        place.file.insert_str(0, folder);
     }
 }
 
@@ -183,8 +200,8 @@ impl Findings {
             }
         };
         let indented = unflatten(text);
-        if indented.is_some() {
-            let span = Span::default();
+        if let Some(indented) = &indented {
+            let span = self.move_lines(text, indented);
             let message = "P001: flattened indentation, read as the form that it was";
             let help = "'attestree policy fmt' writes it as it should be".to_owned();
             self.warning(span, "policy/flattened", message, help);

@@ -18,6 +18,7 @@ mod flatten;
 pub mod format;
 pub mod framework;
 mod imply;
+pub mod infer;
 pub mod infra;
 mod kubernetes;
 pub mod lint;

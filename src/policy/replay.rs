@@ -17,8 +17,8 @@ use crate::core::policy::{
 };
 use crate::core::record::json::Value;
 use crate::core::record::{
-    Body, Engine, Opening, Path, RULES_MAX, Record, RecordId, RecordedEvent, RedactionAction, Salt,
-    Secret, UNPARSED, Verdict,
+    Body, Engine, FINGERPRINT_PREFIX, Opening, Path, RULES_MAX, Record, RecordId, RecordedEvent,
+    RedactionAction, Salt, Secret, UNPARSED, Verdict,
 };
 
 /// The name of the engine in `policy` records that this program makes.
@@ -220,6 +220,7 @@ fn hidden(
         bytes,
         source: event.source(),
         class: unparsed,
+        kept: event.source().is_some_and(is_kept),
         id: RecordId::new(UnixMillis(0), [0; 10]),
         now: record.at(),
     };
@@ -243,6 +244,12 @@ fn hidden(
     } else {
         Replay::Different(Again { verdict, rules, class: None })
     }
+}
+
+/// Returns whether the events of a source are recorded whatever they hold: of a configured one, whose name is
+/// no fingerprint. What the policy rejects of it is quarantined by the same rules.
+fn is_kept(source: &str) -> bool {
+    !source.starts_with(FINGERPRINT_PREFIX)
 }
 
 /// Salts and keys for a record that nobody keeps.

@@ -11,9 +11,10 @@
 //! | suppression | of the child's own classes alone |
 //! | access | a role may do less, of fewer classes, and sees less; a new role has classes of the child's own |
 //! | approvals | the same keys, and as many of them or more |
+//! | custom rules | the parent's see what they saw; the child's are added, and hide nothing |
 //!
-//! Everything else is only ever added. What can't be shown to tighten, such as custom rules or one regular
-//! expression instead of another, counts as a weakening.
+//! Everything else is only ever added. What can't be shown to tighten, such as one regular expression instead of
+//! another, counts as a weakening.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +22,12 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::{Class, Document, Place, Retention, Role};
 use super::field::format_field;
 use super::finding::diagnostic;
-use super::imply::implies_all;
+use super::imply::all_imply;
 use crate::core::policy::{Enforcement, FieldType, Glob, Requirement, Target};
 use crate::core::record::Path;
 
-/// Compares a policy with what it extends.
-pub(super) fn weakenings(parent: &Document, child: &Document) -> Vec<Diagnostic> {
+/// Compares a policy with what it extends; `is_custom` if that has custom rules, or inherits some.
+pub(super) fn weakenings(parent: &Document, child: &Document, is_custom: bool) -> Vec<Diagnostic> {
     let mut weaker = Weaker { parent, child, found: Vec::new() };
     for class in &parent.classes {
         weaker.class(class);
@@ -35,7 +36,9 @@ pub(super) fn weakenings(parent: &Document, child: &Document) -> Vec<Diagnostic>
     weaker.redactions();
     weaker.suppressions();
     weaker.access();
-    weaker.custom();
+    if is_custom {
+        weaker.seen();
+    }
     weaker.found
 }
 
@@ -68,7 +71,7 @@ impl Weaker<'_> {
         let same = parent.when == child.when;
         let wider = !parent.when.is_empty()
             && !child.when.is_empty()
-            && implies_all(&parent.when, &child.when);
+            && all_imply(&parent.when, &child.when);
         note(!same && !wider, "the match may be narrower than it was");
         note(parent.log.success && !child.log.success, "what succeeds is not recorded any more");
         note(parent.log.failure && !child.log.failure, "what fails is not recorded any more");
@@ -171,11 +174,19 @@ impl Weaker<'_> {
         }
     }
 
-    /// Of custom rules nothing can be shown.
-    fn custom(&mut self) {
-        for module in &self.child.rego {
-            let message = format!("that '{}' only tightens can't be shown", module.subject);
-            self.note(&module.place, message);
+    /// Checks that the parent's custom rules see what they saw. What they would make of less, or of what is
+    /// added, can't be shown.
+    fn seen(&mut self) {
+        let parent = &self.parent.redactions;
+        for redaction in &self.child.redactions {
+            if !parent.iter().any(|one| one.treatment == redaction.treatment) {
+                let message = "the custom rules of the parent would not see what this redacts";
+                self.note(&redaction.place, message.to_owned());
+            }
+        }
+        if self.child.enrichments != self.parent.enrichments {
+            let message = "the custom rules of the parent would see what is added to events";
+            self.note(&self.place(), message.to_owned());
         }
     }
 

@@ -2,13 +2,13 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{
-    Alert as Alarm, Document, Level, Logging, Period, Place, Redaction, Trigger,
+    Alert as Alarm, Document, Level, Logging, Period, Place, Redaction, Source, Trigger,
 };
 use super::field::format_field;
 use super::finding::diagnostic;
 use crate::core::policy::{
-    Action, Alert, Condition, Selector, Suppression, Target, Test, Trigger as Watched, Watch,
-    WatchedSource,
+    Action, Alert, Condition, Selector, Statements, Suppression, Target, Test, Trigger as Watched,
+    Watch, WatchedSource,
 };
 use crate::core::record::{Path, Verdict};
 
@@ -19,39 +19,43 @@ const WINDOW: Period = Period { seconds: 3_600 };
 const VIOLATION: &str = "policy/violation";
 
 impl Document {
-    /// Returns what is watched, and what is not quite; fails where a condition can't be watched at all.
+    /// Returns what is watched, and what is probably not meant; fails where a condition can never hold.
     pub fn watch(&self) -> Result<(Watch, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let (statements, _) = self.statements();
         let mut found = Vec::new();
         let required = self.classes.iter().filter(|class| class.required);
         let mut watch = Watch {
             required: required.map(|class| class.name.clone()).collect(),
             suppressions: self.unlogged(),
+            sources: self.watched_sources(),
             ..Watch::default()
         };
         for one in &self.suppressions {
-            match self.select(&one.name, &one.classes, &one.when, &one.place) {
-                Err(diagnostic) => found.push(diagnostic),
-                Ok(select) => watch.suppressions.push(Suppression {
-                    rule: one.name.clone(),
-                    select,
-                    every_seconds: one.window.seconds,
-                }),
-            }
+            found.extend(unseen(&statements, &one.name, &one.classes, &one.when, &one.place));
+            watch.suppressions.push(Suppression {
+                rule: one.name.clone(),
+                select: select(&one.classes, &one.when),
+                every_seconds: one.window.seconds,
+            });
         }
         let verdicts = vec![Verdict::Quarantine, Verdict::Error];
-        let select = Selector { verdicts, ..Selector::default() };
-        watch.alerts.push(Alert { rule: VIOLATION.to_owned(), select, trigger: Watched::Match });
+        let select_violations = Selector { verdicts, ..Selector::default() };
+        watch.alerts.push(Alert {
+            rule: VIOLATION.to_owned(),
+            select: select_violations,
+            trigger: Watched::Match,
+            to: Vec::new(),
+        });
         for one in &self.alerts {
-            match self.select(&one.name, &one.classes, &one.when, &one.place) {
-                Err(diagnostic) => found.push(diagnostic),
-                Ok(select) => {
-                    let trigger = watched(&one.trigger);
-                    watch.alerts.push(Alert { rule: one.name.clone(), select, trigger });
-                }
-            }
+            found.extend(unseen(&statements, &one.name, &one.classes, &one.when, &one.place));
+            watch.alerts.push(Alert {
+                rule: one.name.clone(),
+                select: select(&one.classes, &one.when),
+                trigger: watched(&one.trigger),
+                to: one.to.clone(),
+            });
             self.check_groups(one, &mut found);
         }
-        self.watch_sources(&mut watch, &mut found);
         if found.iter().any(|one| one.severity == Severity::Error) {
             Err(found)
         } else {
@@ -88,111 +92,65 @@ impl Document {
     fn unlogged(&self) -> Vec<Suppression> {
         let mut suppressions = Vec::new();
         for class in &self.classes {
-            let mut suppress = |what: &str, outcomes: Vec<String>| {
-                let classes = vec![class.name.clone()];
+            let mut suppress = |what: &str, outcome: Option<&str>| {
+                let outcome = outcome.map(|outcome| {
+                    let path = Path::parse("/out").expect("a constant path");
+                    Condition::field(path, Test::Exact(outcome.to_owned()))
+                });
+                let when: Vec<Condition> = outcome.into_iter().collect();
                 suppressions.push(Suppression {
                     rule: rule_name(&class.name, what),
-                    select: Selector { classes, outcomes, ..Selector::default() },
+                    select: select(core::slice::from_ref(&class.name), &when),
                     every_seconds: WINDOW.seconds,
                 });
             };
             let Logging { success, failure } = class.log;
             if class.level == Level::None || (!success && !failure) {
-                suppress("unlogged", Vec::new());
+                suppress("unlogged", None);
                 continue;
             }
             if !success {
-                suppress("success", vec!["success".to_owned()]);
+                suppress("success", Some("success"));
             }
             if !failure {
-                suppress("failure", vec!["failure".to_owned()]);
+                suppress("failure", Some("failure"));
             }
         }
         suppressions
     }
 
-    /// Returns what selects the events of some classes for which conditions hold.
-    fn select(
-        &self,
-        name: &str,
-        classes: &[String],
-        when: &[Condition],
-        place: &Place,
-    ) -> Result<Selector, Diagnostic> {
-        let mut select = Selector { classes: classes.to_vec(), ..Selector::default() };
-        let all = when.iter().all(|condition| self.narrow(&mut select, condition));
-        if all {
-            return Ok(select);
-        }
-        let message = format!("'{name}' looks at more than class, source, action and outcome");
-        let help =
-            "state a class that has these conditions as its 'match', and name it in 'classes'";
-        let help = Some(help.to_owned());
-        Err(diagnostic(Severity::Error, place, "policy/unwatchable", message, help))
+    /// Returns the sources whose numbers or silence matter.
+    fn watched_sources(&self) -> Vec<WatchedSource> {
+        let matters = |source: &&Source| source.numbered || source.expect.is_some();
+        let numbered = (1..).zip(&self.sources).filter(|(_, source)| matters(source));
+        numbered
+            .map(|(number, source)| WatchedSource {
+                sources: source.sources.clone(),
+                rule: format!("source-{number}"),
+                numbered: source.numbered,
+                heartbeat_seconds: source.expect.map(|period| period.seconds),
+            })
+            .collect()
     }
+}
 
-    /// Narrows a selection by a condition; returns whether that could be done.
-    fn narrow(&self, select: &mut Selector, condition: &Condition) -> bool {
-        let (path, test) = match condition {
-            Condition::Field { path, test } => (path, test),
-            Condition::All(conditions) => {
-                return conditions.iter().all(|condition| self.narrow(select, condition));
-            }
-            Condition::Any(_) | Condition::Not(_) => return false,
-        };
-        let values = match test {
-            Test::Exact(value) => vec![value.clone()],
-            Test::OneOf(values) => values.clone(),
-            Test::Glob(glob) if path.as_str() == "/class" => {
-                let names = self.classes.iter().map(|class| &class.name);
-                names.filter(|name| glob.matches(name)).cloned().collect()
-            }
-            _ => return false,
-        };
-        let place = match path.as_str() {
-            "/class" => &mut select.classes,
-            "/source" => &mut select.sources,
-            "/act" => &mut select.actions,
-            "/out" => &mut select.outcomes,
-            _ => return false,
-        };
-        if place.is_empty() {
-            *place = values;
-        } else {
-            place.retain(|value| values.contains(value));
-        }
-        // Nothing left would select everything.
-        !place.is_empty()
-    }
+/// Returns what selects the events of some classes for which conditions hold.
+fn select(classes: &[String], when: &[Condition]) -> Selector {
+    Selector { classes: classes.to_vec(), when: when.to_vec(), ..Selector::default() }
+}
 
-    /// Adds the sources whose numbers or silence matter.
-    fn watch_sources(&self, watch: &mut Watch, found: &mut Vec<Diagnostic>) {
-        for (number, source) in (1..).zip(&self.sources) {
-            for glob in &source.sources {
-                let name = glob.to_string();
-                if name.contains('*') {
-                    let message = format!(
-                        "'{name}' is a pattern: its numbers and its silence are not watched"
-                    );
-                    let help = Some("name each source that has to be heard of".to_owned());
-                    found.push(diagnostic(
-                        Severity::Warning,
-                        &source.place,
-                        "policy/source-pattern",
-                        message,
-                        help,
-                    ));
-                    continue;
-                }
-                watch.sources.push(WatchedSource {
-                    source: name,
-                    rule: format!("source-{number}"),
-                    numbered: source.numbered,
-                    heartbeat_seconds: source.expect.map(|period| period.seconds),
-                });
-            }
-        }
-    }
+/// Says that a condition looks at what no record shows.
+fn unseen(
+    statements: &Statements,
+    name: &str,
+    classes: &[String],
+    when: &[Condition],
+    place: &Place,
+) -> Option<Diagnostic> {
+    let error = statements.check_seen(name, classes, when).err()?;
+    let help =
+        Some("a rule in Rego that 'needs' a committed value can tell of it by 'alert'".to_owned());
+    Some(diagnostic(Severity::Error, place, "policy/redacted", error.to_string(), help))
 }
 
 /// Returns the name under which events of a class are counted.

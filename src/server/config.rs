@@ -12,11 +12,13 @@ use serde::Deserialize;
 
 pub use super::setting::ConfigError;
 use super::{
+    alert::{self, AlertConfig, RawAlert},
     cosigning, files, listener,
     setting::{
         self, check_plaintext, count, first_of, parse_address, parse_telemetry, parse_tls, range,
         seconds, word,
     },
+    source::{self, RawSource, Reach},
     telemetry,
 };
 use crate::{
@@ -114,6 +116,13 @@ pub struct RawConfig {
     /// The same for single logs, by origin; in the file alone.
     #[arg(skip)]
     pub publish_of: Option<BTreeMap<String, String>>,
+    /// Who is told of alerts; in the file alone.
+    #[arg(skip)]
+    #[serde(default)]
+    pub alerts: Vec<RawAlert>,
+    /// Who may send in foreign protocols; in the file alone.
+    #[arg(skip)]
+    pub sources: Option<Vec<RawSource>>,
     /// Let a log sign though its witnesses were not heard; recorded for ever, and never in the file
     #[arg(long, value_name = "ORIGIN")]
     #[serde(skip)]
@@ -158,6 +167,10 @@ pub struct Config {
     pub worker_threads: usize,
     /// Which witnesses the logs have.
     pub witnesses: cosigning::Config,
+    /// Who is told of alerts.
+    pub alerts: Vec<AlertConfig>,
+    /// Who may send in foreign protocols.
+    pub sources: Vec<source::Config>,
     /// What is logged and how.
     pub telemetry: telemetry::Config,
 }
@@ -184,22 +197,31 @@ impl RawConfig {
     pub fn over(self, other: Self) -> Self {
         // A leave to sign unheard is given by a flag alone.
         let sign_unheard = self.sign_unheard.clone();
-        first_of!(self, other, { sign_unheard }:
+        // Lists of tables stand in one source alone: the file.
+        let alerts = if self.alerts.is_empty() { other.alerts } else { self.alerts };
+        first_of!(self, other, { sign_unheard, alerts }:
             data, listen, watermark, kek, tls_certificate, tls_key, tls_client_ca, insecure_plaintext,
             connections_max, worker_threads, receive_bytes_max, send_bytes_max, shutdown_seconds, pool_entries_max,
             pool_bytes_max, pool_log_percent, identity_window, free_bytes_min, tile_cache_bytes,
             block_cache_bytes, trust, trust_ca, checkpoint_interval_ms, witness_timeout_ms, publish, publish_of,
-            log_level, log_format,
+            sources, log_level, log_format,
         )
     }
 
     /// Checks every key and fills in the defaults.
     pub fn parse(mut self) -> Result<Config, ConfigError> {
         let witnesses = self.take_witnesses()?;
+        let alerts = alert::parse(core::mem::take(&mut self.alerts))
+            .map_err(|(name, fault)| ConfigError::Alert { name, fault })?;
         let (data, watermark, kek) = places(self.data, self.watermark, self.kek)?;
         let tls = parse_tls(self.tls_certificate, self.tls_key, self.tls_client_ca)?;
         let address = parse_address(self.listen, LISTEN_DEFAULT)?;
         check_plaintext(address, tls.as_ref(), self.insecure_plaintext)?;
+        let reach = Reach {
+            loopback: address.ip().is_loopback(),
+            certificates: tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+        };
+        let sources = parse_sources(self.sources, reach)?;
         let limits = Limits {
             pool_entries: range("pool_entries_max", self.pool_entries_max, 65_536, 1, 16_777_216)?,
             pool_bytes: range("pool_bytes_max", self.pool_bytes_max, 64 * MIB, 64 * KIB, TIB)?,
@@ -246,6 +268,8 @@ impl RawConfig {
             tile_cache_bytes: cache("tile_cache_bytes", self.tile_cache_bytes)?,
             worker_threads: worker_threads(self.worker_threads)?,
             witnesses,
+            alerts,
+            sources,
             telemetry: parse_telemetry(self.log_level, self.log_format)?,
         })
     }
@@ -287,6 +311,18 @@ impl RawConfig {
             sign_unheard,
         })
     }
+}
+
+/// Reads what is said of sources.
+fn parse_sources(
+    given: Option<Vec<RawSource>>,
+    reach: Reach,
+) -> Result<Vec<source::Config>, ConfigError> {
+    let parse = |source: RawSource| {
+        let name = source.name.clone();
+        source.parse(reach).map_err(|error| ConfigError::Source { name, error })
+    };
+    given.unwrap_or_default().into_iter().map(parse).collect()
 }
 
 /// Returns the data directory, and the files of the watermark and the KEK, which lie outside of it.
@@ -343,6 +379,8 @@ impl fmt::Display for Config {
             tile_cache_bytes,
             worker_threads,
             witnesses,
+            alerts,
+            sources,
             telemetry,
         } = self;
         writeln!(f, "data = {data:?}")?;
@@ -372,6 +410,9 @@ impl fmt::Display for Config {
         writeln!(f, "block_cache_bytes = {}", store.block_cache_bytes)?;
         write!(f, "{witnesses}")?;
         writeln!(f, "log_level = \"{}\"", telemetry.level.to_string().to_lowercase())?;
-        write!(f, "log_format = \"{}\"", telemetry.form)
+        write!(f, "log_format = \"{}\"", telemetry.form)?;
+        // Tables come after all keys.
+        alerts.iter().try_for_each(|alert| write!(f, "\n\n{alert}"))?;
+        sources.iter().try_for_each(|source| write!(f, "\n\n{}", source.to_string().trim_end()))
     }
 }

@@ -1,4 +1,4 @@
-//! The signals that end a daemon in order.
+//! The signals that end a daemon in order, and the one that makes it read secrets again.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,6 +10,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Ending {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// SIGHUP, which no longer ends the process by itself.
+#[derive(Debug)]
+pub(super) struct Hangup(Signal);
+
+impl Hangup {
+    /// Begins to listen. Has to be called on a runtime.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        signal(SignalKind::hangup()).map(Self).context("listen for SIGHUP")
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn come(&mut self) {
+        let _none_without_a_runtime = self.0.recv().await;
+    }
 }
 
 impl Ending {

@@ -5,6 +5,7 @@
 //!   db/                      the database
 //!   keys/                    the key store of audit logs, if there is one
 //!   signing/<number>.skey    0600, one signing key a log
+//!   alerts/                  how far alerts were brought to each sink, and what was set aside
 //!   admin.sock               0600, while a server runs
 //! DIR.watermark              outside, so that it is not restored together with DIR
 //! DIR.kek                    0600, outside, so that it is not copied together with DIR/keys
@@ -56,6 +57,11 @@ pub(super) fn database(data: &Path) -> PathBuf {
     data.join("db")
 }
 
+/// Returns the place of what is kept of the delivery of alerts.
+pub(super) fn alerts(data: &Path) -> PathBuf {
+    data.join("alerts")
+}
+
 /// Returns the place of the administrator's socket.
 pub(super) fn socket(data: &Path) -> PathBuf {
     data.join("admin.sock")
@@ -99,9 +105,21 @@ pub(super) fn check_secret(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns whether there is a signing key of a log.
+pub(super) fn has_key(data: &Path, log: LogNumber) -> anyhow::Result<bool> {
+    let path = signing_key(data, log);
+    fs::exists(&path).with_context(|| format!("look for {}", path.display()))
+}
+
 /// Reads a log's signing key.
 pub(super) fn read_key(data: &Path, log: LogNumber) -> anyhow::Result<SigningKey> {
     let path = signing_key(data, log);
+    ensure!(
+        has_key(data, log)?,
+        "there is no signing key {}; put it back, for no other can sign for this log; if it is lost, close \
+         the log and create one with another origin",
+        path.display(),
+    );
     check_secret(&path)?;
     let text = Zeroizing::new(
         fs::read_to_string(&path)

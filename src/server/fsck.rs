@@ -350,7 +350,13 @@ impl Log {
         for identity in self.store.identity_rows(self.row.number) {
             let (key, row) = identity.context("read an identity")?;
             let wrong = Finding::Identity { index: row.index };
-            if !edge.size().contains(row.index) {
+            let is_below = if key.is_counted() {
+                // Nothing stands at the index of what was counted.
+                row.index.get() <= edge.size().get()
+            } else {
+                edge.size().contains(row.index)
+            };
+            if !is_below {
                 return Ok(Err(wrong));
             }
             // The tag of a submission says nothing to who has not the log's secret.
@@ -387,7 +393,8 @@ fn read_parts(
         Ok(segments) => segments,
         Err(error) => {
             // Without a listener there is nobody to tell.
-            let _gone = sender.send(Err(error.into()));
+            let unread = anyhow::Error::from(error).context("entry 0: its segment can't be read");
+            let _gone = sender.send(Err(unread));
             return;
         }
     };
@@ -419,8 +426,9 @@ impl Iterator for Parts<'_> {
 impl Parts<'_> {
     /// Checks one segment against the one before it, and hashes its entries.
     fn part(&mut self, segment: Result<(LeafIndex, bytes::Bytes), StoreError>) -> Checked<Part> {
-        let (first, segment) = segment.context("read a segment")?;
         let next = *self.next;
+        let (first, segment) =
+            segment.with_context(|| format!("entry {next}: its segment can't be read"))?;
         if first > next {
             return Ok(Err(Finding::Gap { index: next, next: first }));
         }
@@ -454,16 +462,16 @@ fn compare_tile(id: TileId, expected: &Tile, stored: &mut Peekable<Tiles>) -> Ch
         leaf_index((id.index * (wide >> height) + position) << (TILE_HEIGHT * id.level + height))
     };
     let index = below(0, 0);
-    let bytes = match stored.peek() {
+    let next = match stored.peek() {
         Some(Ok((found, _))) if *found < id => {
             return Ok(Err(Finding::TileBeyond { tile: *found }));
         }
-        Some(Ok((found, _))) if *found == id => {
-            stored.next().expect("it was looked at").context("read a tile")?.1
-        }
-        None | Some(Ok(_)) => return Ok(Err(Finding::NoTile { index, tile: id })),
-        Some(Err(_)) => stored.next().expect("it was looked at").context("read a tile")?.1,
+        Some(Ok((found, _))) if *found > id => None,
+        _ => stored.next(),
     };
+    let Some(next) = next else { return Ok(Err(Finding::NoTile { index, tile: id })) };
+    let (_, bytes) =
+        next.with_context(|| format!("entries from {index}: their tile can't be read"))?;
     if *bytes == *expected.encoded() {
         return Ok(Ok(()));
     }

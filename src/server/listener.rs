@@ -1,10 +1,13 @@
-//! The one port: accepts connections, speaks TLS where it is configured, and hands them to hyper.
+//! The one port: accepts connections, speaks TLS where it is configured, and hands them to hyper, or to
+//! [`Syslog`] where a source of that kind is configured and the first byte says so.
 //!
 //! # Invariants
 //!
 //! - At most `connections_max` connections are open; further ones wait in the kernel's queue.
 //! - When the server closes, no connection is accepted any more, each open one is told to finish
-//!   (GOAWAY, or `connection: close`), and what is left at the deadline is dropped.
+//!   (GOAWAY, or `connection: close`), and what is left at the deadline is dropped. Of connections in the
+//!   kernel's queue those that may have brought messages of syslog already, which nobody would send again, are
+//!   accepted before.
 
 use core::{convert::Infallible, net::SocketAddr, time::Duration};
 use std::{io, sync::Arc};
@@ -19,13 +22,18 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{gather::Gather, patience::Patient, tls};
+use super::{
+    gather::Gather,
+    patience::Patient,
+    syslog::{Spoken, Syslog},
+    tls,
+};
 use crate::service::Principal;
 
 /// How long a client may take for the TLS handshake, and again for its first bytes.
@@ -61,6 +69,10 @@ const HEADER_BYTES_MAX: u32 = 16 * 1_024;
 
 /// Most bytes that HTTP/1 buffers of a connection.
 const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1_024;
+
+/// How long a connection of which nothing was read is listened to when the server closes. What has arrived is told
+/// of in the next turn of the event loop, in which this time ends at the earliest.
+const LAST_TURN: Duration = Duration::from_millis(50);
 
 /// How long to wait when the system has no file descriptor left: some connection ends meanwhile.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -108,9 +120,14 @@ impl Listener {
 
     /// Serves connections until `closing`, then lets them finish.
     ///
-    /// `front` makes the service of one connection, and what is held while it is open.
-    pub(super) async fn serve<F, H, G>(self, front: F, closing: CancellationToken)
-    where
+    /// `front` makes the service of one connection, and what is held while it is open. `syslog` is there where
+    /// connections may speak that as well.
+    pub(super) async fn serve<F, H, G>(
+        self,
+        front: F,
+        syslog: Option<Arc<Syslog>>,
+        closing: CancellationToken,
+    ) where
         F: Fn(SocketAddr, Option<Principal>) -> (H, G) + Clone + Send + Sync + 'static,
         H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
             + Send
@@ -118,7 +135,7 @@ impl Listener {
         H::Future: Send,
         G: Send + 'static,
     {
-        let connections = Connections::new(closing);
+        let connections = Connections { syslog, ..Connections::new(closing) };
         loop {
             let permit = tokio::select! {
                 () = connections.closing.cancelled() => break,
@@ -136,16 +153,40 @@ impl Listener {
                     continue;
                 }
             };
-            let (front, tls, serving) = (front.clone(), self.tls.clone(), connections.clone());
-            connections.tasks.spawn(async move {
-                serving.run_tcp(stream, tls, |principal| front(peer, principal)).await;
-                drop(permit);
-            });
+            connections.open(stream, self.tls.clone(), permit, peer, front.clone());
         }
-        // Refuses new connections at once instead of leaving them in the kernel's queue.
-        drop(self.tcp);
+        let mut waiting = Vec::new();
+        // Over TLS nothing is said before the handshake, so that whoever waits has lost nothing.
+        if connections.syslog.is_some() && self.tls.is_none() {
+            waiting = accept_waiting(self.tcp, &self.room);
+        } else {
+            // Refuses new connections at once instead of leaving them in the kernel's queue.
+            drop(self.tcp);
+        }
+        for (stream, peer, permit) in waiting {
+            connections.open(stream, None, permit, peer, front.clone());
+        }
         connections.finish(self.shutdown).await;
     }
+}
+
+/// Accepts the connections that wait in the kernel's queue, as far as there is room, and closes the port.
+fn accept_waiting(
+    tcp: TcpListener,
+    room: &Arc<Semaphore>,
+) -> Vec<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let mut waiting = Vec::new();
+    // The queue itself is asked, not tokio, which hears of a connection only after it has come.
+    let Ok(tcp) = tcp.into_std() else { return waiting };
+    while let Ok(permit) = Arc::clone(room).try_acquire_owned()
+        && let Ok((stream, peer)) = tcp.accept()
+    {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            waiting.push((stream, peer, permit));
+        }
+    }
+    waiting
 }
 
 /// The open connections of one socket.
@@ -156,13 +197,49 @@ pub(super) struct Connections {
     dropping: CancellationToken,
     pub(super) tasks: TaskTracker,
     http: Arc<auto::Builder<TokioExecutor>>,
+    /// Who takes connections that speak syslog.
+    syslog: Option<Arc<Syslog>>,
 }
 
 impl Connections {
     /// Serves connections until `closing`.
     pub(super) fn new(closing: CancellationToken) -> Self {
         let http = Arc::new(builder());
-        Self { closing, dropping: CancellationToken::new(), tasks: TaskTracker::new(), http }
+        let (dropping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Self { closing, dropping, tasks, http, syslog: None }
+    }
+
+    /// Serves one TCP connection in a task of its own.
+    fn open<F, H, G>(
+        &self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        permit: OwnedSemaphorePermit,
+        peer: SocketAddr,
+        front: F,
+    ) where
+        F: FnOnce(SocketAddr, Option<Principal>) -> (H, G) + Send + 'static,
+        H: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+            + Send
+            + 'static,
+        H::Future: Send,
+        G: Send + 'static,
+    {
+        let serving = self.clone();
+        self.tasks.spawn(async move {
+            serving.run_tcp(stream, tls, |principal| front(peer, principal)).await;
+            drop(permit);
+        });
+    }
+
+    /// Waits for the beginning of a connection; while the server closes, for one that is there already.
+    async fn unless_closing<T>(&self, beginning: impl Future<Output = Option<T>>) -> Option<T> {
+        tokio::pin!(beginning);
+        tokio::select! {
+            biased;
+            begun = beginning.as_mut() => begun,
+            () = self.closing.cancelled() => timeout(LAST_TURN, beginning).await.ok().flatten(),
+        }
     }
 
     /// Serves one TCP connection to its end, over TLS where it is configured.
@@ -184,22 +261,49 @@ impl Connections {
             return;
         }
         let Some(tls) = tls else {
+            if let Some(syslog) = &self.syslog {
+                match self.unless_closing(syslog.listen(&stream)).await {
+                    None => return,
+                    Some(Spoken::Http) => {}
+                    Some(Spoken::Syslog) => {
+                        let (_service, _held) = front(None);
+                        return syslog.serve(stream, None, &self.closing, &self.dropping).await;
+                    }
+                }
+            }
             let (service, _held) = front(None);
             return self.run(stream, service).await;
         };
-        let handshake = tokio::select! {
-            () = self.closing.cancelled() => return,
-            handshake = timeout(HELLO_TIMEOUT, tls.accept(stream)) => handshake,
+        let handshake = async { Some(timeout(HELLO_TIMEOUT, tls.accept(stream)).await) };
+        let stream = match self.unless_closing(handshake).await {
+            None => return,
+            Some(Ok(Ok(stream))) => stream,
+            Some(Ok(Err(error))) => {
+                return tracing::debug!(error = %error, "a TLS handshake failed");
+            }
+            Some(Err(error)) => {
+                return tracing::debug!(error = %error, "a TLS handshake took too long");
+            }
         };
-        let stream = match handshake {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(error = %error, "a TLS handshake failed"),
-            Err(error) => return tracing::debug!(error = %error, "a TLS handshake took too long"),
-        };
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let session = stream.get_ref().1;
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
         let principal = certificate.map(|certificate| Principal::of_certificate(certificate));
-        let (service, _held) = front(principal);
-        self.run(stream, service).await;
+        // Who names a protocol of HTTP speaks it.
+        let syslog = self.syslog.as_ref().filter(|_| session.alpn_protocol().is_none());
+        let Some(syslog) = syslog else {
+            let (service, _held) = front(principal);
+            return self.run(stream, service).await;
+        };
+        let hearing = syslog.hear(stream, principal.as_ref());
+        let Some((spoken, stream)) = self.unless_closing(hearing).await else { return };
+        let (service, _held) = front(principal.clone());
+        match spoken {
+            Spoken::Http => self.run(stream, service).await,
+            Spoken::Syslog => {
+                let principal = principal.as_ref();
+                syslog.serve(stream, principal, &self.closing, &self.dropping).await;
+            }
+        }
     }
 
     /// Serves one connection to its end.

@@ -14,29 +14,35 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Config, admin,
+    Config, admin, alert,
     clock::SystemClock,
     cosigning, cpu,
-    ending::Ending,
+    ending::{Ending, Hangup},
     files,
     governor::Documents,
     listener::Listener,
     random::Random,
+    source,
+    syslog::Syslog,
     vault::{Ring, SharedRandom},
     watch,
 };
 use crate::{
+    alert::AlertMeter,
     pipeline::{
         Answerer, AuditParts, Clock, Log, LogStatus, Meter, Parts, Pipeline, Stopped, Vault,
         WitnessMeter, WitnessPlan,
     },
     service::{Desk, Front, Metrics, NotReady, Ready, Receiving, Sending},
-    store::{Store, TileReader, Watermark},
+    store::{LogState, Store, TileReader, Watermark},
 };
 
 /// Threads for reads that may wait for the disk. Each holds up to three times 16 MiB while it reads a
 /// bundle of the longest entries; four of them keep a disk busy.
 const BLOCKING_THREADS_MAX: usize = 4;
+
+/// How long a stopped server waits for what still reads its database: much longer than any read takes.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether logs sign: the witnesses take longer than that to answer.
 const LOOK: Duration = Duration::from_millis(5);
@@ -47,12 +53,19 @@ pub struct Running {
     tasks: TaskTracker,
     address: SocketAddr,
     desk: Desk,
+    /// Where the tokens of sources are read again.
+    sources: Vec<source::Config>,
 }
 
 /// Starts a server: every check that stands before the first signature, then the sockets.
 pub fn start(config: Config) -> anyhow::Result<Running> {
+    start_by(config, Arc::new(SystemClock::start()))
+}
+
+/// Starts a server that goes by a clock of the caller's, as tests do that set it.
+pub fn start_by(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     cpu::check(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let sources = source::read(&config.sources)?;
     let meter = Meter::default();
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
@@ -66,12 +79,21 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let answerer: Answerer = Box::new(move |answers| drop(handle.spawn(answers.send_in_turns())));
     let plan = cosigning::plan(&config.witnesses)?;
     let (pipeline, ring) = open(&config, &clock, &meter, answerer, plan.clone())?;
-    let witnesses = WitnessMeter::default();
+    let (witnesses, alerts) = (WitnessMeter::default(), AlertMeter::default());
+    let metrics = Metrics::new(&meter, &witnesses).with(|registry| alerts.register(registry));
+    let metrics = Arc::new(metrics);
+    let receiving = Receiving::new(config.listener.receive_bytes_max);
+    let logs = pipeline.store().logs()?;
+    let sources = sources.serve(&logs, metrics.sources(), &receiving);
+    let sources = sources.inspect_err(|_| {
+        pipeline.stop();
+    })?;
     let desk = Desk {
-        metrics: Arc::new(Metrics::new(&meter, &witnesses)),
+        metrics,
         pipeline,
         ready: Ready::default(),
-        receiving: Receiving::new(config.listener.receive_bytes_max),
+        receiving,
+        sources: Arc::new(sources),
         sending: Sending::new(config.listener.send_bytes_max),
         closing: CancellationToken::new(),
     };
@@ -80,9 +102,14 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         if let Some(plan) = &plan {
             ask_witnesses(&config, plan, &desk, witnesses, &tasks)?;
         }
+        let pipeline = desk.pipeline.clone();
+        if let Some(deliveries) = alert::deliveries(&config, pipeline, alerts)? {
+            tasks.spawn(desk.closing.clone().run_until_cancelled_owned(deliveries.run()));
+        }
         open_sockets(&config, &desk, &clock, ring, &tasks).await
     });
-    let running = |address| Running { runtime: Some(runtime), tasks, address, desk };
+    let sources = config.sources.clone();
+    let running = |address| Running { runtime: Some(runtime), tasks, address, desk, sources };
     match started {
         Ok(address) => Ok(running(address)),
         Err(error) => {
@@ -104,8 +131,10 @@ fn open(
     let watermark = Watermark::open(&config.watermark)?;
     let mut keys = Vec::new();
     for row in store.logs()? {
-        // A halted log is not opened; its key may be needed elsewhere by then.
-        if store.halted(row.number)?.is_none() {
+        // A halted log is not opened; its key may be needed elsewhere by then. A closed log whose key is lost is
+        // left out, as one is whose data is lost.
+        let lost = row.state == LogState::Closed && !files::has_key(&config.data, row.number)?;
+        if store.halted(row.number)?.is_none() && !lost {
             keys.push((row.number, files::read_key(&config.data, row.number)?));
         }
     }
@@ -175,7 +204,7 @@ async fn open_sockets(
     );
     let metrics = Arc::clone(&desk.metrics);
     let front = move |_peer, principal| (front.connection(principal), metrics.connected());
-    tasks.spawn(listener.serve(front, desk.closing.clone()));
+    tasks.spawn(listener.serve(front, Syslog::of(desk), desk.closing.clone()));
     tasks.spawn(socket.serve(desk.clone(), Arc::new(host), config.listener.shutdown));
     Ok(address)
 }
@@ -214,16 +243,38 @@ impl Running {
         let runtime = self.runtime.as_ref().expect("a server runs until it is stopped");
         runtime.block_on(async {
             let mut ending = Ending::listen()?;
+            // Where there is nothing to read again, a terminal that is closed ends the server as before.
+            let hangup = self.sources.iter().any(source::Config::has_tokens);
+            let hangup = hangup.then(Hangup::listen).transpose()?;
             listening()?;
             let mut fatal = self.desk.pipeline.fatal();
             tokio::select! {
                 () = ending.come() => {}
+                () = self.renew(hangup) => {}
                 _ = fatal.wait_for(|fatal| *fatal) => {
                     tracing::error!("a write failed or its result is not known: the server stops");
                 }
             }
             Ok(())
         })
+    }
+
+    /// Reads the tokens of the sources again at each signal, for ever. Files that are wrong change nothing.
+    async fn renew(&self, hangup: Option<Hangup>) {
+        let Some(mut hangup) = hangup else { return core::future::pending().await };
+        loop {
+            hangup.come().await;
+            match source::read(&self.sources) {
+                Ok(read) => {
+                    read.renew(&self.desk.sources);
+                    tracing::info!("SIGHUP: the tokens of the sources were read again");
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "SIGHUP: the tokens of the sources stay as they were");
+                }
+            }
+        }
     }
 
     /// Stops the server, in the order that the module describes. Blocks; must not be called from
@@ -236,8 +287,9 @@ impl Running {
         self.tasks.close();
         runtime.block_on(self.tasks.wait());
         let stopped = self.desk.pipeline.stop();
-        // What is left are reads of clients that are gone; nobody waits for them.
-        runtime.shutdown_background();
+        // What is left are reads of clients that are gone, and notes that are being kept. They hold the database
+        // for a moment longer, and whoever opens it next should find it free.
+        runtime.shutdown_timeout(LEAVING);
         stopped
     }
 }

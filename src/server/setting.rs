@@ -8,7 +8,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{telemetry, tls};
+use super::{alert::AlertFault, source::SourceError, telemetry, tls};
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,14 @@ pub enum ConfigError {
         /// What is allowed.
         allowed: &'static str,
     },
+    /// Somebody who is to be told of alerts can't be.
+    #[error("alerts.{name}: {fault}")]
+    Alert {
+        /// The sink.
+        name: String,
+        /// What is wrong.
+        fault: AlertFault,
+    },
     /// A key needs another one.
     #[error("{key} is given without {needs}; give both or neither")]
     Needs {
@@ -58,6 +66,14 @@ pub enum ConfigError {
         key: &'static str,
         /// The key that is missing.
         needs: &'static str,
+    },
+    /// A source is wrong.
+    #[error("the source {name:?} of [[sources]]: {error}")]
+    Source {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        error: SourceError,
     },
     /// Others could read and change what goes over the network.
     #[error(

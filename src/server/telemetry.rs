@@ -2,7 +2,7 @@
 //!
 //! One line an event, to standard error. Messages are constant; what varies stands in fields, and
 //! their names are a closed list: `origin`, `tree_size`, `old_size`, `leaf_index`, `entries`, `bytes`,
-//! `policy`, `witness`, `elapsed_ms`, `error`, `address`. Entries, keys and client payloads are never
+//! `policy`, `witness`, `sink`, `failures`, `elapsed_ms`, `error`, `address`. Entries, keys and client payloads are never
 //! logged.
 
 use core::{fmt, str::FromStr};

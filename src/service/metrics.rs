@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::grpc::Denial;
+use super::{grpc::Denial, source::SourceMeters};
 use crate::{
     openmetrics::{self, Connected, Connections, gauge},
     pipeline::{LogStatus, Meter, Pipeline, WitnessMeter},
@@ -46,6 +46,7 @@ pub struct Metrics {
     waiting: Family<OfLog, Gauge>,
     halted: Family<OfLog, Gauge>,
     watermark_age: Gauge<f64, AtomicU64>,
+    sources: SourceMeters,
 }
 
 impl Metrics {
@@ -69,9 +70,17 @@ impl Metrics {
             waiting: Family::default(),
             halted: Family::default(),
             watermark_age: Gauge::default(),
+            sources: SourceMeters::default(),
         };
         metrics.register();
         metrics
+    }
+
+    /// Adds what is counted elsewhere.
+    #[must_use]
+    pub fn with(mut self, register: impl FnOnce(&mut Registry)) -> Self {
+        register(&mut self.registry);
+        self
     }
 
     /// Puts the services' own counters into the registry.
@@ -141,6 +150,7 @@ impl Metrics {
             Unit::Seconds,
             self.watermark_age.clone(),
         );
+        self.sources.register(registry);
     }
 
     /// Counts a refusal and passes it on.
@@ -157,6 +167,11 @@ impl Metrics {
     /// Counts a consistency proof.
     pub(super) fn proved_consistency(&self) {
         self.consistency_proofs.inc();
+    }
+
+    /// Returns the counters of sources.
+    pub fn sources(&self) -> &SourceMeters {
+        &self.sources
     }
 
     /// Counts a connection until the returned guard is dropped.

@@ -18,6 +18,7 @@ mod ready;
 mod receiving;
 mod segment;
 mod sending;
+pub mod source;
 
 use std::sync::Arc;
 
@@ -28,8 +29,9 @@ pub use self::{
     metrics::Metrics,
     principal::Principal,
     ready::{NotReady, Ready},
-    receiving::Receiving,
+    receiving::{Receiving, Share},
     sending::Sending,
+    source::Sources,
 };
 use crate::pipeline::Pipeline;
 
@@ -46,6 +48,8 @@ pub struct Desk {
     pub receiving: Receiving,
     /// The memory of answers under way.
     pub sending: Sending,
+    /// Who may send in foreign protocols.
+    pub sources: Arc<Sources>,
     /// Cancelled when the server begins to stop: streams that would never end then end.
     pub closing: CancellationToken,
 }

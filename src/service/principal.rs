@@ -19,6 +19,11 @@ impl Principal {
         Self(Bytes::copy_from_slice(TreeHash::digest(der).as_bytes()))
     }
 
+    /// Returns the fingerprint.
+    pub fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
     /// Returns the principal of a request; that of an unauthenticated client is empty.
     pub(super) fn of(extensions: &axum::http::Extensions) -> Bytes {
         extensions.get::<Self>().map_or_else(Bytes::new, |principal| principal.0.clone())

@@ -40,23 +40,29 @@ impl Receiving {
     }
 
     /// Takes the share of an open request; the server-side half of a stream takes one too.
-    pub(super) fn open(&self) -> Share {
+    pub fn open(&self) -> Share {
         let mut share = Share { budget: self.clone(), held: 0 };
-        share.hold(REQUEST_BYTES);
+        share.set(REQUEST_BYTES);
         share
     }
 }
 
 /// What one request holds of the budget; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub struct Share {
     budget: Receiving,
     held: u64,
 }
 
 impl Share {
+    /// Changes what is held besides what an open request costs; refuses if all together hold too much.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Denial> {
+        self.set(REQUEST_BYTES + u64::try_from(bytes).expect("a length fits 64 bits"));
+        self.check()
+    }
+
     /// Changes what is held.
-    fn hold(&mut self, bytes: u64) {
+    fn set(&mut self, bytes: u64) {
         if bytes > self.held {
             self.budget.used.fetch_add(bytes - self.held, Ordering::AcqRel);
         } else {
@@ -74,7 +80,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.hold(0);
+        self.set(0);
     }
 }
 
@@ -111,7 +117,7 @@ impl Received {
                 frames.advance(chunk)
             }
         };
-        self.share.hold(REQUEST_BYTES + self.waiting);
+        self.share.set(REQUEST_BYTES + self.waiting);
         self.share.check()
     }
 }

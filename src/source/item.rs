@@ -83,6 +83,12 @@ impl<'a> EventDraft<'a> {
         }
     }
 
+    /// Returns whether a member of `actor`, `resource` or `ctx` was set.
+    pub fn has(&self, part: &str, name: &str) -> bool {
+        let part = self.members.get(part).and_then(Value::as_object);
+        part.is_some_and(|part| part.get(name).is_some())
+    }
+
     /// Makes the item; one that is longer than an event may be is kept as it came.
     pub fn item(self, key: Option<Vec<u8>>, came: &Bytes) -> Vec<Item> {
         let Self { members, occurred } = self;

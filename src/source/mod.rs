@@ -8,6 +8,18 @@
 //! - Who may send, and what is answered: `crate::service`.
 //! - What a policy says of the events: `crate::core::policy`.
 
+pub mod cloudevents;
+mod cut;
+mod foreign;
+pub mod hec;
 mod item;
+pub mod json;
+mod key;
+pub mod kubernetes;
+pub mod opa;
+pub mod otlp;
+mod percent;
+pub mod ship;
+pub mod syslog;
 
 pub use item::{EventDraft, Item};

@@ -1,7 +1,7 @@
 //! RocksDB as the store uses it: a few reads, and one kind of write.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
@@ -11,13 +11,11 @@ use bytes::Bytes;
 use rocksdb::{
     ColumnFamily, DB, DBPinnableSlice, ErrorKind, Options, ReadOptions, WriteBatch, WriteOptions,
 };
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
+use rustix::io::Errno;
 
 use super::{
     error::{EngineError, ForeignFormat, OpenError, StoreError},
+    lock::Lock,
     options::{self, FAMILY_UNUSED, Family, StoreConfig},
     tail,
 };
@@ -42,7 +40,7 @@ pub(super) struct Engine {
     /// The families that there are: all, unless an older store is only read.
     families: Vec<Family>,
     /// Held as long as the database is open for writing.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
     write_options: WriteOptions,
     access: Access,
 }
@@ -176,7 +174,7 @@ pub(super) fn open_locked(
     dir: &Path,
     access: Access,
     open: impl Fn() -> Result<DB, rocksdb::Error>,
-) -> Result<(DB, Option<File>), OpenError> {
+) -> Result<(DB, Option<Lock>), OpenError> {
     let lock = if access == Access::Read { None } else { Some(lock(dir)?) };
     if access == Access::Write {
         drop_torn(dir, tail::drop_torn(dir, false))?;
@@ -202,15 +200,14 @@ pub(super) fn create_private(dir: &Path) -> Result<(), OpenError> {
 ///
 /// RocksDB has a lock of its own, which is this process's as a whole; it is not held yet when the
 /// end of the WAL may have to be cut off.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+fn lock(dir: &Path) -> Result<Lock, OpenError> {
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).mode(0o600).open(dir.join("store.lock"));
     let file = file.map_err(|error| directory_error(dir, error))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(OpenError::InUse { dir: dir.to_owned() }),
-        Err(error) => Err(directory_error(dir, error.into())),
-    }
+    Lock::take(file).map_err(|error| match error {
+        Errno::WOULDBLOCK => OpenError::InUse { dir: dir.to_owned() },
+        other => directory_error(dir, other.into()),
+    })
 }
 
 /// Says what became of the last write; returns whether it was cut off.

@@ -33,6 +33,7 @@ mod error;
 mod identity;
 mod key;
 pub mod keys;
+mod lock;
 mod options;
 mod read;
 mod reader;
@@ -54,6 +55,7 @@ pub use error::{
     StoreError,
 };
 pub use identity::{IdentityKey, IdentityRow};
+pub use lock::Lock;
 pub use options::StoreConfig;
 pub use read::{Entry, Identities, Segments, Tiles};
 pub use reader::{LogReader, TileReader};

@@ -45,8 +45,9 @@ use std::{
     },
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
+use super::lock::Lock;
 use crate::core::{
     hash::{HASH_BYTES, TreeHash},
     number::{LogNumber, TreeSize},
@@ -152,7 +153,7 @@ pub enum WatermarkError {
 #[derive(Debug)]
 pub struct Watermark {
     path: PathBuf,
-    file: File,
+    file: Lock,
     slots: Mutex<BTreeMap<LogNumber, Slot>>,
     /// Set by a failed write or sync, for ever: a sync that is tried again may report success for pages
     /// that the kernel has dropped.
@@ -203,16 +204,16 @@ impl Watermark {
     pub fn open(path: &Path) -> Result<Self, WatermarkError> {
         let failed = |error| WatermarkError::File { path: path.to_owned(), error };
         let opened = OpenOptions::new().read(true).write(true).open(path);
-        let mut file = opened.map_err(|error| match error.kind() {
+        let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => WatermarkError::Missing { path: path.to_owned() },
             _ => failed(error),
         })?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => WatermarkError::InUse { path: path.to_owned() },
+        let file = Lock::take(file).map_err(|error| match error {
+            Errno::WOULDBLOCK => WatermarkError::InUse { path: path.to_owned() },
             other => failed(other.into()),
         })?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        file.file().read_to_end(&mut bytes).map_err(failed)?;
         let slots = bytes.strip_prefix(header().as_slice());
         let slots = slots.ok_or_else(|| WatermarkError::Foreign { path: path.to_owned() })?;
         let slots = parse_slots(slots)
@@ -265,7 +266,7 @@ impl Watermark {
     /// returned by every later call as well.
     pub fn sync(&self) -> Result<(), WatermarkError> {
         self.check_poisoned()?;
-        self.file.sync_data().map_err(|error| self.poison(error))
+        self.file.file().sync_data().map_err(|error| self.poison(error))
     }
 
     /// Refuses to go on after a failure.
@@ -282,18 +283,18 @@ impl Watermark {
     /// pass for one that was cut off, and the log would be refused although nothing of it was signed.
     fn make_room(&self, log: LogNumber) -> Result<(), WatermarkError> {
         let end = slots_offset(u64::from(log.0) + 1);
-        let length = self.file.metadata().map_err(|error| self.poison(error))?.len();
+        let length = self.file.file().metadata().map_err(|error| self.poison(error))?.len();
         if length >= end {
             return Ok(());
         }
-        let made = self.file.set_len(end).and_then(|()| self.file.sync_all());
+        let made = self.file.file().set_len(end).and_then(|()| self.file.file().sync_all());
         made.map_err(|error| self.poison(error))
     }
 
     /// Writes one slot.
     fn write(&self, log: LogNumber, slot: Slot) -> Result<(), WatermarkError> {
         let offset = slots_offset(u64::from(log.0)) + slot.sequence % 2 * bytes_u64(SLOT_BYTES);
-        self.file.write_all_at(&slot.encode(log), offset).map_err(|error| self.poison(error))
+        self.file.file().write_all_at(&slot.encode(log), offset).map_err(|error| self.poison(error))
     }
 
     /// Takes note of a failed write or sync.

@@ -22,6 +22,19 @@ use attestree::core::{
 };
 
 mod audit;
+#[cfg(feature = "sources")]
+mod posted;
+#[cfg(feature = "sources")]
+mod shipped;
+#[cfg(feature = "sources")]
+mod telemetry;
+
+#[cfg(feature = "sources")]
+pub use posted::{cloudevents, hec, opa};
+#[cfg(feature = "sources")]
+pub use shipped::{ship, spool, syslog};
+#[cfg(feature = "sources")]
+pub use telemetry::{kubernetes, otlp};
 
 pub use audit::{bundle, chain, infra, json, path, policy_document, record, submission};
 
@@ -29,20 +42,30 @@ pub use audit::{bundle, chain, infra, json, path, policy_document, record, submi
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("add_checkpoint", add_checkpoint),
     ("batch", batch),
     ("bundle", bundle),
     ("chain", chain),
     ("checkpoint", checkpoint),
+    #[cfg(feature = "sources")]
+    ("cloudevents", cloudevents),
     ("consistency", consistency),
     ("evidence", evidence),
+    #[cfg(feature = "sources")]
+    ("hec", hec),
     ("inclusion", inclusion),
     ("infra", infra),
     ("json", json),
     ("key", key),
+    #[cfg(feature = "sources")]
+    ("kubernetes", kubernetes),
     ("note", note),
+    #[cfg(feature = "sources")]
+    ("opa", opa),
     ("origin", origin),
+    #[cfg(feature = "sources")]
+    ("otlp", otlp),
     ("path", path),
     ("policy", policy),
     ("policy_document", policy_document),
@@ -50,7 +73,13 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("receipt", receipt),
     ("record", record),
     ("segment", segment),
+    #[cfg(feature = "sources")]
+    ("ship", ship),
+    #[cfg(feature = "sources")]
+    ("spool", spool),
     ("submission", submission),
+    #[cfg(feature = "sources")]
+    ("syslog", syslog),
     ("tile_path", tile_path),
 ];
 

@@ -291,11 +291,14 @@ scripts! {
     policy_apply,
     policy_diff,
     policy_import,
+    #[cfg(feature = "server")]
+    policy_simulate,
     policy_test,
     #[cfg(feature = "server")]
     prove,
     #[cfg(feature = "server")]
     receipt,
+    token,
     #[cfg(feature = "server")]
     upgrade,
     usage,

@@ -15,18 +15,61 @@ fn parse(text: &str) -> Result<String, String> {
 fn the_example_holds_every_key_with_its_default() {
     assert_eq!(parse(EXAMPLE).unwrap(), parse("").unwrap());
     // Keys that are commented out have to exist as well.
-    let all: String = EXAMPLE
-        .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| rest.contains(" = ") && !rest.starts_with(' '))
-                .unwrap_or(line)
-        })
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let raw = RawConfig::from_toml(&all).unwrap();
+    let mut raw = RawConfig::from_toml(&uncommented()).unwrap();
+    let sources = raw.sources.take().unwrap();
+    raw.sources = Some(vec![sources[0].clone()]);
     let debug = format!("{raw:?}");
     assert!(!debug.contains("None"), "a key is missing from the example: {debug}");
+}
+
+/// Returns the example with every key that is commented out.
+fn uncommented() -> String {
+    let is_said =
+        |rest: &&str| rest.starts_with("[[") || (rest.contains(" = ") && !rest.starts_with(' '));
+    let said = |line: &'static str| line.strip_prefix('#').filter(is_said).unwrap_or(line);
+    EXAMPLE.lines().map(|line| format!("{}\n", said(line))).collect()
+}
+
+#[test]
+fn the_sources_of_the_example_are_right() {
+    let raw = RawConfig::from_toml(&uncommented()).unwrap();
+    let config = raw.parse().unwrap().to_string();
+    for part in ["name = \"cluster-a\"", "kind = \"otlp\"", "open = true", "rate = 10000"] {
+        assert!(config.contains(part), "{part} in {config}");
+    }
+    // What is printed is what the file would have.
+    assert_eq!(parse(&config).unwrap(), config);
+}
+
+#[test]
+fn a_source_that_is_wrong_is_refused_by_its_name() {
+    let refused = |text: &str, part: &str| {
+        let error = parse(&format!("[[sources]]\n{text}")).unwrap_err();
+        assert!(error.contains(part), "{text:?} gave {error:?}");
+    };
+    let named = |rest: &str| format!("name = \"a\"\nkind = \"otlp\"\n{rest}");
+    refused("kind = \"otlp\"", "name");
+    refused("name = \"A\"\nkind = \"otlp\"\nopen = true", "use 1 to 63 of a to z");
+    refused("name = \"\"\nkind = \"otlp\"\nopen = true", "use 1 to 63 of a to z");
+    refused("name = \"a\"\nkind = \"beats\"\nopen = true", "use otlp, kubernetes");
+    refused(&named(""), "give tokens, certificates, or open");
+    refused(&named("open = true\ntokens = \"t\""), "give tokens, certificates, or open");
+    refused("name = \"a\"\nkind = \"syslog\"\ntokens = \"t\"", "so that nobody gets in");
+    refused(&named("certificates = [\"sha256:00\"]"), "64 hexadecimal digits");
+    let fingerprint = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    refused(&named(&format!("certificates = [\"{fingerprint}\"]")), "without tls_client_ca");
+    refused(&named("open = true\nlog = \"a b\""), "name a log by its origin");
+    refused(&named("open = true\nbody_bytes_max = 1"), "body_bytes_max is 1; use 1024 to");
+    refused(&named("open = true\nitems_max = 0"), "items_max is 0; use 1 to");
+    refused(&named("open = true\nrate = 0"), "rate is 0; use 1 to");
+    refused(&named("open = true\ncluster = \"c\""), "kind kubernetes only");
+    refused("name = \"a\"\nkind = \"kubernetes\"\nopen = true\ncluster = \"a b\"", "cluster is");
+    refused(&named("open = true\ntoken = \"t\""), "unknown field `token`");
+    refused(&named(""), "the source \"a\" of [[sources]]");
+    let open = named("open = true");
+    let error =
+        parse(&format!("listen = \"0.0.0.0:1\"\ninsecure_plaintext = true\n[[sources]]\n{open}"));
+    assert!(error.unwrap_err().contains("other machines can reach"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The damage is done with valid checksums: what the database or the web server itself would notice
 //! is not what `fsck` is for.
 
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -50,9 +51,16 @@ fn entries(from: u64, to: u64) -> Vec<String> {
 fn check(identity: LogIdentity, damage: impl Fn(&mut LogRows)) -> Result<u64, Finding> {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
+    make(&data, identity);
+    write(&data, identity, damage);
+    check_directory(&data).unwrap()
+}
+
+/// Makes a directory of one empty log.
+fn make(data: &Path, identity: LogIdentity) {
     let origin = Origin::parse(ORIGIN).unwrap();
     let init = Init {
-        data: data.clone(),
+        data: data.to_owned(),
         watermark: None,
         origin,
         identity,
@@ -61,12 +69,13 @@ fn check(identity: LogIdentity, damage: impl Fn(&mut LogRows)) -> Result<u64, Fi
         kek: None,
     };
     server::init(init, &mut Random::from_seed([1; 32])).unwrap();
-    write(&data, identity, damage);
+}
 
-    let directory = Directory::open(&data).unwrap();
-    let logs = directory.logs().unwrap();
+/// Checks a directory of one log; an error is what can't be read.
+fn check_directory(data: &Path) -> anyhow::Result<Result<u64, Finding>> {
+    let logs = Directory::open(data)?.logs()?;
     assert_eq!(logs.len(), 1);
-    logs[0].check(|_progress| {}).unwrap().map(|progress| progress.entries)
+    Ok(logs[0].check(|_progress| {})?.map(|progress| progress.entries))
 }
 
 fn write(data: &Path, identity: LogIdentity, damage: impl Fn(&mut LogRows)) {
@@ -165,6 +174,35 @@ fn missing_and_cut_segments_name_the_first_entry_without_one() {
         rows.segments.push((leaf(ENTRIES), segment(&["behind the head"])));
     });
     assert_eq!(found, Err(Finding::Beyond { index: leaf(600), first: leaf(600) }));
+}
+
+#[test]
+fn what_can_not_be_read_is_named_by_its_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    make(&data, LogIdentity::None);
+    write(&data, LogIdentity::None, |_rows| {});
+    // Opening it writes what the write-ahead log holds to tables.
+    drop(Store::open(&data.join("db"), &StoreConfig::default()).unwrap());
+    let mut said = Vec::new();
+    for file in fs::read_dir(data.join("db")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "sst") {
+            continue;
+        }
+        let whole = fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        // The beginning of a table is its first block of rows.
+        damaged[8] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        said.extend(check_directory(&data).err().map(|error| format!("{error:#}")));
+        fs::write(&path, whole).unwrap();
+    }
+    for wanted in ["entry 0: its segment can't be read", "entries from 0: their tile can't be read"]
+    {
+        assert!(said.iter().any(|error| error.contains(wanted)), "{wanted}: {said:#?}");
+    }
+    assert_eq!(check_directory(&data).unwrap(), Ok(ENTRIES));
 }
 
 #[test]

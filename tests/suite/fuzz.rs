@@ -113,8 +113,11 @@ fn every_target_has_a_fuzzer_and_a_corpus() {
     let names: BTreeSet<String> =
         targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names.len(), targets::TARGETS.len());
-    assert_eq!(names_in(&folder().join("fuzz_targets")), names);
-    assert_eq!(names_in(&folder().join("corpus")), names);
+    for kept in ["fuzz_targets", "corpus"].map(|part| names_in(&folder().join(part))) {
+        assert!(kept.is_superset(&names));
+        // The auditor's tool has no decoders of foreign protocols.
+        assert!(kept == names || !cfg!(feature = "sources"), "{kept:?} is not {names:?}");
+    }
     let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
     for name in names {
         assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
@@ -127,7 +130,7 @@ fn every_target_has_a_fuzzer_and_a_corpus() {
 #[test]
 fn every_law_holds_on_the_corpus_and_on_what_is_derived_from_it() {
     let mut random = ChaCha8Rng::seed_from_u64(0x6962);
-    for (name, target) in targets::TARGETS {
+    for &(name, target) in targets::TARGETS {
         let inputs = corpus(name);
         run(name, target, b"");
         for input in &inputs {
@@ -194,6 +197,30 @@ fn audit_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("infra", "cloudformation", file("infra/cloudformation/log-group-encryption.pass.yaml")),
         ("infra", "pulumi", file("infra/pulumi/firewall-logs.pass.json")),
         ("infra", "kubernetes", file("infra/k8s-audit/anonymous-logged.pass.yaml")),
+        ("otlp", "json", file("source/otlp/requests.in.json")),
+        ("otlp", "protobuf", file("source/otlp/plain-protobuf.in.pb")),
+        ("otlp", "hostile-json", file("source/otlp/hostile.in.json")),
+        ("otlp", "hostile-protobuf", file("source/otlp/hostile-protobuf.in.pb")),
+        ("kubernetes", "requests", file("source/kubernetes/requests.in.json")),
+        ("kubernetes", "hostile", file("source/kubernetes/hostile.in.json")),
+        ("ship", "text", file("source/ship/text.in.ndjson")),
+        ("ship", "json", file("source/ship/json.in.ndjson")),
+        ("ship", "refused", file("source/ship/refused.in.ndjson")),
+        ("spool", "segment", file("ship/segment.spool")),
+        ("spool", "torn", file("ship/segment.spool")[..300].to_vec()),
+        ("syslog", "counted", file("source/syslog/counted.in.log")),
+        ("syslog", "lines", file("source/syslog/lines.in.log")),
+        ("syslog", "refused", file("source/syslog/refused.in.log")),
+        ("syslog", "count-lost", file("source/syslog/count-lost.in.log")),
+        ("cloudevents", "structured", file("source/cloudevents/structured.in.json")),
+        ("cloudevents", "batch", file("source/cloudevents/batch.in.json")),
+        ("cloudevents", "binary", file("source/cloudevents/binary.in.http")),
+        ("cloudevents", "overlong", file("source/cloudevents/overlong.in.http")),
+        ("hec", "events", file("source/hec/events.in.json")),
+        ("hec", "lines", file("source/hec/lines.in.txt")),
+        ("hec", "acks", b"{\"acks\":[0,1]}".to_vec()),
+        ("opa", "decisions", file("source/opa/decisions.in.json")),
+        ("opa", "decision", b"{\"decision_id\":\"1\",\"result\":{\"allow\":true}}".to_vec()),
         ("infra", "collector", file("infra/otel/queue-on-disk.pass.yaml")),
     ]
 }

@@ -249,7 +249,7 @@ fn a_missing_open_or_wrong_key_and_a_missing_watermark_are_refused_with_the_way_
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
 
     fs::rename(&key, dir.path().join("kept")).unwrap();
-    assert!(refusal(&data).contains("0.skey"));
+    assert!(refusal(&data).contains("0.skey; put it back"));
     let other = dir.path().join("other");
     let origin = Origin::parse("log.example/a").unwrap();
     let another = Init {

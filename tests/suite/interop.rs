@@ -99,7 +99,7 @@ fn hashes(texts: &[String]) -> Option<Vec<TreeHash>> {
 
 /// Returns an interpreter that has these modules; says so where there is none.
 #[expect(clippy::disallowed_methods, reason = "the tests' own settings, not the server's")]
-fn python(test: &str, modules: &str) -> Option<PathBuf> {
+pub(crate) fn python(test: &str, modules: &str) -> Option<PathBuf> {
     let named = std::env::var_os("ATTESTREE_PYTHON").map(PathBuf::from);
     let interpreter = named.clone().unwrap_or_else(|| "python3".into());
     let import = format!("import {modules}");
@@ -117,14 +117,13 @@ fn python(test: &str, modules: &str) -> Option<PathBuf> {
         !ci,
         "CI runs {test}: install {modules} for python3, or name an interpreter by ATTESTREE_PYTHON"
     );
-    // Past the harness, which keeps what a passing test prints to itself.
-    let mut terminal = std::io::stderr().lock();
-    writeln!(
-        terminal,
-        "SKIPPED {test}: python3 with {modules} is not here; ./deploy/test installs them"
-    )
-    .unwrap();
+    skip(format_args!("{test}: python3 with {modules} is not here; ./deploy/test installs them"));
     None
+}
+
+/// Says that a test is skipped, past the harness, which keeps what a passing test prints to itself.
+pub(crate) fn skip(why: std::fmt::Arguments<'_>) {
+    writeln!(std::io::stderr().lock(), "SKIPPED {why}").unwrap();
 }
 
 /// Runs a script of `tests/interop` to its end and returns what it printed.

@@ -20,6 +20,8 @@
 )]
 
 #[cfg(feature = "server")]
+mod alert;
+#[cfg(feature = "server")]
 mod audit;
 mod chain;
 mod checkpoint;
@@ -100,7 +102,10 @@ mod recovery;
 #[cfg(feature = "server")]
 #[path = "../support/served.rs"]
 mod served;
+mod ship;
 mod simulation;
+#[cfg(feature = "sources")]
+mod source;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]

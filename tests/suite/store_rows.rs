@@ -140,6 +140,11 @@ fn identity_vectors() {
     assert_eq!(hex(key.as_bytes()), format!("01020304 01 00 {digest}").replace(' ', ""));
     assert_eq!(key.log(), Some(log));
     assert_eq!(key.leaf_hash(), None);
+    let tag = TreeHash::from_bytes([0xdd; 32]);
+    let both = [TreeHash::digest(b"key").as_bytes().as_slice(), tag.as_bytes()].concat();
+    let counted = format!("01020304 03 00 {}", hex(TreeHash::digest(&both).as_bytes()));
+    assert_eq!(hex(key.counted(&tag).as_bytes()), counted.replace(' ', ""));
+    assert!(key.counted(&tag).is_counted() && !key.is_counted());
 
     let leaf = TreeHash::from_bytes([0xcc; 32]);
     let key = IdentityKey::entry_hash(log, &leaf);

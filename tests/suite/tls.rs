@@ -1,13 +1,13 @@
 //! TLS and mutual TLS, with certificates made afresh.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, thread};
 
 use attestree::{
     proto::{AppendRequest, log_service_client::LogServiceClient},
     server::{self, config::RawConfig},
     store::LogIdentity,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tonic::{
     Code, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
@@ -32,7 +32,9 @@ impl Authority {
     /// Returns a certificate and its key, both in PEM.
     pub(crate) fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        // OpenSSL takes a certificate that is named like its authority for that itself.
+        params.distinguished_name.push(DnType::CommonName, name);
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 }
@@ -66,16 +68,31 @@ async fn connect(
     authority: &Authority,
     identity: Option<&(String, String)>,
 ) -> Result<LogServiceClient<Channel>, tonic::transport::Error> {
+    connect_to(served.address(), authority, identity).await
+}
+
+/// Connects to a server as a client with a certificate.
+pub(crate) async fn client_of(
+    address: SocketAddr,
+    authority: &Authority,
+    identity: &(String, String),
+) -> LogServiceClient<Channel> {
+    connect_to(address, authority, Some(identity)).await.unwrap()
+}
+
+async fn connect_to(
+    address: SocketAddr,
+    authority: &Authority,
+    identity: Option<&(String, String)>,
+) -> Result<LogServiceClient<Channel>, tonic::transport::Error> {
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(authority.pem()))
         .domain_name("localhost");
     if let Some((certificate, key)) = identity {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
-    let endpoint = Endpoint::try_from(format!("https://{}", served.address()))
-        .unwrap()
-        .tls_config(tls)
-        .unwrap();
+    let endpoint =
+        Endpoint::try_from(format!("https://{address}")).unwrap().tls_config(tls).unwrap();
     Ok(LogServiceClient::new(endpoint.connect().await?))
 }
 

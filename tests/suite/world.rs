@@ -144,28 +144,17 @@ impl World {
 
 /// Makes a submission of entries without keys.
 pub fn entries(bytes: &[&str]) -> Submission {
-    let entries =
-        bytes.iter().map(|bytes| NewEntry { bytes: Bytes::from((*bytes).to_owned()), key: None });
-    Submission {
-        entries: entries.collect(),
-        principal: Bytes::new(),
-        content: Content::Raw,
-        atomic: true,
-    }
+    let entries = bytes.iter().map(|bytes| NewEntry::new(Bytes::from((*bytes).to_owned()), None));
+    Submission { atomic: true, ..Submission::new(entries.collect(), Bytes::new(), Content::Raw) }
 }
 
 /// Makes a submission of entries with an idempotency key each.
 pub fn keyed(pairs: &[(&str, &str)]) -> Submission {
-    let entries = pairs.iter().map(|(key, bytes)| NewEntry {
-        bytes: Bytes::from((*bytes).to_owned()),
-        key: Some(Bytes::from((*key).to_owned())),
+    let entries = pairs.iter().map(|(key, bytes)| {
+        let key = Bytes::from((*key).to_owned());
+        NewEntry::new(Bytes::from((*bytes).to_owned()), Some(key))
     });
-    Submission {
-        entries: entries.collect(),
-        principal: Bytes::new(),
-        content: Content::Raw,
-        atomic: true,
-    }
+    Submission { atomic: true, ..Submission::new(entries.collect(), Bytes::new(), Content::Raw) }
 }
 
 /// Reads a whole log back through the public API and verifies all of it: entries, tiles, root,

@@ -1,12 +1,13 @@
 //! A real server in this process: its own threads, a temporary directory, and a port that the system
 //! chooses.
 
-use std::{net::SocketAddr, path::PathBuf, thread};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread};
 
 use attestree::{
     core::{note::VerifierKey, origin::Origin, record::ApprovalRule},
+    pipeline::Clock,
     proto::log_service_client::LogServiceClient,
-    server::{self, Init, Running, config::RawConfig, random::Random},
+    server::{self, Init, Running, clock::SystemClock, config::RawConfig, random::Random},
     store::LogIdentity,
 };
 use tonic::transport::{Channel, Endpoint};
@@ -21,6 +22,7 @@ pub struct Served {
     /// Holds `data` and `data.watermark`.
     pub dir: tempfile::TempDir,
     raw: RawConfig,
+    clock: Arc<dyn Clock>,
     running: Option<Running>,
     /// The verifier keys of the logs, in the order of their making.
     pub vkeys: Vec<VerifierKey>,
@@ -34,16 +36,26 @@ impl Served {
 
     /// Starts a server with one audit log, [`ORIGIN`], whose first policy anyone may apply.
     pub fn audit(raw: RawConfig) -> Self {
-        Self::made(&[(ORIGIN, LogIdentity::None)], Some(ApprovalRule::NOBODY), raw)
+        Self::audit_by(raw, Arc::new(SystemClock::start()))
+    }
+
+    /// Starts a server with one audit log that goes by a clock of the test's own.
+    pub fn audit_by(raw: RawConfig, clock: Arc<dyn Clock>) -> Self {
+        Self::made(&[(ORIGIN, LogIdentity::None)], Some(ApprovalRule::NOBODY), raw, clock)
     }
 
     /// Starts a server with some logs and what `raw` says; directory and port are the test's own.
     pub fn with(logs: &[(&str, LogIdentity)], raw: RawConfig) -> Self {
-        Self::made(logs, None, raw)
+        Self::made(logs, None, raw, Arc::new(SystemClock::start()))
     }
 
     /// Makes the logs and starts their server.
-    fn made(logs: &[(&str, LogIdentity)], rule: Option<ApprovalRule>, raw: RawConfig) -> Self {
+    fn made(
+        logs: &[(&str, LogIdentity)],
+        rule: Option<ApprovalRule>,
+        raw: RawConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let mut random = Random::from_seed([42; 32]);
@@ -68,7 +80,7 @@ impl Served {
             free_bytes_min: raw.free_bytes_min.or(Some(0)),
             ..raw
         };
-        let mut served = Self { dir, raw, running: None, vkeys };
+        let mut served = Self { dir, raw, clock, running: None, vkeys };
         served.resume();
         served
     }
@@ -120,7 +132,8 @@ impl Served {
     pub fn resume(&mut self) {
         let start = || {
             let config = self.raw.clone().parse().unwrap();
-            let started = thread::spawn(|| server::start(config)).join().unwrap();
+            let clock = Arc::clone(&self.clock);
+            let started = thread::spawn(|| server::start_by(config, clock)).join().unwrap();
             started.map_err(|error| format!("{error:#}"))
         };
         let running =

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use self::verdict::Verdicts;
 use crate::cli::entries::{self, Content, Line};
@@ -22,7 +23,7 @@ use crate::client::retry::Backoff;
 use crate::client::{Became, Client, ClientError, NewEntry, Placed, PlacedEvents, Recorded};
 use crate::core::checkpoint::SignedCheckpoint;
 use crate::core::number::LeafIndex;
-use crate::core::record::Opening;
+use crate::core::record::Disclosed;
 
 /// Most entries of one batch that a server takes.
 const BATCH_ENTRIES_MAX: usize = 4_096;
@@ -46,8 +47,8 @@ no line is ever appended twice.
 
 With --event, for a log of kind audit, the file is one JSON object and each line of standard input is
 one. The record that comes back is compared with what was sent: whatever was changed, and is not named
-as redacted, fails the verification. Beside a receipt stand the record and the salts that open what it
-hides. An event that the log's policy quarantines is in the log and warned of; one that it rejects is
+as redacted, fails the verification. Beside a receipt stand the record and, readable by you alone, what
+opens what it hides, as `attestree verify --disclosure` and `attestree policy replay` take it. An event that the log's policy quarantines is in the log and warned of; one that it rejects is
 not, and the exit code is 3 when all others are.
 
 Examples:
@@ -411,20 +412,17 @@ impl Sender {
 /// Writes a record, and what opens what it hides: the values are the producer's own.
 fn write_record(dir: &Path, index: LeafIndex, recorded: &Recorded) -> anyhow::Result<()> {
     output::write(&dir.join(format!("{index}.json")), &recorded.entry)?;
-    let openings: Vec<serde_json::Value> = recorded.echo.openings.iter().map(opening).collect();
-    if openings.is_empty() {
+    let openings = recorded.echo.openings.iter();
+    let disclosed = openings.filter_map(|opening| Disclosed::new(opening.clone()));
+    let text = disclosed.fold(Zeroizing::new(String::new()), |mut text, field| {
+        text.push_str(&field.format());
+        text.push('\n');
+        text
+    });
+    if text.is_empty() {
         return Ok(());
     }
-    let text = serde_json::to_string(&openings).context("write JSON")?;
-    output::write(&dir.join(format!("{index}.openings.json")), format!("{text}\n").as_bytes())
-}
-
-/// Returns path and salt of an opening, as JSON.
-fn opening(opening: &Opening) -> serde_json::Value {
-    serde_json::json!({
-        "path": opening.path.as_str(),
-        "salt": opening.salt.format(),
-    })
+    output::write_private(&dir.join(format!("{index}.openings.json")), text.as_bytes())
 }
 
 /// Takes the next batch off the front: as many lines as fit.

@@ -4,8 +4,11 @@
 //! rewrites history with all of that in hand. What convicts him is computed, not told; a step that
 //! does not come out as it should ends the tour with an error.
 
+mod alarm;
 mod input;
 mod policy;
+mod receiver;
+mod sender;
 mod stage;
 mod witness;
 
@@ -27,6 +30,7 @@ use crate::core::receipt::Receipt;
 use crate::core::tree::TreeHead;
 use crate::server::{cheat, fsck};
 
+use alarm::Arrived;
 use input::Input;
 use stage::{Scene, Stage};
 
@@ -62,6 +66,8 @@ struct Shown {
     /// The digest of the policy that was agreed on, and of the one that is found in force.
     policy_agreed: String,
     policy_in_force: String,
+    /// What a sender of this machine has caused, and who was told.
+    alert: Arrived,
 }
 
 /// What a visitor takes home: one receipt and one older checkpoint.
@@ -118,7 +124,11 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     let caught = convicted.and_then(|()| witness::split_view(&mut guide, &scene, &stage, &held));
     scene.stop()?;
     let evidence = caught?;
-    let found = policy::tour(&mut guide, &stage)?;
+    let scene = stage.serve_audit()?;
+    let toured = policy::tour(&mut guide, &scene)
+        .and_then(|found| Ok((found, alarm::tour(&mut guide, &scene)?)));
+    scene.stop()?;
+    let (found, alert) = toured?;
     guide.say("")?;
     guide.say("Next: attestree dev, attestree init --origin YOUR.HOST/log, attestree --help")?;
     let vkey = stage.vkey.to_string();
@@ -141,6 +151,7 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
         evidence: String::from_utf8_lossy(&evidence).into_owned(),
         policy_agreed: found.agreed.to_string(),
         policy_in_force: found.in_force.to_string(),
+        alert,
     };
     output.print(&shown, "")
 }

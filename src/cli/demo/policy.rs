@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use owo_colors::OwoColorize as _;
 
-use super::{Guide, shorten, stage::AuditScene, stage::Stage};
+use super::{Guide, shorten, stage::AuditScene};
 use crate::cli::policy::STARTER;
 use crate::cli::remote::block_on;
 use crate::client::{Became, Client, ClientError, NewEntry, Recorded};
@@ -34,11 +34,9 @@ pub(super) struct Found {
 }
 
 /// Shows what a policy does, and finds that another took its place.
-pub(super) fn tour(guide: &mut Guide, stage: &Stage) -> anyhow::Result<Found> {
-    let scene = stage.serve_audit()?;
-    let toured = enforce(guide, &scene).and_then(|agreed| drift(guide, &scene, &agreed));
-    scene.stop()?;
-    toured
+pub(super) fn tour(guide: &mut Guide, scene: &AuditScene) -> anyhow::Result<Found> {
+    let agreed = enforce(guide, scene)?;
+    drift(guide, scene, &agreed)
 }
 
 /// Applies a policy and sends three events.

@@ -1,7 +1,11 @@
 //! The servers of the tour: on a free port of this machine, in a directory that goes away.
 
+use core::net::SocketAddr;
 use core::time::Duration;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -10,6 +14,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::log::admin;
+use crate::cli::output::hex;
 use crate::cli::remote::block_on;
 use crate::client::audit::{Progress, audit};
 use crate::client::{
@@ -28,13 +33,14 @@ use crate::proto::ApplyPolicyRequest;
 use crate::server::config::RawConfig;
 use crate::server::dev::Witnesses;
 use crate::server::random::Random;
-use crate::server::{self, LogIdentity, Running, Stopped};
+use crate::server::source::RawSource;
+use crate::server::{self, LogIdentity, RawAlert, Running, SigningSecret, Stopped};
 
 /// Entries that go into one batch.
 const BATCH_ENTRIES: usize = 1_000;
 
 /// How long witnesses may take, which run on this machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the visitor looks whether they have cosigned.
 const LOOK: Duration = Duration::from_millis(10);
@@ -49,10 +55,17 @@ pub(super) struct Stage {
     witnesses: Witnesses,
 }
 
-/// A server of the tour whose log holds audit events.
+/// A server of the tour whose log holds audit events, which takes messages of syslog and lines of files, and
+/// tells somebody of alerts.
 pub(super) struct AuditScene {
     scene: Scene,
     data: PathBuf,
+    /// Where files of the tour are.
+    dir: PathBuf,
+    /// Where alerts arrive.
+    listener: TcpListener,
+    /// What signs them.
+    secret: SigningSecret,
 }
 
 /// A server of the tour.
@@ -166,13 +179,52 @@ impl Stage {
             kek: None,
         };
         let trust = format!("log {}\nquorum none\n", server::init(init, &mut random)?);
-        let scene = Scene { trust, origin, ..self.serve(&data)? };
-        Ok(AuditScene { scene, data })
+        let listener = TcpListener::bind("127.0.0.1:0").context("listen for alerts")?;
+        let address = listener.local_addr().context("listen for alerts")?;
+        let (path, secret) = self.alert_secret(&mut random)?;
+        let source = |kind: &str| RawSource {
+            name: kind.to_owned(),
+            kind: kind.to_owned(),
+            open: Some(true),
+            ..RawSource::default()
+        };
+        let alert = RawAlert {
+            name: "tour".to_owned(),
+            kind: "webhook".to_owned(),
+            url: Some(format!("http://{address}/")),
+            secret: Some(path),
+            ..RawAlert::default()
+        };
+        let config = RawConfig {
+            sources: Some(vec![source("syslog"), source("ship")]),
+            alerts: vec![alert],
+            ..RawConfig::default()
+        };
+        let scene = Scene { trust, origin, ..self.serve_with(&data, config)? };
+        let dir = self.dir.path().to_owned();
+        Ok(AuditScene { scene, data, dir, listener, secret })
+    }
+
+    /// Makes the secret that the server and those whom it tells of alerts share.
+    fn alert_secret(&self, random: &mut Random) -> anyhow::Result<(PathBuf, SigningSecret)> {
+        let path = self.dir.path().join("alert.secret");
+        let mut bytes = [0; 32];
+        random.fill(&mut bytes);
+        let text = hex(&bytes);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.with_context(|| format!("write {}", path.display()))?;
+        Ok((path, SigningSecret::new(text.as_bytes())))
     }
 
     /// Starts a server on a directory. That of the honest log asks the witnesses; the other would be
     /// found out by them.
     pub(super) fn serve(&self, data: &Path) -> anyhow::Result<Scene> {
+        self.serve_with(data, RawConfig::default())
+    }
+
+    /// Starts a server that does more than the tour's servers do anyway.
+    fn serve_with(&self, data: &Path, more: RawConfig) -> anyhow::Result<Scene> {
         let config = RawConfig {
             data: Some(data.to_owned()),
             trust: (data == self.honest()).then(|| self.trust_file()),
@@ -181,7 +233,7 @@ impl Stage {
             listen: Some("127.0.0.1:0".to_owned()),
             // The tour needs a few megabytes; it should also run where little more is free.
             free_bytes_min: Some(0),
-            ..RawConfig::default()
+            ..more
         };
         let running = server::start(config.parse()?)?;
         ensure!(running.wait_until_signing(PATIENCE), "the log did not hear its witnesses");
@@ -260,6 +312,31 @@ impl AuditScene {
     /// Connects as a visitor who holds the key.
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
         self.scene.connect().await
+    }
+
+    /// Returns the server.
+    pub(super) const fn server(&self) -> &Server {
+        &self.scene.server
+    }
+
+    /// Returns where the server listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.scene.running.address()
+    }
+
+    /// Returns the place of a file that goes away with the tour.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Returns where alerts arrive.
+    pub(super) fn listener(&self) -> anyhow::Result<TcpListener> {
+        self.listener.try_clone().context("listen for alerts")
+    }
+
+    /// Returns what signs alerts.
+    pub(super) const fn secret(&self) -> &SigningSecret {
+        &self.secret
     }
 
     /// Applies a policy as the machine's operator; returns the index of its record.

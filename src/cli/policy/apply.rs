@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         if let (true, Some(index)) = (active.digest == new, active.index) {
             return Ok(Applied::of(&active, index, new, true));
         }
-        // Between this look and the change another could come; then its approvals would not count.
+        // Should another come between this look and the change, the server refuses what the plan is not about.
         if let Some(planned) = &planned {
             planned.check(new, &active)?;
         }
@@ -79,6 +79,9 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
             bundle: loaded.bundle.encode().into(),
             approvals: approvals.iter().map(message).collect(),
             who: args.who.clone().unwrap_or_default(),
+            old_digest: planned
+                .as_ref()
+                .map(|planned| Bytes::copy_from_slice(planned.old.as_bytes())),
         };
         let answer = match admin.apply_policy(request).await {
             Ok(answer) => answer.into_inner(),

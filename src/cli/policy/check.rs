@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
 use super::super::exit::{self, Exit};
 use super::super::output::{self, Output};
+use super::operator::now;
 use super::report::Report;
 use super::{Show, load};
 use crate::policy::document::Date;
@@ -16,14 +19,15 @@ const INPUT_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Looks at names, types, conditions that can't hold, classes that another takes everything from, rules about
-classes that are not there, Rego modules, and whether a child only tightens its parents.
+classes that are not there, Rego modules, whether a child only tightens its parents, and whether the review
+of 'metadata: {review_by: ...}' is overdue by the clock of this machine.
 
 Exit codes:
   0 nothing wrong   1 errors   2 with --fail-on-warn: warnings
 
 Examples:
   attestree policy check policy
-  attestree policy check policy --fail-on-warn --today $(date +%F)
+  attestree policy check policy --fail-on-warn
   attestree policy check policy --format sarif > policy.sarif
   terraform show -json plan.out > plan.json && attestree policy check --input plan.json")]
 pub(super) struct Args {
@@ -39,7 +43,7 @@ pub(super) struct Args {
     /// Exit with 2 where there are warnings
     #[arg(long)]
     fail_on_warn: bool,
-    /// The day that the date of review is held against, as 2027-01-31
+    /// The day that the date of review is held against, as 2027-01-31 [default: today]
     #[arg(long, value_name = "DATE", value_parser = date)]
     today: Option<Date>,
     #[command(flatten)]
@@ -51,16 +55,24 @@ fn date(text: &str) -> Result<Date, String> {
     Date::parse(text).ok_or_else(|| "write a day as 2027-01-31".to_owned())
 }
 
+/// Returns the day by the clock of this machine, in UTC.
+fn today() -> anyhow::Result<Date> {
+    let now = now()?.to_string();
+    let day = now.split('T').next().and_then(Date::parse);
+    day.context("read the day of the clock")
+}
+
 /// Checks.
 pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
     let mut report = Report { verb: "check", ..Report::default() };
     if let Some(policy) = policy(args) {
         let bundle = load::read(&policy, args.env.as_deref())?;
+        let today = args.today.map_or_else(today, Ok)?;
         report = load::report("check", &policy, &bundle);
         match crate::policy::compile(&bundle) {
             Ok(compiled) => {
                 report.findings = compiled.warnings;
-                report.findings.extend(lint::lint(&compiled.document, args.today));
+                report.findings.extend(lint::lint(&compiled.document, Some(today)));
             }
             Err(findings) => report.findings = findings,
         }

@@ -12,13 +12,16 @@ use super::super::exit::{self, Exit};
 use super::super::log::admin;
 use super::super::output::Output;
 use super::super::remote::{Remote, block_on};
+use super::Show;
 use super::load::{self, Which};
 use super::operator::{InForce, named};
+use super::report::{Report, error};
 use crate::client::Client;
 use crate::core::number::LeafIndex;
 use crate::core::origin::Origin;
 use crate::core::record::json::Value;
 use crate::core::record::{Body, PolicyDigest, Record, RecordedEvent};
+use crate::policy::Diagnostic;
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -34,7 +37,8 @@ Exit codes:
 
 Examples:
   attestree policy drift policy --server https://logs.example.com --trust trust.policy
-  attestree policy drift policy --data attestree-data")]
+  attestree policy drift policy --data attestree-data
+  attestree policy drift policy --format github")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
@@ -44,6 +48,8 @@ pub(super) struct Args {
     /// How many of the newest records are searched for reports of sources
     #[arg(long, value_name = "N", default_value_t = 10_000, conflicts_with = "data")]
     last: u64,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// What was compared, as JSON.
@@ -98,7 +104,11 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         }
     })?;
     let shown = compare(found, bundle.digest());
-    output.print(&shown, text(&shown))?;
+    let report = || {
+        let findings = findings(&shown);
+        Report { findings, ..load::report("drift", &args.which.policy, &bundle) }
+    };
+    args.show.tell(&shown, || text(&shown), report, output)?;
     if shown.drift { Err(exit::quietly(Exit::Different)) } else { Ok(()) }
 }
 
@@ -169,15 +179,45 @@ fn compare(found: Found, directory: PolicyDigest) -> Shown {
 fn text(shown: &Shown) -> String {
     let sign = |drift| if drift { "drift" } else { "same " };
     let mut lines = vec![format!("       directory: {}", shown.directory)];
-    let in_force = match (&shown.in_force, shown.index) {
-        (Some(digest), Some(index)) => format!("{digest}, put into force at index {index}"),
-        _ => "no policy is in force".to_owned(),
-    };
-    let differs = shown.in_force.as_ref() != Some(&shown.directory);
-    lines.push(format!("{}  {}: {in_force}", sign(differs), shown.origin));
-    for Source { name, claimed, digest, index, drift } in &shown.sources {
-        let kind = if *claimed { "claimed source" } else { "source" };
-        lines.push(format!("{}  {kind} {name}: {digest}, at index {index}", sign(*drift)));
-    }
+    lines.push(format!("{}  {}", sign(shown.is_elsewhere()), shown.in_force()));
+    lines.extend(shown.sources.iter().map(|one| format!("{}  {}", sign(one.drift), one.text())));
     lines.join("\n")
+}
+
+/// Makes findings of what differs from the directory.
+fn findings(shown: &Shown) -> Vec<Diagnostic> {
+    let differs = |what: String| format!("{what}; the directory's is {}", shown.directory);
+    let log = Some(shown.in_force()).filter(|_| shown.is_elsewhere());
+    let log = log.map(|what| error("policy/drift", differs(what)));
+    let sources = shown.sources.iter().filter(|source| source.drift);
+    log.into_iter()
+        .chain(sources.map(|source| error("policy/source-drift", differs(source.text()))))
+        .collect()
+}
+
+impl Shown {
+    /// Returns whether the log is governed by another policy, or by none.
+    fn is_elsewhere(&self) -> bool {
+        self.in_force.as_ref() != Some(&self.directory)
+    }
+
+    /// Says what is in force in the log.
+    fn in_force(&self) -> String {
+        let origin = &self.origin;
+        match (&self.in_force, self.index) {
+            (Some(digest), Some(index)) => {
+                format!("{origin}: {digest}, put into force at index {index}")
+            }
+            _ => format!("{origin}: no policy is in force"),
+        }
+    }
+}
+
+impl Source {
+    /// Says what the source reports.
+    fn text(&self) -> String {
+        let Self { name, claimed, digest, index, .. } = self;
+        let kind = if *claimed { "claimed source" } else { "source" };
+        format!("{kind} {name}: {digest}, at index {index}")
+    }
 }

@@ -84,7 +84,7 @@ impl Walk {
             let Some(name) = name.to_str() else {
                 bail!("{} has a name that is not UTF-8; rename it", entry.path().display());
             };
-            if name.starts_with('.') && name != MANIFEST {
+            if is_hidden(name) {
                 continue;
             }
             self.take(&entry.path(), &format!("{prefix}{name}"), depth)?;
@@ -119,8 +119,13 @@ impl Walk {
     }
 }
 
+/// Returns whether a name is left out, with all that is below it.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') && name != MANIFEST
+}
+
 /// Returns whether a file says something of a policy, by its name.
-fn counts(name: &str) -> bool {
+pub(super) fn counts(name: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or(name);
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     name == MANIFEST || matches!(extension, Some("yaml" | "yml" | "json" | "rego"))

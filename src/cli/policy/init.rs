@@ -13,17 +13,20 @@ pub(in crate::cli) const STARTER: &[(&str, &str)] = &[
     ("policy.yaml", include_str!("starter/policy.yaml")),
     ("tests/authentication.yaml", include_str!("starter/tests/authentication.yaml")),
     ("tests/change.yaml", include_str!("starter/tests/change.yaml")),
+    ("tests/scenarios/attack.yaml", include_str!("starter/tests/scenarios/attack.yaml")),
 ];
 
 /// The options.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes a policy that covers log-ins, rights, configuration, deployments and data access, takes secrets out,
-and raises two alerts, with tests of it. Nothing that is there is overwritten.
+and raises two alerts, with tests of it, and scenarios of attacks to fire at a server that goes by it. Nothing
+that is there is overwritten.
 
 Examples:
   attestree policy init policy
-  attestree policy test policy")]
+  attestree policy test policy
+  attestree policy simulate policy/tests/scenarios/attack.yaml")]
 pub(super) struct Args {
     /// Directory to write to; made if it is not there
     #[arg(value_name = "DIR", default_value = "policy")]

@@ -38,7 +38,15 @@ pub(super) fn report(verb: &'static str, path: &Path, bundle: &Bundle) -> Report
 
 /// Reads the files of a policy, for one environment if there is one.
 pub(super) fn read(path: &Path, env: Option<&str>) -> anyhow::Result<Bundle> {
-    let bundle = files::read(path)?;
+    environment(files::read(path)?, path, env)
+}
+
+/// Takes the files of one environment, if there is one.
+pub(super) fn environment(
+    bundle: Bundle,
+    path: &Path,
+    env: Option<&str>,
+) -> anyhow::Result<Bundle> {
     let Some(name) = env else { return Ok(bundle) };
     let known = policy::environments(&bundle);
     ensure!(
@@ -58,7 +66,17 @@ pub(super) fn load(
     show: Show,
     output: Output,
 ) -> anyhow::Result<Loaded> {
-    let bundle = read(path, env)?;
+    compile(verb, path, read(path, env)?, show, output)
+}
+
+/// Compiles a policy that was read. What is wrong with it is printed, and the error is silent.
+pub(super) fn compile(
+    verb: &'static str,
+    path: &Path,
+    bundle: Bundle,
+    show: Show,
+    output: Output,
+) -> anyhow::Result<Loaded> {
     match policy::compile(&bundle) {
         Ok(compiled) => Ok(Loaded { bundle, compiled }),
         Err(findings) => {

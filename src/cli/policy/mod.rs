@@ -7,12 +7,14 @@ mod apply;
 mod approve;
 mod check;
 mod diff;
+mod disclosures;
 mod docs;
 mod drift;
 mod explain;
 mod files;
 mod fmt;
 mod generate;
+mod git;
 mod import;
 mod init;
 mod load;
@@ -20,7 +22,10 @@ mod operator;
 mod plan;
 mod replay;
 mod report;
+mod simulate;
 mod test;
+
+use serde::Serialize;
 
 use super::output::Output;
 use super::remote::Remote;
@@ -69,13 +74,15 @@ enum Verb {
     Drift(drift::Args),
     /// Come to the verdicts of a log's records again
     Replay(replay::Args),
+    /// Fire scenarios at a server, and see that its log holds what they expect
+    Simulate(simulate::Args),
     /// Say why an event gets its verdict, rule by rule
     Explain(explain::Args),
     /// Describe a policy for people, as Markdown
     Docs(docs::Args),
     /// Write a policy of another form in ours
     Import(import::Args),
-    /// Write a policy that supports frameworks
+    /// Write a policy that supports frameworks, or one that sample events fit
     Generate(generate::Args),
 }
 
@@ -96,6 +103,22 @@ impl Show {
     /// Returns whether it is to be JSON.
     fn is_json(self, output: Output) -> bool {
         self.format == Format::Json || output.is_json()
+    }
+
+    /// Prints what a verb found: in its own words for people, as it is for programs, and as a report for
+    /// everything else.
+    fn tell(
+        self,
+        found: &impl Serialize,
+        text: impl FnOnce() -> String,
+        report: impl FnOnce() -> Report,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        match self.format {
+            _ if self.is_json(output) => Output::new(true).print(found, ""),
+            Format::Text => Output::line(text()),
+            _ => self.print(&report(), output),
+        }
     }
 
     /// Prints a report.
@@ -119,6 +142,7 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
         Verb::Apply(args) => apply::run(&args, remote, output),
         Verb::Drift(args) => drift::run(&args, remote, output),
         Verb::Replay(args) => replay::run(&args, remote, output),
+        Verb::Simulate(args) => simulate::run(&args, remote, output),
         Verb::Explain(args) => explain::run(&args, output),
         Verb::Docs(args) => docs::run(&args, output),
         Verb::Import(args) => import::run(&args, output),

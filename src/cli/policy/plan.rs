@@ -9,15 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::super::exit::{self, Exit};
 use super::super::output::{self, Output};
 use super::super::remote::{Remote, block_on};
-use super::load::{Which, load};
+use super::load::{self, Which, load};
 use super::operator::{InForce, asked, named, now};
+use super::replay::{self, Shown};
+use super::report::note;
 use super::{Show, diff};
 use crate::client::Governing;
 use crate::core::origin::Origin;
 use crate::core::policy::Bundle;
+#[cfg(feature = "server")]
+use crate::core::record::Record;
 use crate::core::record::{ApprovalRule, ApproverKey, PolicyDigest, Timestamp};
 use crate::policy::diff::{Change, diff as compare, files};
-use crate::policy::{self, Diagnostic};
+use crate::policy::{self, Compiled, Diagnostic};
 
 /// What a plan says that it is.
 const FORM: &str = "attestree/policy-plan/v1";
@@ -33,12 +37,18 @@ const DAY: Duration = Duration::from_hours(24);
 #[command(after_help = "\
 Reads the policy in force from the log itself, proved against a checkpoint that --trust accepts, and says what
 the one in the directory would change. The plan binds approvals to this log, these two policies and a time.
+With --replay, the newest records are judged by the new policy too: which verdicts would be others? What the
+policy in force redacted stays redacted, and what a record only commits to is not known.
+
+With --data the operator plans from the data directory, whether or not a server runs on it; nothing is proved
+then, and the log is asked for nothing.
 
 Exit codes:
   0 the same policy is in force   1 an error   2 there is something to apply
 
 Examples:
   attestree policy plan policy --server https://logs.example.com --trust trust.policy -o change.plan
+  attestree policy plan policy --data attestree-data --replay 10000
   attestree policy approve change.plan --key alice.skey -o alice.approval
   attestree policy apply policy --plan change.plan --approval alice.approval --data attestree-data")]
 pub(super) struct Args {
@@ -50,8 +60,33 @@ pub(super) struct Args {
     /// Days after which the plan and its approvals end
     #[arg(long, value_name = "DAYS", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
+    /// Judge this many of the newest records by the new policy, and say what becomes of their verdicts
+    #[arg(long, value_name = "N")]
+    replay: Option<u64>,
+    /// Read the log in this data directory, and ask no server
+    #[cfg(feature = "server")]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     show: Show,
+}
+
+/// What is printed, as JSON: the plan, and what it would have meant for records that are there.
+#[derive(Debug, Serialize)]
+struct Printed<'p> {
+    #[serde(flatten)]
+    plan: &'p Plan,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impact: Option<&'p Shown>,
+}
+
+/// What the log says.
+struct Found {
+    origin: Origin,
+    /// What is in force, and its files.
+    old: Option<(PolicyDigest, Bundle)>,
+    rule: ApprovalRule,
+    impact: Option<Shown>,
 }
 
 /// A plan, as its file and `--json` show it.
@@ -98,16 +133,14 @@ pub(super) struct Bound {
 /// Says what would change.
 pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
     let loaded = load("plan", &args.which.policy, args.which.env.as_deref(), args.show, output)?;
-    let (origin, governing) = block_on(async {
-        let client = remote.connect().await?;
-        Ok((client.trust().origin().clone(), client.governing().await?))
-    })?;
+    let Found { origin, old: in_force, rule, impact } = find(args, remote, &loaded.compiled)?;
     let new = loaded.bundle.digest();
-    let old = governing.policy.as_ref().map_or(PolicyDigest::NONE, |old| old.record.digest);
-    let changes = changes(&governing, &loaded.bundle, &loaded.compiled.document)?;
+    let old = in_force.as_ref().map_or(PolicyDigest::NONE, |(digest, _)| *digest);
+    let in_force = in_force.as_ref().map(|(_, bundle)| bundle);
+    let changes = changes(in_force, &loaded.bundle, &loaded.compiled.document)?;
     let micros = now()?.micros() + u64::try_from((DAY * args.days).as_micros())?;
     let expires = Timestamp::from_micros(micros).context("the plan ends after the year 9999")?;
-    let bound = Bound { origin, old, new, expires, rule: governing.rule };
+    let bound = Bound { origin, old, new, expires, rule };
     let plan = Plan::new(&bound, &changes);
     // Whoever reads what is printed may stop early, as `head` does.
     if let Some(path) = args.output.as_ref().filter(|_| old != new) {
@@ -115,40 +148,110 @@ pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Resul
         text.push('\n');
         output::write(path, text.as_bytes())?;
     }
-    output.print(&plan, text(&bound, &changes))?;
+    let printed = Printed { plan: &plan, impact: impact.as_ref() };
+    let told = || {
+        let sampled = impact.as_ref();
+        let sampled =
+            sampled.map(|shown| format!("under the new policy:\n{}\n", replay::text(shown)));
+        sampled.unwrap_or_default() + &text(&bound, &changes)
+    };
+    let report = || {
+        let mut report = load::report("plan", &args.which.policy, &loaded.bundle);
+        report.findings = changes.iter().map(diff::finding).collect();
+        report.findings.extend(impact.iter().flat_map(replay::findings));
+        report.findings.push(note("policy/plan", summary(&bound)));
+        report
+    };
+    args.show.tell(&printed, told, report, output)?;
     if old == new { Ok(()) } else { Err(exit::quietly(Exit::Different)) }
+}
+
+/// Asks the log what is in force, and what the new policy would have meant for its newest records.
+fn find(args: &Args, remote: &Remote, new: &Compiled) -> anyhow::Result<Found> {
+    #[cfg(feature = "server")]
+    if let Some(data) = &args.data {
+        return find_in(data, remote, args.replay, new);
+    }
+    block_on(async {
+        let client = remote.connect().await?;
+        let Governing { checkpoint, policy, rule } = client.governing().await?;
+        let to = checkpoint.head().size.get();
+        let impact = match args.replay {
+            Some(last) => {
+                let from = to.saturating_sub(last);
+                Some(replay::walk(&client, from, to, Some(new), None).await?)
+            }
+            None => None,
+        };
+        let old = policy.map(|policy| (policy.record.digest, policy.bundle));
+        Ok(Found { origin: client.trust().origin().clone(), old, rule, impact })
+    })
+}
+
+/// Reads the same from a data directory.
+#[cfg(feature = "server")]
+fn find_in(
+    data: &Path,
+    remote: &Remote,
+    last: Option<u64>,
+    new: &Compiled,
+) -> anyhow::Result<Found> {
+    let named = remote.log.as_ref().map_or("", Origin::as_str);
+    let log = crate::server::Governed::open(data, named)?;
+    let crate::server::InForce { policy, rule } = log.in_force()?;
+    let mut impact = None;
+    if let Some(last) = last {
+        let from = log.size().saturating_sub(last);
+        let mut shown = Shown::new(from, log.size());
+        for index in from..log.size() {
+            let Some(entry) = log.entry(index)? else { continue };
+            match Record::parse(&entry) {
+                Ok(record) => shown.impact(index, &record, new, &[]),
+                Err(_) => shown.no_record(),
+            }
+        }
+        impact = Some(shown);
+    }
+    let old = policy.map(|(record, bundle)| (record.digest, bundle));
+    Ok(Found { origin: log.origin().clone(), old, rule, impact })
 }
 
 /// Compares the policy in force with another.
 fn changes(
-    governing: &Governing,
+    old: Option<&Bundle>,
     bundle: &Bundle,
     document: &policy::Document,
 ) -> anyhow::Result<Vec<Change>> {
-    let Some(old) = &governing.policy else { return Ok(Vec::new()) };
+    let Some(old) = old else { return Ok(Vec::new()) };
     let sentence = |found: Vec<Diagnostic>| {
         let first = found.first().map(|found| found.message.clone()).unwrap_or_default();
         anyhow::anyhow!("the policy in force can't be read by this version: {first}")
     };
-    let before = policy::read_document(&old.bundle).map_err(sentence)?.0;
+    let before = policy::read_document(old).map_err(sentence)?.0;
     let mut changes = compare(&before, document);
-    changes.extend(files(&old.bundle, bundle));
+    changes.extend(files(old, bundle));
     changes.sort_by_key(|change| change.direction);
     Ok(changes)
 }
 
 /// Writes a plan for people.
 fn text(bound: &Bound, changes: &[Change]) -> String {
+    let what = match bound.old {
+        old if old == bound.new => String::new(),
+        PolicyDigest::NONE => "no policy is in force: this is the first\n".to_owned(),
+        _ => diff::text(changes, false) + "\n",
+    };
+    what + &summary(bound)
+}
+
+/// Writes what a plan binds, and who has to approve it.
+fn summary(bound: &Bound) -> String {
     let Bound { origin, old, new, expires, rule } = bound;
     if old == new {
         return format!("{origin}: nothing to apply, {new} is in force");
     }
-    let what = match *old {
-        PolicyDigest::NONE => "no policy is in force: this is the first".to_owned(),
-        _ => diff::text(changes, false),
-    };
     let old = named(*old);
-    format!("{what}\n{origin}: {old} -> {new}, until {expires}\n{}", asked(rule))
+    format!("{origin}: {old} -> {new}, until {expires}\n{}", asked(rule))
 }
 
 impl Plan {

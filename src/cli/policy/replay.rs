@@ -9,13 +9,14 @@ use super::super::exit::{self, Exit};
 use super::super::output::{Output, count};
 use super::super::remote::{Remote, block_on};
 use super::Show;
+use super::disclosures::Disclosures;
 use super::load::load;
-use super::report::Format;
+use super::report::{Report, error, note};
 use crate::client::{Client, LoggedPolicy};
 use crate::core::number::LeafIndex;
-use crate::core::record::{Body, Engine, PolicyDigest, Record, RecordedEvent, System};
+use crate::core::record::{Body, Engine, Opening, PolicyDigest, Record, RecordedEvent, System};
 use crate::policy::replay::{Again, Reason, Replay, Unknown, impact, replay};
-use crate::policy::{self, Compiled};
+use crate::policy::{self, Compiled, Diagnostic};
 
 /// Records that are read before they are judged: 1,024 of 64 KiB are 64 MiB.
 const CHUNK: u64 = 1_024;
@@ -25,14 +26,17 @@ const CHUNK: u64 = 1_024;
 #[command(after_help = "\
 Reads records, proves them against a checkpoint that --trust accepts, and judges each by the policy that it
 names, whose files are in the log too. Of what a record only commits to nothing is known: where rules need it,
-the verdict is undetermined. With --bundle another policy judges: what would it have said?
+and of an event that was quarantined, the verdict is undetermined. --disclosures opens it: what `attestree
+disclose` prints, or the INDEX.openings.json of `attestree append --receipts`. Of which record they are, the
+commitment says that they open. With --bundle another policy judges: what would it have said?
 
 Exit codes:
   0 none is different   1 an error   2 some are
 
 Examples:
   attestree policy replay --server https://logs.example.com --trust trust.policy
-  attestree policy replay --last 1000 --bundle policy")]
+  attestree policy replay --last 1000 --bundle policy
+  attestree disclose 7 --data attestree-data > 7.disclosure.json && attestree policy replay --disclosures .")]
 pub(super) struct Args {
     /// Judge by this policy, and not by those that the records name
     #[arg(long, value_name = "DIR")]
@@ -43,17 +47,25 @@ pub(super) struct Args {
     /// How many of the newest records
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     last: u64,
+    /// Disclosed fields: a file, or a directory's *.openings.json and *.disclosure.json
+    #[arg(long, value_name = "FILE|DIR")]
+    disclosures: Option<PathBuf>,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// What came of it, as JSON.
 #[derive(Debug, Default, Serialize)]
-struct Shown {
+pub(super) struct Shown {
     from: u64,
     to: u64,
     same: u64,
     different: Vec<Different>,
     undetermined: BTreeMap<&'static str, u64>,
     not_replayable: BTreeMap<&'static str, u64>,
+    /// Disclosures that open nothing of these records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unused_disclosures: Option<usize>,
 }
 
 /// A record whose verdict is another, as JSON.
@@ -75,28 +87,35 @@ struct Judge {
 
 /// Replays.
 pub(super) fn run(args: &Args, remote: &Remote, output: Output) -> anyhow::Result<()> {
-    let show = Show { format: Format::Text };
+    let show = args.show;
     let other = args.bundle.as_deref();
     let other = other.map(|path| load("replay", path, args.env.as_deref(), show, output));
     let other = other.transpose()?.map(|loaded| loaded.compiled);
-    let shown = block_on(async {
+    let mut disclosures = args.disclosures.as_deref().map(Disclosures::read).transpose()?;
+    let mut shown = block_on(async {
         let client = remote.connect().await?;
         // That it is an audit log, the first record says.
         let to = client.governing().await?.checkpoint.head().size.get();
-        walk(&client, to.saturating_sub(args.last), to, other.as_ref()).await
+        let opened = disclosures.as_mut();
+        walk(&client, to.saturating_sub(args.last), to, other.as_ref(), opened).await
     })?;
-    output.print(&shown, text(&shown))?;
+    shown.unused_disclosures = disclosures.map(|disclosures| disclosures.unused());
+    let root = args.bundle.as_deref().map_or_else(String::new, |path| path.display().to_string());
+    let report =
+        || Report { verb: "replay", root, findings: findings(&shown), ..Report::default() };
+    show.tell(&shown, || text(&shown), report, output)?;
     if shown.different.is_empty() { Ok(()) } else { Err(exit::quietly(Exit::Different)) }
 }
 
-/// Judges the records `[from, to)` in order.
-async fn walk(
+/// Judges the records `[from, to)` in order: by another policy, or by those that they name.
+pub(super) async fn walk(
     client: &Client,
     from: u64,
     to: u64,
     other: Option<&Compiled>,
+    mut disclosures: Option<&mut Disclosures>,
 ) -> anyhow::Result<Shown> {
-    let mut shown = Shown { from, to, ..Shown::default() };
+    let mut shown = Shown::new(from, to);
     let mut judge = match other {
         None => client.governing_before(from).await?.map(Judge::new),
         Some(_) => None,
@@ -111,16 +130,17 @@ async fn walk(
         next = end;
         for (index, entry) in &entries {
             let Ok(record) = Record::parse(entry) else {
-                shown.unreplayed("they are no records");
+                shown.no_record();
                 continue;
             };
+            let mut openings =
+                || disclosures.as_deref_mut().map_or_else(Vec::new, |all| all.of(&record));
             match (record.body(), other) {
-                (Body::Event(event), Some(other)) => {
-                    let again = impact(&other.policy, &*other.custom, &record, &[]);
-                    shown.take(index.get(), event, again);
+                (Body::Event(_), Some(other)) => {
+                    shown.impact(index.get(), &record, other, &openings());
                 }
-                (Body::Event(event), None) => match &judge {
-                    Some(judge) => judge.judge(&mut shown, index.get(), &record, event),
+                (Body::Event(_), None) => match &judge {
+                    Some(judge) => judge.judge(&mut shown, index.get(), &record, &openings()),
                     None => shown.unreplayed("no policy was in force"),
                 },
                 (Body::System(System::Policy(active)), None) => {
@@ -141,11 +161,12 @@ impl Judge {
     }
 
     /// Judges one record.
-    fn judge(&self, shown: &mut Shown, index: u64, record: &Record<'_>, event: &RecordedEvent<'_>) {
+    fn judge(&self, shown: &mut Shown, index: u64, record: &Record<'_>, openings: &[Opening]) {
+        let Body::Event(event) = record.body() else { return };
         match &self.compiled {
             Some(compiled) => {
                 let policy = &compiled.policy;
-                let again = replay(policy, &*compiled.custom, &self.engine, record, &[]);
+                let again = replay(policy, &*compiled.custom, &self.engine, record, openings);
                 shown.take(index, event, again);
             }
             None if record.policy() != Some(self.digest) => {
@@ -157,6 +178,29 @@ impl Judge {
 }
 
 impl Shown {
+    /// Begins with nothing judged of the records `[from, to)`.
+    pub(super) fn new(from: u64, to: u64) -> Self {
+        Self { from, to, ..Self::default() }
+    }
+
+    /// Counts an entry that is no record.
+    pub(super) fn no_record(&mut self) {
+        self.unreplayed("they are no records");
+    }
+
+    /// Judges an event's record by another policy than its own.
+    pub(super) fn impact(
+        &mut self,
+        index: u64,
+        record: &Record<'_>,
+        other: &Compiled,
+        openings: &[Opening],
+    ) {
+        if let Body::Event(event) = record.body() {
+            self.take(index, event, impact(&other.policy, &*other.custom, record, openings));
+        }
+    }
+
     /// Counts what came of one record.
     fn take(&mut self, index: u64, event: &RecordedEvent<'_>, again: Replay) {
         match again {
@@ -198,13 +242,29 @@ impl Different {
     }
 }
 
+/// Makes findings of it: another verdict is an error, and what can't be known a note.
+pub(super) fn findings(shown: &Shown) -> Vec<Diagnostic> {
+    let different = shown.different.iter().map(|one| error("policy/verdict", line(one)));
+    different.chain([note("policy/replay", summary(shown))]).collect()
+}
+
 /// Writes what came of it for people.
-fn text(shown: &Shown) -> String {
-    let mut lines: Vec<String> = shown.different.iter().map(line).collect();
+pub(super) fn text(shown: &Shown) -> String {
+    let lines = shown.different.iter().map(line);
+    lines.chain([summary(shown)]).collect::<Vec<_>>().join("\n")
+}
+
+/// Counts what came of it.
+fn summary(shown: &Shown) -> String {
+    let mut lines: Vec<String> = Vec::new();
     for (name, whys) in
         [("undetermined", &shown.undetermined), ("not replayable", &shown.not_replayable)]
     {
         lines.extend(whys.iter().map(|(why, number)| format!("{number} {name}: {why}")));
+    }
+    if let Some(unused) = shown.unused_disclosures.filter(|unused| *unused > 0) {
+        let unused = count(unused as u64, "disclosure opens", "disclosures open");
+        lines.push(format!("{unused} nothing of these records"));
     }
     let sum = |whys: &BTreeMap<&'static str, u64>| whys.values().sum::<u64>();
     let (undetermined, not) = (sum(&shown.undetermined), sum(&shown.not_replayable));

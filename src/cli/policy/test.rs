@@ -5,10 +5,10 @@ use core::time::Duration;
 use serde::Serialize;
 
 use super::super::exit::{self, Exit};
-use super::super::output::Output;
+use super::super::output::{Output, count};
 use super::Show;
 use super::load::{self, Which, load};
-use super::report::{Case, Outcome, Report};
+use super::report::{Case, Outcome, Report, error, note};
 use crate::policy;
 use crate::policy::test::{Coverage, TestOutcome, TestResult};
 
@@ -20,7 +20,8 @@ A test in tests/*.yaml is an event, and what has to become of it:
     event: {act: auth.login, out: success, actor: {id: alice}}
     expect: {verdict: accept, class: authentication, redacted: {actor.email: commit}}
 'events' stands for several, of which the last is compared; 'expect' may also have rules, absent, alerts,
-retention and suppressed. Rules in tests/*_test.rego whose names begin with test_ are run as `opa test` does.
+retention and suppressed. 'times' repeats an event and 'after' waits before each; 'at' and 'source' say when
+and from whom it comes. `attestree policy simulate` sends the same to a server. Rules in tests/*_test.rego whose names begin with test_ are run as `opa test` does.
 
 Exit codes:
   0 all passed   1 a test failed, or the policy can't be read, or too little is covered
@@ -50,7 +51,8 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Runs the tests and lists the classes of which they have no event, the rules that none of their events
-breaks, and the redactions and detectors that none of them needs.
+breaks, the redactions and detectors that none of them needs, and the lines of Rego that none
+evaluates.
 
 Exit codes:
   0 at least the threshold   1 below it, or a test failed
@@ -95,20 +97,38 @@ pub(super) fn coverage(args: &CoverageArgs, output: Output) -> anyhow::Result<()
     let (report, coverage) = tried("coverage", &args.which, None, args.show, output)?;
     let of = |wanted: bool| -> Vec<String> {
         let parts = coverage.parts.iter().filter(|part| (part.times > 0) == wanted);
-        parts.map(|part| format!("{} {}", part.kind.as_str(), part.name)).collect()
+        let parts = parts.map(|part| format!("{} {}", part.kind.as_str(), part.name));
+        let lines = coverage.lines.iter().flat_map(|(file, lines)| {
+            let lines = if wanted { &lines.covered } else { &lines.missed };
+            lines.iter().map(move |line| format!("line {file}:{line}"))
+        });
+        parts.chain(lines).collect()
     };
     let shown = Shown { percent: percent(&coverage), covered: of(true), missed: of(false) };
-    if args.show.is_json(output) {
-        Output::new(true).print(&shown, "")?;
-    } else {
-        let missed = shown.missed.iter().map(|name| format!("missed  {name}\n"));
-        let all = coverage.parts.len();
-        let parts =
-            format!("{} % of {all} classes, rules, redactions and detectors", shown.percent);
-        Output::line(missed.collect::<String>() + &parts)?;
-    }
-    let failed = report.tally().failed > 0;
-    if failed || shown.percent < args.threshold.into() {
+    let failed = report.tally().failed;
+    let what = match coverage.lines.is_empty() {
+        true => "classes, rules, redactions and detectors",
+        false => "classes, rules, redactions, detectors and lines of Rego",
+    };
+    let sum = format!("{} % of {} {what}", shown.percent, coverage.count().0);
+    let is_low = shown.percent < args.threshold.into();
+    let text = || {
+        let missed = shown.missed.iter().map(|name| format!("missed  {name}"));
+        let failed = u64::try_from(failed).unwrap_or(u64::MAX);
+        let failed = Some(count(failed, "test failed", "tests failed")).filter(|_| failed > 0);
+        missed.chain(failed).chain([sum.clone()]).collect::<Vec<_>>().join("\n")
+    };
+    let findings = || {
+        let missed = shown.missed.iter();
+        let missed = missed.map(|name| note("policy/not-covered", format!("no test needs {name}")));
+        let sum = match is_low {
+            true => error("policy/coverage", format!("{sum}; {} % are wanted", args.threshold)),
+            false => note("policy/coverage", sum.clone()),
+        };
+        Report { findings: missed.chain([sum]).collect(), ..report.clone() }
+    };
+    args.show.tell(&shown, text, findings, output)?;
+    if failed > 0 || is_low {
         return Err(exit::quietly(Exit::Failed));
     }
     Ok(())
@@ -155,6 +175,6 @@ fn case(result: TestResult) -> Case {
 
 /// Returns how many parts of a policy its tests exercised, of a hundred; a policy without parts is covered.
 fn percent(coverage: &Coverage) -> usize {
-    let covered = coverage.parts.iter().filter(|part| part.times > 0).count();
-    (covered * 100).checked_div(coverage.parts.len()).unwrap_or(100)
+    let (all, covered) = coverage.count();
+    (covered * 100).checked_div(all).unwrap_or(100)
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::core::number::LeafIndex;
 use crate::core::origin::Origin;
 use crate::core::record::{PolicyDigest, RecordError, Timestamp};
 
@@ -61,6 +62,12 @@ pub enum Fault {
     /// A policy's files are not all there, or are not those of its digest.
     #[error("the parts of a policy are not complete, not in order, or not those of its digest")]
     Parts,
+    /// A conflict is told of an entry that is not there yet.
+    #[error("it tells of a conflict of entry {found}, which is not below it")]
+    Conflict {
+        /// The entry that it names.
+        found: LeafIndex,
+    },
     /// Too few have approved a policy.
     #[error(
         "the policy took force without the {threshold} approvals that the rule before it asks for"
@@ -90,6 +97,8 @@ pub enum Rule {
     Parts,
     /// Policies are approved.
     Approvals,
+    /// Conflicts are told after their entries.
+    Conflict,
 }
 
 impl Fault {
@@ -104,13 +113,14 @@ impl Fault {
             Self::Policy { .. } => Rule::Policy,
             Self::Parts => Rule::Parts,
             Self::Approvals { .. } => Rule::Approvals,
+            Self::Conflict { .. } => Rule::Conflict,
         }
     }
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Form,
         Self::Reserved,
         Self::Genesis,
@@ -119,6 +129,7 @@ impl Rule {
         Self::Policy,
         Self::Parts,
         Self::Approvals,
+        Self::Conflict,
     ];
 
     /// Returns its name.
@@ -132,6 +143,7 @@ impl Rule {
             Self::Policy => "policy",
             Self::Parts => "parts",
             Self::Approvals => "approvals",
+            Self::Conflict => "conflict",
         }
     }
 

@@ -16,6 +16,7 @@
 //! - `pv` is the policy that the last `policy` record below made active; absent before the first.
 //! - A `policy` record directly follows all its parts, which have its digest, and its approvals meet the rule
 //!   in force: that of the `policy` record before, for the first that of the genesis.
+//! - A `conflict` record about a key names entries below its own.
 //!
 //! # Out of scope
 //!
@@ -25,9 +26,12 @@
 
 mod fault;
 mod sight;
+mod track;
 
 pub use fault::{Fault, Rule};
 pub use sight::{SKEW_MICROS, Sight};
+
+use track::Track;
 
 use crate::core::number::LeafIndex;
 use crate::core::origin::Origin;
@@ -43,6 +47,7 @@ pub struct Chain {
     origin: Origin,
     point: Point,
     sight: Sight,
+    track: Track,
 }
 
 /// How far a log was read, and what held there: enough to go on from.
@@ -60,25 +65,30 @@ pub struct Point {
     pub parts: Vec<PolicyPart>,
     /// When a witness saw last that the log ended at or before the next index.
     pub unseen: Option<Timestamp>,
+    /// Entries that were read, with their times: those against which later cosignatures are held.
+    pub times: Vec<(u64, Timestamp)>,
 }
 
 impl Chain {
     /// Begins with the first entry of a log.
     pub fn new(origin: Origin) -> Self {
         let (rule, parts) = (ApprovalRule::NOBODY, Vec::new());
-        let point = Point { next: 0, last: None, policy: None, rule, parts, unseen: None };
+        let times = Vec::new();
+        let point = Point { next: 0, last: None, policy: None, rule, parts, unseen: None, times };
         Self::resume(origin, point)
     }
 
     /// Goes on from a point, which has to be one that [`Chain::point`] gave.
     pub fn resume(origin: Origin, point: Point) -> Self {
         let sight = Sight::new(point.next, point.unseen);
-        Self { origin, point, sight }
+        let track = Track::new(point.times.clone());
+        Self { origin, point, sight, track }
     }
 
     /// Returns where to go on from.
     pub fn point(&self) -> Point {
-        Point { unseen: self.sight.unseen(), ..self.point.clone() }
+        let (unseen, times) = (self.sight.unseen(), self.track.samples());
+        Point { unseen, times, ..self.point.clone() }
     }
 
     /// Returns the index that comes next.
@@ -88,9 +98,16 @@ impl Chain {
 
     /// Takes what a witness says: at this second the tree had this size, for all that it knew.
     ///
-    /// To be told before the entries are, as far as it is known.
-    pub fn witnessed(&mut self, size: u64, seconds: u64) {
-        self.sight.add(size, seconds);
+    /// To be told before the entries are, as far as it is known. What comes later is held against the times of
+    /// those that were read, as far as they are remembered; returns which of them it contradicts. What was told
+    /// before says nothing.
+    pub fn witnessed(&mut self, size: u64, seconds: u64) -> Vec<(u64, Fault)> {
+        let Some(time) = self.sight.add(size, seconds) else { return Vec::new() };
+        let late = self.track.below(size).filter(|(_, at)| is_late(*at, time));
+        let early = self.track.from(size).filter(|(_, at)| is_early(*at, time));
+        let late = late.map(|(index, at)| (index, Fault::Late { at, seen: time }));
+        let early = early.map(|(index, at)| (index, Fault::Early { at, unseen: time }));
+        late.into_iter().chain(early).collect()
     }
 
     /// Returns whether a first entry is a genesis record: what makes a log an audit log.
@@ -142,6 +159,11 @@ impl Chain {
                 faults.extend(self.interrupt());
                 faults.extend(self.genesis(index, origin, rule));
             }
+            Body::System(System::KeyConflict(conflict)) => {
+                faults.extend(self.interrupt());
+                let found = conflict.index;
+                faults.extend((found >= index).then_some(Fault::Conflict { found }));
+            }
             Body::System(_) | Body::Event(_) => faults.extend(self.interrupt()),
         }
         faults
@@ -149,6 +171,7 @@ impl Chain {
 
     /// Takes the end of a signed tree: a policy and its parts are in one commit, so that none ends between.
     pub fn end(&mut self) -> Option<Fault> {
+        self.track.end();
         self.interrupt()
     }
 
@@ -159,13 +182,13 @@ impl Chain {
             faults.push(Fault::Time { last, at });
         }
         let (unseen, seen) = self.sight.bounds();
-        let skewed = |time: Timestamp| time.micros().saturating_add(SKEW_MICROS);
-        if let Some(seen) = seen.filter(|seen| at.micros() > skewed(*seen)) {
+        if let Some(seen) = seen.filter(|seen| is_late(at, *seen)) {
             faults.push(Fault::Late { at, seen });
         }
-        if let Some(unseen) = unseen.filter(|unseen| skewed(at) < unseen.micros()) {
+        if let Some(unseen) = unseen.filter(|unseen| is_early(at, *unseen)) {
             faults.push(Fault::Early { at, unseen });
         }
+        self.track.take(self.point.next, at);
         faults
     }
 
@@ -224,6 +247,16 @@ impl Chain {
         self.point.parts.clear();
         is_open.then_some(Fault::Parts)
     }
+}
+
+/// Returns whether a record states a time after one at which it was seen.
+const fn is_late(at: Timestamp, seen: Timestamp) -> bool {
+    at.micros() > seen.micros().saturating_add(SKEW_MICROS)
+}
+
+/// Returns whether a record states a time before one at which it was not seen.
+const fn is_early(at: Timestamp, unseen: Timestamp) -> bool {
+    at.micros().saturating_add(SKEW_MICROS) < unseen.micros()
 }
 
 impl From<RecordError> for Fault {

@@ -3,7 +3,7 @@
 //! A cosignature over size `s` at time `T` bounds the times of entries from both sides: those below `s` were
 //! there at `T`, and those from `s` on were not in what the witness knew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::core::record::Timestamp;
 
@@ -27,6 +27,8 @@ pub struct Sight {
     seen: BTreeMap<u64, (Timestamp, Timestamp)>,
     /// The first time at which any of them was.
     first: Option<Timestamp>,
+    /// What was taken last: a checkpoint is shown again until there is a newer one.
+    heard: VecDeque<(u64, u64)>,
 }
 
 impl Sight {
@@ -40,13 +42,20 @@ impl Sight {
         self.unseen
     }
 
-    /// Takes that a size was seen at a second; beyond the year 9999 it bounds nothing.
-    pub(super) fn add(&mut self, size: u64, seconds: u64) {
-        let micros = seconds.checked_mul(1_000_000).and_then(Timestamp::from_micros);
-        let Some(time) = micros else { return };
+    /// Takes that a size was seen at a second; returns the time if that is news. Beyond the year 9999 it bounds
+    /// nothing.
+    pub(super) fn add(&mut self, size: u64, seconds: u64) -> Option<Timestamp> {
+        let time = seconds.checked_mul(1_000_000).and_then(Timestamp::from_micros)?;
+        if self.heard.contains(&(size, seconds)) {
+            return None;
+        }
+        self.heard.push_back((size, seconds));
+        if self.heard.len() > SIZES_MAX {
+            self.heard.pop_front();
+        }
         if size <= self.next {
             self.unseen = self.unseen.max(Some(time));
-            return;
+            return Some(time);
         }
         let times = self.seen.entry(size).or_insert((time, time));
         *times = (times.0.min(time), times.1.max(time));
@@ -54,6 +63,7 @@ impl Sight {
             self.seen.pop_last();
         }
         self.first = self.seen.values().map(|times| times.0).min();
+        Some(time)
     }
 
     /// Returns the last time at which the next entry was not seen, and the first at which it was.

@@ -4,17 +4,20 @@
 //! show, and whoever has the policy and the record comes to the same verdict.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::compile::Policy;
+use super::compile::{Policy, ReadyRule};
 use super::custom::{Custom, CustomError, Disclosed};
 use super::detect::Detector;
 use super::enrich::enrich;
 use super::redact::{Kept, Materials, Redacted};
 use super::slots::Given;
 use super::statement::Enforcement;
+use super::watch::{Seen, Watch};
 use crate::core::record::json::{Object, Value};
 use crate::core::record::{
-    Decision, Draft, Head, RecordId, Submission, SubmissionError, Timestamp, Verdict, commit_raw,
+    Decision, Draft, Head, Opening, RecordId, Submission, SubmissionError, Timestamp, UNPARSED,
+    Verdict, commit_raw,
 };
 
 /// The rule behind an event that custom rules could not decide about.
@@ -22,6 +25,9 @@ const ERROR_RULE: &str = "policy/error";
 
 /// Most alerts of custom rules about one event: each is a record.
 const ALERTS_MAX: usize = 16;
+
+/// The rule behind an event in which something is to be redacted to which no path leads.
+const UNREACHED_RULE: &str = "record/path-too-long";
 
 /// The rule behind bytes of which no event could be made.
 const UNPARSED_RULE: &str = "record/unparsed";
@@ -35,9 +41,10 @@ pub struct Arrival<'s> {
     pub source: Option<&'s str>,
     /// [`UNPARSED`] of bytes of which a receiver could make no event: they are quarantined under that class,
     /// the only one that a record shows of what it hides.
-    ///
-    /// [`UNPARSED`]: crate::core::record::UNPARSED
     pub class: Option<&'static str>,
+    /// Whether it is recorded whatever it holds, because its sender would drop what is refused: what the policy
+    /// rejects is quarantined by the same rules, and what is no JSON object is unparsed.
+    pub kept: bool,
     /// The id that the record gets.
     pub id: RecordId,
     /// The time, of which the month matters: it names the keys of commitments without a subject.
@@ -67,6 +74,8 @@ pub struct Admitted {
     /// The custom rules by which somebody has to be told of the event: sorted, once each, none of what is not
     /// shown.
     pub alerts: Vec<String>,
+    /// What whoever watches sees of it, but for these alerts, if it is shown and of concern.
+    pub seen: Option<Box<Seen>>,
 }
 
 /// What a policy says about an event.
@@ -111,7 +120,7 @@ impl<'p> Judgement<'p> {
     }
 }
 
-/// Judges a submission. Fails only for bytes that are no JSON object.
+/// Judges a submission. Fails only for bytes that are no JSON object and not kept.
 ///
 /// # Panics
 ///
@@ -123,13 +132,50 @@ pub fn admit(
     materials: &mut impl Materials,
     custom: &dyn Custom,
 ) -> Result<Admission, SubmissionError> {
-    let hide = |verdict, rules: &[Cow<'_, str>], materials: &mut _| {
-        Ok(hidden(policy, arrival, verdict, rules, materials))
-    };
+    admit_watched(policy, &Watch::default(), arrival, materials, custom)
+}
+
+/// Judges a submission as [`admit`] does, and looks at what is to be watched while it is at hand.
+///
+/// # Panics
+///
+/// As [`admit`] does.
+pub fn admit_watched(
+    policy: &Policy,
+    watch: &Watch,
+    arrival: &Arrival<'_>,
+    materials: &mut impl Materials,
+    custom: &dyn Custom,
+) -> Result<Admission, SubmissionError> {
     if arrival.class.is_some() {
-        return hide(Verdict::Quarantine, &[UNPARSED_RULE.into()], materials);
+        let rules = [UNPARSED_RULE.into()];
+        return Ok(hidden(policy, arrival, Verdict::Quarantine, &rules, materials));
     }
-    let mut event = match Submission::parse(arrival.bytes)?.event() {
+    match Submission::parse(arrival.bytes) {
+        Ok(submission) => {
+            Ok(admit_submission(policy, watch, arrival, submission, materials, custom))
+        }
+        Err(_) if arrival.kept => {
+            let arrival = Arrival { class: Some(UNPARSED), ..*arrival };
+            admit_watched(policy, watch, &arrival, materials, custom)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Judges a submission that is a JSON object.
+fn admit_submission(
+    policy: &Policy,
+    watch: &Watch,
+    arrival: &Arrival<'_>,
+    submission: Submission<'_>,
+    materials: &mut impl Materials,
+    custom: &dyn Custom,
+) -> Admission {
+    let hide = |verdict, rules: &[Cow<'_, str>], materials: &mut _| {
+        hidden(policy, arrival, verdict, rules, materials)
+    };
+    let mut event = match submission.event() {
         Ok(event) => event,
         Err(faults) => {
             let rules: Vec<_> = faults.into_iter().map(|fault| fault.rule().into()).collect();
@@ -145,9 +191,10 @@ pub fn admit(
         masks => Cow::Owned([masks, &policy.treatments].concat()),
     };
     let mut redacted = Redacted::apply(&mut event, &treatments, materials);
-    if !redacted.exposed.is_empty() {
+    if !redacted.exposed.is_empty() || redacted.unreached {
         let rule = |detector: &Detector| format!("detected/{}", detector.name()).into();
-        let rules: Vec<_> = redacted.exposed.iter().map(rule).collect();
+        let unreached = redacted.unreached.then(|| UNREACHED_RULE.into());
+        let rules: Vec<_> = redacted.exposed.iter().map(rule).chain(unreached).collect();
         return hide(Verdict::Quarantine, &rules, materials);
     }
     redacted.trim(&mut event, arrival.source, policy);
@@ -156,34 +203,51 @@ pub fn admit(
     if let Some(class) = judgement.class {
         event.classify(class);
     }
-    let classes = judgement.classes.iter().map(|class| (*class).to_owned()).collect();
+    let classes: Vec<_> = judgement.classes.iter().map(|class| (*class).to_owned()).collect();
     let (verdict, rules) = match judgement.outcome() {
         Outcome::Recorded(verdict, rules) if verdict.shows_content() => (verdict, rules),
         Outcome::Recorded(verdict, rules) => return hide(verdict, &rules, materials),
+        Outcome::Refused(rules) if arrival.kept => {
+            return hide(Verdict::Quarantine, &rules, materials);
+        }
         Outcome::Refused(rules) => {
-            return Ok(Admission::Refused(rules.into_iter().map(Cow::into_owned).collect()));
+            return Admission::Refused(rules.into_iter().map(Cow::into_owned).collect());
         }
     };
-    let shown = event.members().get("class").and_then(|class| class.as_str());
-    let class = shown.unwrap_or("-").to_owned();
+    // Borrowed from what was submitted, or from the policy, so that it outlives the event.
+    let class = match event.members().get("class") {
+        Some(Value::String(class)) => class.clone(),
+        _ => "-".into(),
+    };
     let alerts = alerts(&seen, event.members(), arrival.source, &class);
     let rules = rules.iter().map(AsRef::as_ref).collect();
     let decision =
         Decision { source: arrival.source, verdict, rules, redactions: redacted.redactions };
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
-    let Ok((draft, spilled)) = Draft::event(&head, event, decision, || materials.salt()) else {
+    let drafted = Draft::of_event(&head, &mut event, decision, || materials.salt());
+    let Ok((draft, spilled)) = drafted else {
         return hide(Verdict::Quarantine, &["record/too-long".into()], materials);
     };
-    let named =
-        redacted.openings.into_iter().chain(spilled.into_iter().map(|opening| (opening, None)));
+    // Looked at last, when what was spilled does not stand there any more.
+    let look =
+        || Box::new(Seen::at(watch, verdict, arrival.source, event.members(), classes.clone()));
+    let seen = (watch.concerns(verdict) || !alerts.is_empty()).then(look);
+    let kept = keep(redacted.openings, spilled, || month_subject(&class, arrival.now));
+    Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts, seen })
+}
+
+/// Returns what opens the commitments of a record by field number, with the subject of those that have none.
+fn keep(
+    named: Vec<(Opening, Option<String>)>,
+    spilled: Vec<Opening>,
+    subject: impl Fn() -> String,
+) -> Vec<Kept> {
+    let named = named.into_iter().chain(spilled.into_iter().map(|opening| (opening, None)));
     let mut kept: Vec<Kept> = named
-        .map(|(opening, subject)| Kept {
-            opening,
-            subject: subject.unwrap_or_else(|| month_subject(&class, arrival.now)),
-        })
+        .map(|(opening, named)| Kept { opening, subject: named.unwrap_or_else(&subject) })
         .collect();
     kept.sort_unstable_by(|one, other| one.opening.path.cmp(&other.opening.path));
-    Ok(Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts }))
+    kept
 }
 
 /// Judges what a record shows, or will show, of an event: its members without the server's own.
@@ -215,13 +279,21 @@ pub fn judge<'p>(
     if let Some(enforcement) = policy.unknown_class.filter(|_| !is_known) {
         broken.push((enforcement, "class/unknown".into()));
     }
-    let concerns = |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
-    for rule in &policy.rules {
-        let is_about = rule.classes.is_empty() || rule.classes.iter().any(concerns);
+    let mut check = |rule: &'p ReadyRule| {
         // Many rules ask for the same few things, which are known by then; conditions are dearer.
-        if is_about && !rule.require.iter().all(|need| slots.has(*need)) && slots.hold(&rule.when) {
+        if !rule.require.iter().all(|need| slots.has(*need)) && slots.hold(&rule.when) {
             broken.push((rule.otherwise, rule.name.as_str().into()));
         }
+    };
+    policy.rules.iter().for_each(&mut check);
+    let concerns = |number: &usize| is_of.get(*number).is_some_and(|(named, fits)| *named || *fits);
+    for (number, rules) in
+        policy.class_rules.iter().enumerate().filter(|(number, _)| concerns(number))
+    {
+        // A rule of two classes is checked with the first of them that the event is of.
+        let is_first =
+            |rule: &&ReadyRule| rule.classes.iter().find(|class| concerns(class)) == Some(&number);
+        rules.iter().map(Arc::as_ref).filter(is_first).for_each(&mut check);
     }
     let said = ask(custom, members, &server, claimed.or(class));
     let failed = match said {
@@ -290,7 +362,8 @@ fn hidden(
     let head = Head { id: arrival.id, policy: Some(policy.digest) };
     let draft = Draft::hidden(&head, &decision, raw, arrival.class);
     let kept = vec![Kept { opening, subject: month_subject("-", arrival.now) }];
-    Admission::Recorded(Admitted { draft, kept, verdict, classes: Vec::new(), alerts: Vec::new() })
+    let (classes, alerts) = (Vec::new(), Vec::new());
+    Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts, seen: None })
 }
 
 /// Returns the subject of what names none: one for each class and month.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::condition::{Condition, Test};
 use super::slots::{Given, Numbers, Places, Slots};
@@ -28,7 +29,10 @@ pub struct Policy {
     pub(super) trims: Vec<(usize, Vec<Path>)>,
     pub(super) classes: Vec<(String, Vec<usize>)>,
     pub(super) unknown_class: Option<Enforcement>,
+    /// The rules about events of every class.
     pub(super) rules: Vec<ReadyRule>,
+    /// The rules about events of each class, by the number of the class.
+    pub(super) class_rules: Vec<Vec<Arc<ReadyRule>>>,
     places: Places,
 }
 
@@ -134,10 +138,20 @@ impl Policy {
         let mut places = Numbers::default();
         let numbers: BTreeMap<&str, usize> =
             (0..).zip(classes).map(|(number, class)| (class.name.as_str(), number)).collect();
-        let ready = rules
-            .iter()
-            .map(|rule| ready(&mut places, rule, &numbers))
-            .collect::<Result<_, _>>()?;
+        let mut class_rules = vec![Vec::new(); classes.len()];
+        let mut common = Vec::new();
+        for rule in rules {
+            let rule = ready(&mut places, rule, &numbers)?;
+            if rule.classes.is_empty() {
+                common.push(rule);
+                continue;
+            }
+            let rule = Arc::new(rule);
+            for class in rule.classes.iter().collect::<BTreeSet<_>>() {
+                let rules: Option<&mut Vec<_>> = class_rules.get_mut(*class);
+                rules.expect("classes are numbered").push(Arc::clone(&rule));
+            }
+        }
         let trim = |Trim { class, paths }: &Trim| {
             let unknown = || PolicyError::UnknownTrim { class: class.clone() };
             Ok((numbers.get(class.as_str()).copied().ok_or_else(unknown)?, paths.clone()))
@@ -152,7 +166,8 @@ impl Policy {
                 .map(|class| (class.name.clone(), places.conditions(&class.when)))
                 .collect(),
             unknown_class: *unknown_class,
-            rules: ready,
+            rules: common,
+            class_rules,
             places: places.into_places(),
         })
     }
@@ -183,6 +198,21 @@ impl Policy {
             .iter()
             .map(|(name, when)| (claimed == Some(name), !when.is_empty() && slots.hold(when)))
             .collect()
+    }
+}
+
+impl Statements {
+    /// Checks that conditions on events of some classes, or of all if there are none, look at nothing that is
+    /// taken away of them. Its error names what the conditions are part of.
+    pub fn check_seen(
+        &self,
+        name: &str,
+        classes: &[String],
+        when: &[Condition],
+    ) -> Result<(), PolicyError> {
+        let concerns = |trim: &&Trim| classes.is_empty() || classes.contains(&trim.class);
+        let trims: Vec<Trim> = self.trims.iter().filter(concerns).cloned().collect();
+        Hidden { treatments: &self.treatments, trims: &trims }.check_conditions(name, when)
     }
 }
 

@@ -161,6 +161,14 @@ impl Glob {
         Self { pieces: pattern.split('*').map(str::to_owned).collect() }
     }
 
+    /// Returns the one text that is like the pattern, if it has no star.
+    pub fn exact(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// Returns whether a whole text is like the pattern.
     pub fn matches(&self, text: &str) -> bool {
         let [first, middle @ .., last] = self.pieces.as_slice() else {

@@ -17,12 +17,15 @@ mod detect;
 mod enrich;
 mod group;
 mod redact;
+mod roll;
 mod slots;
 mod statement;
 mod watch;
+mod watched_row;
 mod watching;
+mod window;
 
-pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, judge};
+pub use admit::{Admission, Admitted, Arrival, Judgement, Outcome, admit, admit_watched, judge};
 pub use bundle::{Bundle, BundleError, FILE_BYTES_MAX, FILES_MAX};
 pub use compile::{Policy, PolicyError, STATEMENTS_MAX};
 pub use condition::{Condition, Glob, Pattern, PatternError, Test};
@@ -35,4 +38,5 @@ pub use statement::{
     Target, Treatment, Trim,
 };
 pub use watch::{Alert, Seen, Selector, Suppression, Trigger, Watch, WatchedSource};
-pub use watching::{WatchRow, Watching};
+pub use watched_row::WatchRow;
+pub use watching::Watching;

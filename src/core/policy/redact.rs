@@ -41,6 +41,8 @@ pub(super) struct Redacted<'a> {
     pub(super) openings: Vec<(Opening, Option<String>)>,
     /// What was recognised where it can't be taken out.
     pub(super) exposed: BTreeSet<Detector>,
+    /// Whether there is a place to redact to which no path leads.
+    pub(super) unreached: bool,
     /// What stood where a mask stands: a commitment holds what was submitted.
     masked: Vec<(Path, Value<'a>)>,
 }
@@ -60,13 +62,17 @@ impl<'a> Redacted<'a> {
         // redacted inside of what was redacted.
         for (treatment, subject) in treatments.iter().zip(&mut subjects) {
             let Target::Path(target) = &treatment.target else { continue };
-            let mut places = expand(event.members(), target);
-            let last = places.pop();
-            for path in places {
-                redacted.treat(event, path, &treatment.action, subject.clone(), materials);
+            // Most targets stand for themselves. Whether a step is `*` is seen when they are expanded.
+            if !target.as_str().as_bytes().contains(&b'*') {
+                redacted.treat(event, target, &treatment.action, subject.take(), materials);
+                continue;
             }
-            if let Some(path) = last {
-                redacted.treat(event, path, &treatment.action, subject.take(), materials);
+            let Some(places) = expand(event.members(), target) else {
+                redacted.unreached = true;
+                continue;
+            };
+            for path in places {
+                redacted.treat(event, &path, &treatment.action, subject.clone(), materials);
             }
         }
         for (treatment, subject) in treatments.iter().zip(subjects) {
@@ -101,7 +107,7 @@ impl<'a> Redacted<'a> {
         for path in places {
             // What stands in the place of a value already shows nothing of it.
             let done = event.remove(path).map(|_| RedactionAction::Drop);
-            self.note(path.clone(), done);
+            self.note(path, done);
         }
     }
 
@@ -123,32 +129,31 @@ impl<'a> Redacted<'a> {
     fn treat(
         &mut self,
         event: &mut Event<'a>,
-        path: Path,
+        path: &Path,
         action: &Action,
         subject: Option<String>,
         materials: &mut impl Materials,
     ) {
-        // There is nothing to hide of `null`, and a form in its place would pass for a value.
-        if path.find(event.members()) == Some(&Value::Null) {
-            return;
+        if let Action::Commit { .. } = action {
+            return self.commit(event, path, subject, materials);
         }
+        // There is nothing to hide of `null`, and a form in its place would pass for a value.
+        let Some(value) = path.find(event.members()).filter(|value| **value != Value::Null) else {
+            return;
+        };
         let done = match action {
-            Action::Drop => event.remove(&path).map(|_| RedactionAction::Drop),
-            Action::Commit { .. } => return self.commit(event, &path, subject.as_ref(), materials),
+            Action::Drop => event.remove(path).map(|_| RedactionAction::Drop),
+            Action::Commit { .. } => unreachable!("commitments are made above"),
             Action::Mask { keep_last } => {
-                let masked = path
-                    .find(event.members())
-                    .and_then(Value::as_str)
-                    .map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
-                self.mask(event, &path, masked)
+                let text = value.as_str();
+                let masked = text.map_or_else(|| "***".to_owned(), |text| mask(text, *keep_last));
+                self.mask(event, path, masked)
             }
             Action::Token { days } => {
-                let text = path.find(event.members()).map(Value::format);
-                let (key, epoch) = materials.token_key(&path, *days);
-                let token = text.map(|text| Token::new(&key, epoch, &path, text.as_bytes()));
-                token
-                    .and_then(|token| event.replace(&path, token.to_value()))
-                    .map(|_| RedactionAction::Token)
+                let text = value.format();
+                let (key, epoch) = materials.token_key(path, *days);
+                let token = Token::new(&key, epoch, path, text.as_bytes());
+                event.replace(path, token.to_value()).map(|_| RedactionAction::Token)
             }
         };
         self.note(path, done);
@@ -164,7 +169,7 @@ impl<'a> Redacted<'a> {
         materials: &mut impl Materials,
     ) {
         let Action::Mask { keep_last } = action else {
-            return self.treat(event, path, action, subject, materials);
+            return self.treat(event, &path, action, subject, materials);
         };
         let mut masked = String::new();
         let mut rest = 0;
@@ -175,7 +180,7 @@ impl<'a> Redacted<'a> {
         }
         masked.push_str(text.get(rest..).unwrap_or_default());
         let done = self.mask(event, &path, masked);
-        self.note(path, done);
+        self.note(&path, done);
     }
 
     /// Puts a masked text in the place of a value, and keeps what was submitted.
@@ -186,7 +191,8 @@ impl<'a> Redacted<'a> {
         masked: String,
     ) -> Option<RedactionAction> {
         let before = event.replace(path, masked.into())?;
-        if self.masked.iter().all(|(other, _)| other != path) {
+        // What something was done to already is not what was submitted.
+        if self.redactions.iter().all(|redaction| !redaction.path.is_within(path)) {
             self.masked.push((path.clone(), before));
         }
         Some(RedactionAction::Mask)
@@ -198,40 +204,48 @@ impl<'a> Redacted<'a> {
         &mut self,
         event: &mut Event<'a>,
         path: &Path,
-        subject: Option<&String>,
+        subject: Option<String>,
         materials: &mut impl Materials,
     ) {
-        let value = path.find(event.members());
         let done = self.redactions.iter().map(|redaction| &redaction.path);
         let mut done = done.chain(self.openings.iter().map(|(opening, _)| &opening.path));
         if done.any(|done| done != path && done.is_within(path)) {
+            let value = path.find(event.members());
             let pieces = value.map_or_else(|| Some(Vec::new()), |value| pieces(path, value));
             let Some(pieces) = pieces else {
                 let done = event.remove(path).map(|_| RedactionAction::Drop);
-                return self.note(path.clone(), done);
+                return self.note(path, done);
             };
-            pieces.iter().for_each(|piece| self.commit(event, piece, subject, materials));
+            for piece in pieces {
+                self.commit(event, &piece, subject.clone(), materials);
+            }
             return;
         }
-        if value.is_none_or(|value| *value == Value::Null) {
-            return;
+        let masked = self.masked.iter().position(|(masked, _)| masked == path);
+        // What was masked may have been dropped since.
+        let stands =
+            |_: &usize| path.find(event.members()).is_some_and(|value| *value != Value::Null);
+        match masked.filter(stands) {
+            Some(position) => {
+                event.replace(path, self.masked.swap_remove(position).1);
+            }
+            // What stands there was not submitted, and shows no more than it was meant to.
+            None if self.redactions.iter().any(|redaction| redaction.path == *path) => return,
+            None => {}
         }
-        if let Some(position) = self.masked.iter().position(|(masked, _)| masked == path) {
-            event.replace(path, self.masked.swap_remove(position).1);
-        }
-        if let Some(opening) = event.commit(path, materials.salt()) {
+        if let Some(opening) = event.commit_with(path, || materials.salt()) {
             self.redactions.retain(|redaction| redaction.path != *path);
-            self.openings.push((opening, subject.cloned()));
+            self.openings.push((opening, subject));
         }
     }
 
     /// Notes what was done: of one place and what is inside of it, what was done last.
-    fn note(&mut self, path: Path, done: Option<RedactionAction>) {
+    fn note(&mut self, path: &Path, done: Option<RedactionAction>) {
         if let Some(action) = done {
-            self.redactions.retain(|redaction| !redaction.path.is_within(&path));
+            self.redactions.retain(|redaction| !redaction.path.is_within(path));
             // What was committed inside of it has no place any more.
-            self.openings.retain(|(opening, _)| !opening.path.is_within(&path));
-            self.redactions.push(Redaction { path, action });
+            self.openings.retain(|(opening, _)| !opening.path.is_within(path));
+            self.redactions.push(Redaction { path: path.clone(), action });
         }
     }
 }
@@ -252,20 +266,17 @@ fn mask(text: &str, keep_last: usize) -> String {
     "***".chars().chain(text.chars().skip(length - kept)).collect()
 }
 
-/// Returns the places that a target stands for.
-fn expand(members: &Object<'_>, target: &Path) -> Vec<Path> {
-    // Most targets stand for themselves. Whether a step is `*` is seen below.
-    if !target.as_str().contains('*') {
-        return target.find(members).map(|_| target.clone()).into_iter().collect();
-    }
+/// Returns the places that a target stands for; `None` if there is one whose path would be too long.
+fn expand(members: &Object<'_>, target: &Path) -> Option<Vec<Path>> {
     let mut steps = target.steps();
-    let Some(first) = steps.next() else { return Vec::new() };
+    let first = steps.next()?;
     let mut places = match members.get(&first) {
-        Some(value) => vec![(Path::member(&first), value)],
+        Some(value) => vec![(Some(Path::member(&first)), value)],
         None => Vec::new(),
     };
     for step in steps {
-        places = places.into_iter().flat_map(|(path, value)| below(&path, value, &step)).collect();
+        let below = |(path, value): (Option<Path>, _)| below(path.as_ref(), value, &step);
+        places = places.into_iter().flat_map(below).collect();
     }
     places.into_iter().map(|(path, _)| path).collect()
 }
@@ -281,13 +292,17 @@ fn pieces(path: &Path, value: &Value<'_>) -> Option<Vec<Path>> {
     }
 }
 
-/// Returns what one step leads to.
-fn below<'v, 'a>(path: &Path, value: &'v Value<'a>, step: &str) -> Vec<(Path, &'v Value<'a>)> {
+/// Returns what one step leads to, without a path where that would be too long.
+fn below<'v, 'a>(
+    path: Option<&Path>,
+    value: &'v Value<'a>,
+    step: &str,
+) -> Vec<(Option<Path>, &'v Value<'a>)> {
     let all = step == "*";
     match value {
         Value::Object(object) => {
             let members = object.members().iter().filter(|(name, _)| all || name == step);
-            members.filter_map(|(name, value)| Some((path.child(name)?, value))).collect()
+            members.map(|(name, value)| (path.and_then(|path| path.child(name)), value)).collect()
         }
         Value::Array(values) => {
             let elements = values
@@ -295,7 +310,7 @@ fn below<'v, 'a>(path: &Path, value: &'v Value<'a>, step: &str) -> Vec<(Path, &'
                 .enumerate()
                 .filter(|(position, _)| all || position.to_string() == step);
             elements
-                .filter_map(|(position, value)| Some((path.element(position)?, value)))
+                .map(|(position, value)| (path.and_then(|path| path.element(position)), value))
                 .collect()
         }
         _ => Vec::new(),

@@ -25,8 +25,8 @@ pub(super) struct Slots<'p, 'e, 'a> {
     members: &'e Object<'a>,
     server: &'e Given<'a>,
     values: Vec<Cell<Found<'e, 'a>>>,
-    checks: Vec<Cell<Option<bool>>>,
-    needs: Vec<Cell<Option<bool>>>,
+    /// Of the conditions, and behind them of the requirements.
+    answers: Vec<Cell<Option<bool>>>,
 }
 
 /// Members of a record that the server gives to an event.
@@ -133,8 +133,7 @@ impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
             members,
             server,
             values: vec![Cell::new(Found::Unknown); places.slots.len()],
-            checks: vec![Cell::new(None); places.checks.len()],
-            needs: vec![Cell::new(None); places.needs.len()],
+            answers: vec![Cell::new(None); places.checks.len() + places.needs.len()],
         }
     }
 
@@ -142,7 +141,7 @@ impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
     #[inline]
     pub(super) fn hold(&self, checks: &[usize]) -> bool {
         checks.iter().all(|check| {
-            once(&self.checks, *check, || {
+            once(&self.answers, *check, || {
                 self.places.checks.get(*check).is_some_and(|check| self.holds(check))
             })
         })
@@ -161,7 +160,7 @@ impl<'p, 'e, 'a> Slots<'p, 'e, 'a> {
     /// Returns whether a requirement is met.
     #[inline]
     pub(super) fn has(&self, need: usize) -> bool {
-        once(&self.needs, need, || {
+        once(&self.answers, self.places.checks.len() + need, || {
             let need = self.places.needs.get(need);
             need.is_some_and(|(slot, field)| {
                 self.value(*slot).is_some_and(|value| is_field(value, *field))

@@ -3,83 +3,76 @@
 //! A pure state machine: the write path shows it each event and the time, and records what it says. Its
 //! state is a set of small rows, which are written with what they count.
 //!
-//! # Rows
-//!
-//! | kind | rest of the key | content |
-//! |---|---|---|
-//! | 2 | source | u64 next number, then u64 from and u64 to of each range that is missing |
-//! | 3 | rule of a suppression | u64 count, u64 time of the first, u64 of the last |
-//! | 4 | rule of a threshold | the same |
-//! | 5 | rule of a silence | u64 time of the last event, u8 whether the alert was given |
-//! | 6 | u16 slot, rule of a threshold by groups | as 3, then 16 bytes of the group; zeros if it is free |
+//! The rows are described where they are made: `watched_row.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::group::{GROUP_BYTES, Group, Groups};
-use super::watch::{Seen, Trigger, Watch};
+use super::group::{Group, Groups};
+use super::roll::{FULL, LISTENED_MAX, Roll};
+use super::watch::{Alert, Seen, Trigger, Watch, WatchedSource};
+use super::watched_row::{NUMBERS, SILENCE, SUPPRESSED, WINDOW};
+use super::window::{Span, Window};
 use crate::core::record::{AlertCause, SourceNumber, System, Tally, Timestamp};
-
-/// Kind of the rows of sources.
-const NUMBERS: u8 = 2;
-
-/// Kind of the rows of suppressions.
-const SUPPRESSED: u8 = 3;
-
-/// Kind of the rows of thresholds.
-const THRESHOLD: u8 = 4;
-
-/// Kind of the rows of silences.
-const SILENCE: u8 = 5;
-
-/// Kind of the rows of groups.
-const GROUP: u8 = 6;
 
 /// Most ranges of missing numbers that are remembered of a source. A number of an older one that comes after
 /// all is recorded as a conflict.
 const MISSING_MAX: usize = 64;
 
-/// A row of the state: kind, rest of the key, content.
-pub type WatchRow = (u8, Vec<u8>, Vec<u8>);
+/// Most sources whose numbers are followed because of a pattern. Each takes a row for ever: if it were forgotten,
+/// what it lost until it came again would be as well.
+const NUMBERED_MAX: usize = 4_096;
 
 /// The numbers of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Numbers {
+pub(super) struct Numbers {
     /// The number that is due.
-    next: u64,
+    pub(super) next: u64,
     /// Ranges `[from, to)` below it that did not come, in order.
-    missing: Vec<(u64, u64)>,
+    pub(super) missing: Vec<(u64, u64)>,
 }
 
 /// Events that were counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
-    events: u64,
-    from: Timestamp,
+    pub(super) events: u64,
+    pub(super) from: Timestamp,
     pub(super) to: Timestamp,
 }
 
 /// How long something has been silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Silence {
-    since: Timestamp,
-    told: bool,
+pub(super) struct Silence {
+    pub(super) since: Timestamp,
+    pub(super) told: bool,
 }
 
 /// Everything that is remembered of the events of one log.
 ///
 /// # Invariants
 ///
-/// - `changed` and `changed_groups` name every row that differs from what was last taken or restored.
+/// - `changed` and `changed_slots` name every row that differs from what was last taken or restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watching {
-    numbers: BTreeMap<String, Numbers>,
-    suppressed: BTreeMap<String, Count>,
+    pub(super) numbers: BTreeMap<String, Numbers>,
+    pub(super) suppressed: BTreeMap<String, Count>,
     /// Of a threshold by groups, those that were dropped, together.
-    thresholds: BTreeMap<String, Count>,
-    groups: BTreeMap<String, Groups>,
-    silences: BTreeMap<String, Silence>,
-    changed: BTreeSet<(u8, String)>,
-    changed_groups: BTreeSet<(String, u16)>,
+    pub(super) windows: BTreeMap<String, Window>,
+    pub(super) groups: BTreeMap<String, Groups>,
+    /// Of alerts.
+    pub(super) silences: BTreeMap<String, Silence>,
+    /// Of rules about sources.
+    pub(super) rolls: BTreeMap<String, Roll>,
+    /// Kind and name.
+    pub(super) changed: BTreeSet<(u8, String)>,
+    /// Kind, rule and slot.
+    pub(super) changed_slots: BTreeSet<(Slotted, String, u16)>,
+}
+
+/// What is in slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Slotted {
+    Group,
+    Source,
 }
 
 impl Numbers {
@@ -120,29 +113,6 @@ impl Count {
         self.to = at;
     }
 
-    /// Counts an event in the window that it belongs to: the last one, or a new one that begins with it.
-    fn add_within(&mut self, seconds: u64, at: Timestamp) {
-        if self.events > 0 && self.is_over(seconds, at) {
-            *self = Self::default();
-        }
-        self.add(at);
-    }
-
-    /// Takes in what was counted apart.
-    fn join(&mut self, other: Self) {
-        let Self { events, from, to } = *self;
-        *self = if events == 0 {
-            other
-        } else {
-            Self { events: events + other.events, from: from.min(other.from), to: to.max(other.to) }
-        };
-    }
-
-    /// Returns what was counted, and begins anew, if it is enough.
-    fn reach(&mut self, wanted: u64) -> Option<Self> {
-        (self.events >= wanted).then(|| core::mem::take(self))
-    }
-
     fn tally(self, rule: &str) -> Tally {
         let Self { events: count, from, to } = self;
         Tally { rule: rule.to_owned(), count, from, to, source: None, class: None }
@@ -151,6 +121,13 @@ impl Count {
     /// Returns whether so many seconds have passed since the first.
     fn is_over(self, seconds: u64, now: Timestamp) -> bool {
         passed(self.from, seconds, now)
+    }
+}
+
+impl Silence {
+    /// Returns since when it lasts, if that is so many seconds and has not been told.
+    fn due(self, seconds: u64, now: Timestamp) -> Option<Timestamp> {
+        (!self.told && passed(self.since, seconds, now)).then_some(self.since)
     }
 }
 
@@ -166,36 +143,74 @@ fn passed(since: Timestamp, seconds: u64, now: Timestamp) -> bool {
     now.micros().saturating_sub(since.micros()) >= seconds.saturating_mul(1_000_000)
 }
 
-/// What is silent, and for how long it may be: the rule, its source if there is one, and seconds.
-fn silences(watch: &Watch) -> impl Iterator<Item = (&str, Option<&String>, u64)> {
-    let sources = watch.sources.iter().filter_map(|watched| {
-        Some((watched.rule.as_str(), Some(&watched.source), watched.heartbeat_seconds?))
-    });
-    let alerts = watch.alerts.iter().filter_map(|alert| match alert.trigger {
-        Trigger::Absence { seconds } => Some((alert.rule.as_str(), None, seconds)),
+/// The alerts about silence, each with its seconds.
+fn absences(watch: &Watch) -> impl Iterator<Item = (&str, u64)> {
+    watch.alerts.iter().filter_map(|alert| match alert.trigger {
+        Trigger::Absence { seconds } => Some((alert.rule.as_str(), seconds)),
         Trigger::Match | Trigger::Threshold { .. } => None,
-    });
-    sources.chain(alerts)
+    })
+}
+
+/// The rules about sources that have to be heard of, each with its seconds.
+fn heartbeats(watch: &Watch) -> impl Iterator<Item = (&WatchedSource, u64)> {
+    watch.sources.iter().filter_map(|watched| Some((watched, watched.heartbeat_seconds?)))
 }
 
 impl Watching {
     /// Begins to watch for what a policy wants: silences that are new begin at this time.
     pub fn begin(&mut self, watch: &Watch, now: Timestamp) {
-        for (rule, _, _) in silences(watch) {
+        for (rule, _) in absences(watch) {
             if !self.silences.contains_key(rule) {
                 self.hear(rule, now);
             }
         }
+        let moved = self.leave(watch);
+        for (watched, _) in heartbeats(watch) {
+            let silent = moved.iter().filter(|(source, _)| watched.is_about(source));
+            for (source, silence) in silent {
+                self.listen(watched, source, *silence);
+            }
+            for source in watched.named() {
+                let known = self.rolls.get(&watched.rule).and_then(|roll| roll.silence(source));
+                self.listen(watched, source, known.unwrap_or(Silence { since: now, told: false }));
+            }
+        }
+    }
+
+    /// Leaves the sources that their rule is not about any more; returns them. Another may be.
+    fn leave(&mut self, watch: &Watch) -> Vec<(String, Silence)> {
+        let mut left = Vec::new();
+        for (rule, roll) in &mut self.rolls {
+            let is_about = |source: &str| {
+                let mut rules = heartbeats(watch).filter(|(watched, _)| watched.rule == *rule);
+                rules.any(|(watched, _)| watched.is_about(source))
+            };
+            let gone: Vec<u16> = roll
+                .listened()
+                .filter(|(_, one)| !is_about(&one.source))
+                .map(|(slot, _)| slot)
+                .collect();
+            for slot in gone {
+                left.extend(roll.get(slot).map(|one| (one.source.clone(), one.silence)));
+                roll.set(slot, None);
+                self.changed_slots.insert((Slotted::Source, rule.clone(), slot));
+            }
+        }
+        left
     }
 
     /// Ends what was counted under a policy: returns what has to be recorded of it.
     pub fn end(&mut self) -> Vec<System> {
-        for rule in self.thresholds.keys() {
-            self.changed.insert((THRESHOLD, rule.clone()));
-        }
-        self.thresholds.clear();
+        self.changed.extend(self.windows.keys().map(|rule| (WINDOW, rule.clone())));
+        self.windows.clear();
         for (rule, groups) in core::mem::take(&mut self.groups) {
-            self.changed_groups.extend(groups.taken().map(|slot| (rule.clone(), slot)));
+            let slots = groups.taken().map(|slot| (Slotted::Group, rule.clone(), slot));
+            self.changed_slots.extend(slots);
+        }
+        for (rule, roll) in &mut self.rolls {
+            if roll.full.take().is_some() {
+                self.changed_slots.insert((Slotted::Source, rule.clone(), FULL));
+            }
         }
         let rules: Vec<String> = self.suppressed.keys().cloned().collect();
         rules.iter().filter_map(|rule| self.tell_suppressed(rule)).collect()
@@ -204,40 +219,84 @@ impl Watching {
     /// Takes an event that was recorded; returns what has to be recorded because of it.
     pub fn observe(&mut self, watch: &Watch, seen: &Seen, at: Timestamp) -> Vec<System> {
         let mut said = Vec::new();
-        for watched in &watch.sources {
-            if Some(&watched.source) != seen.source.as_ref() {
-                continue;
-            }
-            if let Some(seq) = seen.seq.filter(|_| watched.numbered) {
-                // A source begins with whatever number comes first.
-                let first = || Numbers { next: seq, missing: Vec::new() };
-                let numbers = self.numbers.entry(watched.source.clone()).or_insert_with(first);
-                said.extend(numbers.take(&watched.source, seq));
-                self.changed.insert((NUMBERS, watched.source.clone()));
-            }
-            if watched.heartbeat_seconds.is_some() {
-                self.hear(&watched.rule, at);
-            }
+        if let Some(source) = &seen.source {
+            said.extend(seen.seq.and_then(|seq| self.number(watch, source, seq, at)));
+            said.extend(self.hear_source(watch, source, at));
         }
-        for (position, alert) in watch.alerts.iter().enumerate() {
-            if !alert.select.selects(seen) {
-                continue;
-            }
+        for (position, group) in &seen.about {
+            let Some(alert) = watch.alerts.get(*position) else { continue };
             let rule = &alert.rule;
-            match alert.trigger {
-                Trigger::Match => said.push(matched(rule, seen, at)),
-                Trigger::Threshold { count, seconds, .. } => {
-                    let group = seen.groups.iter().find(|(alert, _)| *alert == position);
-                    said.extend(match group {
-                        Some((_, group)) => self.count_group(rule, *group, count, seconds, at),
-                        None => self.count(rule, count, seconds, at),
-                    });
+            match (&alert.trigger, group) {
+                (Trigger::Match, _) => said.push(matched(rule, seen, at)),
+                (Trigger::Threshold { count, seconds, .. }, None) => {
+                    said.extend(self.count(rule, Span::new(*count, *seconds), at));
                 }
-                Trigger::Absence { .. } => self.hear(rule, at),
+                (Trigger::Threshold { count, seconds, .. }, Some(group)) => {
+                    let span = Span::new(*count, *seconds);
+                    said.extend(self.count_group(rule, *group, span, at));
+                }
+                (Trigger::Absence { .. }, _) => self.hear(rule, at),
             }
         }
         said.extend(seen.alerts.iter().map(|rule| matched(rule, seen, at)));
         said
+    }
+
+    /// Takes the number of an event, if its source has to number them.
+    fn number(&mut self, watch: &Watch, source: &str, seq: u64, at: Timestamp) -> Option<System> {
+        let of = || watch.sources.iter().filter(|one| one.numbered && one.is_about(source));
+        let watched = of().next()?;
+        if !self.numbers.contains_key(source) {
+            if self.numbers.len() >= NUMBERED_MAX && !of().any(|one| one.names(source)) {
+                return self.tell_full(&watched.rule, source, NUMBERED_MAX, at);
+            }
+            // A source begins with whatever number comes first.
+            let first = Numbers { next: seq, missing: Vec::new() };
+            self.numbers.insert(source.to_owned(), first);
+        }
+        self.changed.insert((NUMBERS, source.to_owned()));
+        self.numbers.get_mut(source)?.take(source, seq)
+    }
+
+    /// Notes that a source was heard of, by every rule that listens for it.
+    fn hear_source(&mut self, watch: &Watch, source: &str, at: Timestamp) -> Vec<System> {
+        let mut said = Vec::new();
+        for (watched, _) in heartbeats(watch).filter(|(watched, _)| watched.is_about(source)) {
+            if !self.listen(watched, source, Silence { since: at, told: false }) {
+                said.extend(self.tell_full(&watched.rule, source, LISTENED_MAX, at));
+            }
+        }
+        said
+    }
+
+    /// Takes down how long a source has been silent; returns whether there was room for it.
+    fn listen(&mut self, watched: &WatchedSource, source: &str, silence: Silence) -> bool {
+        let roll = self.rolls.entry(watched.rule.clone()).or_default();
+        let is_known = roll.silence(source) == Some(silence);
+        let slot = roll.put(source, silence, watched.names(source));
+        if let Some(slot) = slot.filter(|_| !is_known) {
+            self.changed_slots.insert((Slotted::Source, watched.rule.clone(), slot));
+        }
+        slot.is_some()
+    }
+
+    /// Says, once in a policy's time, that there are more sources of a rule than can be watched.
+    fn tell_full(
+        &mut self,
+        rule: &str,
+        source: &str,
+        most: usize,
+        at: Timestamp,
+    ) -> Option<System> {
+        let roll = self.rolls.entry(rule.to_owned()).or_default();
+        if roll.full.is_some() {
+            return None;
+        }
+        roll.full = Some(at);
+        self.changed_slots.insert((Slotted::Source, rule.to_owned(), FULL));
+        let count = Count { events: most as u64 + 1, from: at, to: at };
+        let tally = Tally { source: Some(source.to_owned()), ..count.tally(rule) };
+        Some(System::Alert(AlertCause::Threshold, tally))
     }
 
     /// Counts an event that is not recorded, because of the suppression at this position.
@@ -245,24 +304,33 @@ impl Watching {
         let Some(suppression) = watch.suppressions.get(position) else { return };
         self.suppressed.entry(suppression.rule.clone()).or_default().add(at);
         self.changed.insert((SUPPRESSED, suppression.rule.clone()));
-        // Whoever sends what is not recorded is not silent.
-        for watched in &watch.sources {
-            if watched.heartbeat_seconds.is_some() && Some(&watched.source) == seen.source.as_ref()
-            {
-                self.hear(&watched.rule, at);
+        // Whoever sends what is not recorded is not silent. For whom there is no room, an event that is
+        // recorded tells.
+        if let Some(source) = &seen.source {
+            for (watched, _) in heartbeats(watch).filter(|(watched, _)| watched.is_about(source)) {
+                self.listen(watched, source, Silence { since: at, told: false });
             }
         }
-        for alert in &watch.alerts {
-            if matches!(alert.trigger, Trigger::Absence { .. }) && alert.select.selects(seen) {
+        for (position, _) in &seen.about {
+            let alert = watch.alerts.get(*position);
+            let silent = |alert: &&Alert| matches!(alert.trigger, Trigger::Absence { .. });
+            if let Some(alert) = alert.filter(silent) {
                 self.hear(&alert.rule, at);
             }
         }
+    }
+
+    /// Returns the most records that time alone makes at once.
+    pub fn timed_max(&self, watch: &Watch) -> u64 {
+        let sources: usize = self.rolls.values().map(|roll| roll.listened().count()).sum();
+        (watch.suppressions.len() + watch.alerts.len() + sources) as u64
     }
 
     /// Returns whether time alone has made something worth recording.
     pub fn is_due(&self, watch: &Watch, now: Timestamp) -> bool {
         self.due_suppressions(watch, now).next().is_some()
             || self.due_silences(watch, now).next().is_some()
+            || self.due_sources(watch, now).next().is_some()
     }
 
     /// Returns what time alone has made worth recording.
@@ -270,15 +338,23 @@ impl Watching {
         let due: Vec<String> = self.due_suppressions(watch, now).map(str::to_owned).collect();
         let mut said: Vec<System> =
             due.iter().filter_map(|rule| self.tell_suppressed(rule)).collect();
-        let due: Vec<(String, Option<String>, Timestamp)> = self
-            .due_silences(watch, now)
-            .map(|(rule, source, since)| (rule.to_owned(), source.cloned(), since))
-            .collect();
-        for (rule, source, from) in due {
-            self.silences.insert(rule.clone(), Silence { since: from, told: true });
-            self.changed.insert((SILENCE, rule.clone()));
+        let absent = |rule, from, source| {
             let tally = Tally { rule, count: 0, from, to: now, source, class: None };
-            said.push(System::Alert(AlertCause::Absence, tally));
+            System::Alert(AlertCause::Absence, tally)
+        };
+        let due: Vec<(String, Timestamp)> = self.due_silences(watch, now).collect();
+        for (rule, since) in due {
+            self.silences.insert(rule.clone(), Silence { since, told: true });
+            self.changed.insert((SILENCE, rule.clone()));
+            said.push(absent(rule, since, None));
+        }
+        let due: Vec<_> = self
+            .due_sources(watch, now)
+            .map(|(watched, source, since)| (watched, source.to_owned(), since))
+            .collect();
+        for (watched, source, since) in due {
+            self.listen(watched, &source, Silence { since, told: true });
+            said.push(absent(watched.rule.clone(), since, Some(source)));
         }
         said
     }
@@ -294,14 +370,27 @@ impl Watching {
         })
     }
 
-    fn due_silences<'w>(
+    fn due_silences(
+        &self,
+        watch: &Watch,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (String, Timestamp)> {
+        absences(watch).filter_map(move |(rule, seconds)| {
+            let since = self.silences.get(rule)?.due(seconds, now)?;
+            Some((rule.to_owned(), since))
+        })
+    }
+
+    fn due_sources<'w>(
         &self,
         watch: &'w Watch,
         now: Timestamp,
-    ) -> impl Iterator<Item = (&'w str, Option<&'w String>, Timestamp)> {
-        silences(watch).filter_map(move |(rule, source, seconds)| {
-            let silence = self.silences.get(rule).filter(|silence| !silence.told)?;
-            passed(silence.since, seconds, now).then_some((rule, source, silence.since))
+    ) -> impl Iterator<Item = (&'w WatchedSource, &str, Timestamp)> {
+        heartbeats(watch).flat_map(move |(watched, seconds)| {
+            let listened = self.rolls.get(&watched.rule).into_iter().flat_map(Roll::listened);
+            listened.filter_map(move |(_, one)| {
+                Some((watched, one.source.as_str(), one.silence.due(seconds, now)?))
+            })
         })
     }
 
@@ -313,14 +402,11 @@ impl Watching {
     }
 
     /// Counts towards a threshold.
-    ///
-    /// The window begins with an event and ends when it is over or the alert is given, so that a burst over
-    /// the border of two windows may be twice as large as the threshold before it is noticed.
-    fn count(&mut self, rule: &str, wanted: u64, seconds: u64, at: Timestamp) -> Option<System> {
-        let count = self.thresholds.entry(rule.to_owned()).or_default();
-        count.add_within(seconds, at);
-        let reached = count.reach(wanted);
-        self.changed.insert((THRESHOLD, rule.to_owned()));
+    fn count(&mut self, rule: &str, span: Span, at: Timestamp) -> Option<System> {
+        let window = self.windows.entry(rule.to_owned()).or_default();
+        window.add(span, at);
+        let reached = window.reach(span, at);
+        self.changed.insert((WINDOW, rule.to_owned()));
         reached.map(|count| System::Alert(AlertCause::Threshold, count.tally(rule)))
     }
 
@@ -332,31 +418,20 @@ impl Watching {
         &mut self,
         rule: &str,
         group: Group,
-        wanted: u64,
-        seconds: u64,
+        span: Span,
         at: Timestamp,
-    ) -> Option<System> {
+    ) -> impl Iterator<Item = System> {
         let groups = self.groups.entry(rule.to_owned()).or_default();
-        let (slot, dropped) = groups.place(group);
-        self.changed_groups.insert((rule.to_owned(), slot));
-        let count = groups.count(slot)?;
-        count.add_within(seconds, at);
-        let mut reached = count.reach(wanted);
-        if reached.is_some() {
-            groups.free(slot);
-        }
-        if let Some(dropped) = dropped.filter(|dropped| !dropped.is_over(seconds, at)) {
-            let rest = self.thresholds.entry(rule.to_owned()).or_default();
-            if rest.is_over(seconds, at) {
-                *rest = Count::default();
-            }
-            rest.join(dropped);
-            if reached.is_none() {
-                reached = rest.reach(wanted);
-            }
-            self.changed.insert((THRESHOLD, rule.to_owned()));
-        }
-        reached.map(|count| System::Alert(AlertCause::Threshold, count.tally(rule)))
+        let (slot, reached, dropped) = groups.count(group, span, at);
+        self.changed_slots.insert((Slotted::Group, rule.to_owned(), slot));
+        let together = dropped.and_then(|dropped| {
+            let rest = self.windows.entry(rule.to_owned()).or_default();
+            rest.join(span, &dropped, at);
+            self.changed.insert((WINDOW, rule.to_owned()));
+            rest.reach(span, at)
+        });
+        let alert = |count: Count| System::Alert(AlertCause::Threshold, count.tally(rule));
+        reached.into_iter().chain(together).map(alert).collect::<Vec<_>>().into_iter()
     }
 
     /// Notes that something is not silent.
@@ -364,100 +439,4 @@ impl Watching {
         self.silences.insert(rule.to_owned(), Silence { since: at, told: false });
         self.changed.insert((SILENCE, rule.to_owned()));
     }
-
-    /// Returns the rows that have changed since they were last taken.
-    pub fn take_rows(&mut self) -> Vec<WatchRow> {
-        let changed = core::mem::take(&mut self.changed);
-        let groups = core::mem::take(&mut self.changed_groups);
-        let groups = groups.iter().map(|(rule, slot)| self.group_row(rule, *slot));
-        changed.into_iter().map(|(kind, name)| self.row(kind, name)).chain(groups).collect()
-    }
-
-    /// Returns the row of a slot as it is now.
-    fn group_row(&self, rule: &str, slot: u16) -> WatchRow {
-        let taken = self.groups.get(rule).and_then(|groups| groups.get(slot));
-        let (group, Count { events, from, to }) = taken.unwrap_or_default();
-        let content = [numbers([events, from.micros(), to.micros()]), group.to_vec()].concat();
-        (GROUP, [slot.to_be_bytes().as_slice(), rule.as_bytes()].concat(), content)
-    }
-
-    /// Takes the row of a slot that was kept.
-    fn restore_group(&mut self, rest: &[u8], content: &[u8]) -> Option<()> {
-        let (slot, rule) = rest.split_first_chunk()?;
-        let rule = str::from_utf8(rule).ok()?.to_owned();
-        let (counted, group) = content.split_last_chunk::<GROUP_BYTES>()?;
-        let (values, []) = counted.as_chunks::<8>() else { return None };
-        let [events, from, to] = values else { return None };
-        let time = |bytes: &[u8; 8]| Timestamp::from_micros(u64::from_be_bytes(*bytes));
-        let count = Count { events: u64::from_be_bytes(*events), from: time(from)?, to: time(to)? };
-        if count.events == 0 {
-            return Some(());
-        }
-        self.groups.entry(rule).or_default().put(u16::from_be_bytes(*slot), *group, count)
-    }
-
-    /// Returns a row as it is now.
-    fn row(&self, kind: u8, name: String) -> WatchRow {
-        let count = |count: Option<&Count>| {
-            let Count { events, from, to } = count.copied().unwrap_or_default();
-            numbers([events, from.micros(), to.micros()])
-        };
-        let content = match kind {
-            NUMBERS => {
-                let of = self.numbers.get(&name).cloned().unwrap_or_default();
-                let missing = of.missing.into_iter().flat_map(|(from, to)| [from, to]);
-                numbers(core::iter::once(of.next).chain(missing))
-            }
-            SUPPRESSED => count(self.suppressed.get(&name)),
-            THRESHOLD => count(self.thresholds.get(&name)),
-            _ => self.silences.get(&name).map_or_else(Vec::new, |silence| {
-                let mut content = numbers([silence.since.micros()]);
-                content.push(silence.told.into());
-                content
-            }),
-        };
-        (kind, name.into_bytes(), content)
-    }
-
-    /// Takes a row that was kept; `None` if it has not its form.
-    pub fn restore(&mut self, kind: u8, rest: &[u8], content: &[u8]) -> Option<()> {
-        if kind == GROUP {
-            return self.restore_group(rest, content);
-        }
-        let name = str::from_utf8(rest).ok()?.to_owned();
-        let (values, tail) = content.as_chunks::<8>();
-        let mut values = values.iter().map(|value| u64::from_be_bytes(*value));
-        let mut next = || values.next();
-        match kind {
-            NUMBERS => {
-                let due = next()?;
-                let mut missing = Vec::new();
-                while let Some(from) = next() {
-                    missing.push((from, next()?));
-                }
-                self.numbers.insert(name, Numbers { next: due, missing });
-            }
-            SUPPRESSED | THRESHOLD => {
-                let (events, from, to) = (next()?, next()?, next()?);
-                let (from, to) = (Timestamp::from_micros(from)?, Timestamp::from_micros(to)?);
-                let counts =
-                    if kind == SUPPRESSED { &mut self.suppressed } else { &mut self.thresholds };
-                if events > 0 {
-                    counts.insert(name, Count { events, from, to });
-                }
-            }
-            SILENCE => {
-                let since = Timestamp::from_micros(next()?)?;
-                let [told @ (0 | 1)] = tail else { return None };
-                self.silences.insert(name, Silence { since, told: *told == 1 });
-            }
-            _ => return None,
-        }
-        (kind == SILENCE || tail.is_empty()).then_some(())
-    }
-}
-
-/// Encodes numbers one after another.
-fn numbers(values: impl IntoIterator<Item = u64>) -> Vec<u8> {
-    values.into_iter().flat_map(u64::to_be_bytes).collect()
 }

@@ -17,7 +17,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::json::{Object, Value};
 use super::path::Path;
-use super::text::{format_bytes, parse_array, push_long, push_short};
+use super::text::{format_bytes, long_length, parse_array, short_length};
 use crate::core::hash::{HASH_BYTES, TreeHash};
 
 /// Name of the one member of a commitment.
@@ -77,13 +77,15 @@ impl Commitment {
     /// Commits to a value at a place.
     pub fn new(path: &Path, salt: &Salt, value: &[u8]) -> Self {
         let path = path.as_str().as_bytes();
-        let mut input =
-            Zeroizing::new(Vec::with_capacity(8 + path.len() + SALT_BYTES + value.len()));
-        input.extend([COMMITMENT_DOMAIN, COMMITMENT_VERSION]);
-        push_short(&mut input, path);
-        input.extend_from_slice(&salt.0);
-        push_long(&mut input, value);
-        Self(*TreeHash::digest(&input).as_bytes())
+        let hash = TreeHash::digest_parts(&[
+            &[COMMITMENT_DOMAIN, COMMITMENT_VERSION],
+            &short_length(path),
+            path,
+            &salt.0,
+            &long_length(value),
+            value,
+        ]);
+        Self(*hash.as_bytes())
     }
 
     /// Returns what stands in the record.

@@ -5,7 +5,7 @@
 
 use super::commit::{Commitment, Opening, Salt};
 use super::event::Event;
-use super::json::{Object, Value};
+use super::json::{Object, Value, compare};
 use super::member::UNPARSED;
 use super::name::{PolicyDigest, RecordId, Verdict, is_rule};
 use super::path::Path;
@@ -117,11 +117,21 @@ impl Draft {
     pub fn event<'a>(
         head: &Head,
         mut event: Event<'a>,
-        mut decision: Decision<'a>,
+        decision: Decision<'a>,
+        salt: impl FnMut() -> Salt,
+    ) -> Result<(Self, Vec<Opening>), TooLong> {
+        Self::of_event(head, &mut event, decision, salt)
+    }
+
+    /// Makes the record of an event, of which then stands what the record shows. See [`Draft::event`].
+    pub(in crate::core) fn of_event(
+        head: &Head,
+        event: &mut Event<'_>,
+        mut decision: Decision<'_>,
         mut salt: impl FnMut() -> Salt,
     ) -> Result<(Self, Vec<Opening>), TooLong> {
         assert!(decision.verdict.shows_content(), "what is quarantined shows no content");
-        let draft = Self::new(head, "event", event.members(), decided(&decision));
+        let draft = Self::new(head, "event", event.members(), Some(&decision));
         if draft.len() <= ENTRY_BYTES_MAX && decision.redactions.len() <= REDACTIONS_MAX {
             return Ok((draft, Vec::new()));
         }
@@ -145,7 +155,7 @@ impl Draft {
                 openings.push(opening);
             }
         }
-        let draft = Self::new(head, "event", event.members(), decided(&decision));
+        let draft = Self::new(head, "event", event.members(), Some(&decision));
         let fits = draft.len() <= ENTRY_BYTES_MAX && decision.redactions.len() <= REDACTIONS_MAX;
         if fits { Ok((draft, openings)) } else { Err(TooLong) }
     }
@@ -169,7 +179,7 @@ impl Draft {
         if let Some(class) = class {
             content.insert("class", class.into());
         }
-        Self::new(head, "event", &content, decided(decision))
+        Self::new(head, "event", &content, Some(decision))
     }
 
     /// Makes a record of the system; `None` if a value of it is out of its bounds.
@@ -178,7 +188,7 @@ impl Draft {
         if is_first && head.policy.is_some() {
             return None;
         }
-        let draft = Self::new(head, system.type_name(), &system.members()?, Object::new());
+        let draft = Self::new(head, system.type_name(), &system.members()?, None);
         (draft.len() <= ENTRY_BYTES_MAX).then_some(draft)
     }
 
@@ -187,31 +197,32 @@ impl Draft {
         head: &Head,
         type_name: &'static str,
         content: &Object<'_>,
-        mut server: Object<'_>,
+        decision: Option<&Decision<'_>>,
     ) -> Self {
-        server.insert("v", super::version());
-        server.insert("t", type_name.into());
-        server.insert("id", head.id.to_string().into());
-        server.insert("at", NO_TIME.into());
-        // What is judged while there is no policy is governed by none.
-        if let Some(policy) = head.policy.filter(|policy| *policy != PolicyDigest::NONE) {
-            server.insert("pv", policy.to_string().into());
-        }
-        let mut members: Vec<_> = content.members().iter().chain(server.members()).collect();
-        // Members of a record have names in ASCII, which need no escapes and sort by their bytes.
-        members.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let mut text = String::with_capacity(2_048);
         let mut at = 0;
         let mut separator = '{';
-        for (name, value) in members {
+        let mut write = |name: &str, value: &Value<'_>| {
             text.push(separator);
             separator = ',';
-            text.extend(["\"", name, "\":"]);
+            text.push('"');
+            text.push_str(name);
+            text.push_str("\":");
             if name == "at" {
                 at = text.len() + 1;
             }
             value.write(&mut text);
+        };
+        // Members of a record have names in ASCII, which need no escapes and sort by their bytes.
+        let mut shown = content.members().iter().peekable();
+        for (name, value) in made(head, type_name, decision).members() {
+            while let Some((name, value)) = shown.next_if(|(shown, _)| compare(shown, name).is_lt())
+            {
+                write(name, value);
+            }
+            write(name, value);
         }
+        shown.for_each(|(name, value)| write(name, value));
         text.push('}');
         Self { text, at }
     }
@@ -251,27 +262,40 @@ fn is_redacted(redactions: &[Redaction], path: &Path) -> bool {
     redactions.iter().any(|redaction| below(redaction.path.as_str()))
 }
 
-/// Returns the members that say what admission has decided.
-fn decided<'a>(decision: &Decision<'a>) -> Object<'a> {
-    let mut rules = decision.rules.clone();
-    rules.sort_unstable();
-    rules.dedup();
-    rules.truncate(RULES_MAX);
-    assert!(rules.iter().all(|rule| is_rule(rule)), "rules have names");
-    assert_eq!(rules.is_empty(), decision.verdict == Verdict::Accept, "rules are behind a verdict");
+/// Returns the members that the server makes.
+fn made<'a>(head: &Head, type_name: &'static str, decision: Option<&Decision<'a>>) -> Object<'a> {
+    // They are put in in their order, which spares the search for their places.
     let mut members = Object::with_capacity(SERVER_MEMBERS_MAX);
-    members.insert("vd", decision.verdict.as_str().into());
-    if !rules.is_empty() {
-        members.insert("vr", Value::Array(rules.into_iter().map(Value::from).collect()));
+    members.insert("at", NO_TIME.into());
+    members.insert("id", head.id.to_string().into());
+    // What is judged while there is no policy is governed by none.
+    if let Some(policy) = head.policy.filter(|policy| *policy != PolicyDigest::NONE) {
+        members.insert("pv", policy.format().into());
     }
-    let mut redactions: Vec<&Redaction> = decision.redactions.iter().collect();
-    redactions.sort_unstable();
-    if !redactions.is_empty() {
-        members
-            .insert("red", Value::Array(redactions.into_iter().map(Redaction::to_value).collect()));
+    if let Some(Decision { redactions, source, .. }) = decision {
+        let mut redactions: Vec<&Redaction> = redactions.iter().collect();
+        redactions.sort_unstable();
+        let redactions: Vec<_> = redactions.into_iter().map(Redaction::to_value).collect();
+        if !redactions.is_empty() {
+            members.insert("red", Value::Array(redactions));
+        }
+        if let Some(source) = *source {
+            members.insert("source", source.into());
+        }
     }
-    if let Some(source) = decision.source {
-        members.insert("source", source.into());
+    members.insert("t", type_name.into());
+    members.insert("v", super::version());
+    if let Some(Decision { verdict, rules, .. }) = decision {
+        let mut rules = rules.clone();
+        rules.sort_unstable();
+        rules.dedup();
+        rules.truncate(RULES_MAX);
+        assert!(rules.iter().all(|rule| is_rule(rule)), "rules have names");
+        assert_eq!(rules.is_empty(), *verdict == Verdict::Accept, "rules are behind a verdict");
+        members.insert("vd", verdict.as_str().into());
+        if !rules.is_empty() {
+            members.insert("vr", Value::Array(rules.into_iter().map(Value::from).collect()));
+        }
     }
     members
 }

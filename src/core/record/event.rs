@@ -84,12 +84,10 @@ impl<'a> Submission<'a> {
 
     /// Takes the content of an event; returns every fault, sorted and once.
     pub fn event(mut self) -> Result<Event<'a>, Vec<FormFault>> {
-        let mut faults: Vec<FormFault> = self
-            .members
-            .members()
-            .iter()
-            .flat_map(|(name, value)| faults_of(name, value))
-            .collect();
+        let mut faults = Vec::new();
+        for (name, value) in self.members.members() {
+            find_faults(name, value, &mut faults);
+        }
         if !faults.is_empty() {
             faults.sort_unstable();
             faults.dedup();
@@ -108,18 +106,24 @@ impl<'a> Submission<'a> {
     }
 }
 
-/// Returns what is wrong with one member.
-fn faults_of(name: &str, value: &Value<'_>) -> Vec<FormFault> {
+/// Adds what is wrong with one member.
+fn find_faults(name: &str, value: &Value<'_>, faults: &mut Vec<FormFault>) {
     let Some(member) = Submitted::parse(name) else {
         let server = SERVER_MEMBERS.contains(&name) || name.starts_with('$');
-        return vec![if server { FormFault::ServerMember } else { FormFault::UnknownMember }];
+        faults.push(if server { FormFault::ServerMember } else { FormFault::UnknownMember });
+        return;
     };
-    let form = (!member.accepts(value)).then_some(FormFault::Form(member));
-    let content = check_submitted(value).err().map(FormFault::Content);
+    if !member.accepts(value) {
+        faults.push(FormFault::Form(member));
+    }
+    if let Err(fault) = check_submitted(value) {
+        faults.push(FormFault::Content(fault));
+    }
     let context = value.as_object().filter(|_| member == Submitted::Ctx);
-    let server = context
-        .is_some_and(|context| SERVER_CONTEXT.iter().any(|name| context.get(name).is_some()));
-    form.into_iter().chain(content).chain(server.then_some(FormFault::ServerMember)).collect()
+    if context.is_some_and(|context| SERVER_CONTEXT.iter().any(|name| context.get(name).is_some()))
+    {
+        faults.push(FormFault::ServerMember);
+    }
 }
 
 impl<'a> Event<'a> {
@@ -152,12 +156,21 @@ impl<'a> Event<'a> {
 
     /// Puts a commitment in the place of a value; returns what opens it.
     ///
-    /// `None` if nothing stands there, if a commitment or token already does, or if the place is not
-    /// inside `actor`, `resource` or `ctx`.
+    /// `None` if nothing stands there, or `null`, of which there is nothing to hide; if a commitment or token
+    /// already does; or if the place is not inside `actor`, `resource` or `ctx`.
     pub fn commit(&mut self, path: &Path, salt: Salt) -> Option<Opening> {
-        let place = self.place(path)?;
+        self.commit_with(path, || salt)
+    }
+
+    /// Commits with a salt that is drawn only if there is something to commit to. See [`Event::commit`].
+    pub(in crate::core) fn commit_with(
+        &mut self,
+        path: &Path,
+        salt: impl FnOnce() -> Salt,
+    ) -> Option<Opening> {
+        let place = self.place(path).filter(|value| **value != Value::Null)?;
         let value = Zeroizing::new(place.format().into_bytes());
-        let opening = Opening { path: path.clone(), salt, value };
+        let opening = Opening { path: path.clone(), salt: salt(), value };
         *place = opening.commitment().to_value();
         Some(opening)
     }

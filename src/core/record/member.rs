@@ -31,6 +31,9 @@ const SOURCE_BYTES_MAX: usize = 512;
 /// Members of `ctx` that only the server makes.
 pub const SERVER_CONTEXT: [&str; 3] = ["claimed_source", "enriched", "raw"];
 
+/// What the name of a principal begins with that is the fingerprint of its certificate.
+pub const FINGERPRINT_PREFIX: &str = "sha256:";
+
 /// The class of what came in a form of which no event could be made: the only one that is shown of what is
 /// not shown itself.
 pub const UNPARSED: &str = "unparsed";

@@ -37,8 +37,8 @@ pub use draft::{
 pub use echo::{Echo, EchoError, Given, check_echo, holds_made};
 pub use event::{Event, FormFault, Submission, SubmissionError, commit_raw};
 pub use member::{
-    ContentFault, NAME_BYTES_MAX, RECORD_LIMITS, SERVER_CONTEXT, SUBMISSION_LIMITS, Submitted,
-    UNPARSED,
+    ContentFault, FINGERPRINT_PREFIX, NAME_BYTES_MAX, RECORD_LIMITS, SERVER_CONTEXT,
+    SUBMISSION_LIMITS, Submitted, UNPARSED,
 };
 pub use name::{
     PolicyDigest, RecordId, TOKEN_BYTES, TOKEN_NAME, Token, Verdict, is_class, is_rule,
@@ -47,9 +47,10 @@ pub use path::{PATH_BYTES_MAX, Path};
 pub use read::{Body, DisclosureError, Record, RecordError, RecordedEvent};
 pub use seal::{KEY_ID_BYTES, KeyId, Place, SECRET_BYTES, SealError, Sealer, Secret};
 pub use system::{
-    ActivePolicy, AlertCause, Engine, PART_BYTES, POLICY_BYTES_MAX, PolicyPart, SourceNumber,
-    System, Tally,
+    ActivePolicy, AlertCause, Engine, KeyConflict, PART_BYTES, POLICY_BYTES_MAX, PolicyPart,
+    SourceNumber, System, Tally,
 };
+pub(crate) use text::{format_bytes, parse_bytes};
 pub use time::{TIMESTAMP_BYTES, Timestamp};
 pub use token::{EPOCH_DAYS, epoch, submission_tag};
 pub use wrap::{

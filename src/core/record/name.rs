@@ -13,6 +13,9 @@ const NAME_BYTES_MAX: usize = 128;
 /// Characters of a UUID.
 const ID_BYTES: usize = 36;
 
+/// Where the two digits of each byte stand in the text of a UUID.
+const ID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
 /// Name of the one member of a token.
 pub const TOKEN_NAME: &str = "$t";
 
@@ -56,10 +59,10 @@ impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // By hand: each record and each sealed field of one has it, and the formatter takes ten times as long.
         let mut text = [b'-'; ID_BYTES];
-        let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
-        for ((_, place), digit) in places.zip(0..32_u32) {
-            let digit = (self.0 >> (124 - 4 * digit)) & 0xF;
-            *place = b"0123456789abcdef".get(digit as usize).copied().unwrap_or_default();
+        for (at, byte) in ID_PLACES.into_iter().zip(self.0.to_be_bytes()) {
+            if let Some([high, low]) = text.get_mut(at..at + 2) {
+                (*high, *low) = (hex(byte >> 4), hex(byte & 0xF));
+            }
         }
         f.write_str(str::from_utf8(&text).expect("digits and dashes are ASCII"))
     }
@@ -69,6 +72,11 @@ impl fmt::Debug for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Returns a hexadecimal digit.
+const fn hex(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + (digit - 10) }
 }
 
 /// The digest of a policy bundle.
@@ -93,11 +101,16 @@ impl PolicyDigest {
     pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0
     }
+
+    /// Returns the text of a record.
+    pub(super) fn format(&self) -> String {
+        format_bytes(&self.0)
+    }
 }
 
 impl fmt::Display for PolicyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_bytes(&self.0))
+        f.write_str(&self.format())
     }
 }
 

@@ -53,9 +53,20 @@ impl Path {
 
     /// Returns the names and positions from the root, without escapes.
     pub fn steps(&self) -> impl Iterator<Item = Cow<'_, str>> + '_ {
-        let is_plain = !self.0.contains('~');
-        let step = move |step| if is_plain { Cow::Borrowed(step) } else { unescape(step) };
-        self.0.split('/').skip(1).map(step)
+        let mut rest = self.0.get(1..);
+        // By hand: steps are a few bytes long, for which the standard search is not made.
+        core::iter::from_fn(move || {
+            let text = rest?;
+            let mut escaped = false;
+            let end = text.bytes().position(|byte| {
+                escaped |= byte == b'~';
+                byte == b'/'
+            });
+            let end = end.unwrap_or(text.len());
+            rest = text.get(end + 1..);
+            let step = text.get(..end)?;
+            Some(if escaped { unescape(step) } else { Cow::Borrowed(step) })
+        })
     }
 
     /// Returns the pointer of what this is in, unless that is the record, and the last name or position.

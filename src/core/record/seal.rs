@@ -17,6 +17,7 @@
 //! - Nothing here draws randomness: subject keys and salts come from the caller.
 
 use core::fmt;
+use std::sync::OnceLock;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};
@@ -48,8 +49,12 @@ const KEY_ID_DOMAIN: &[u8] = b"attestree/key-id/v1";
 const PLACE_BYTES: usize = 128;
 
 /// 32 secret bytes: the key of a subject, of tokens, or one that wraps others.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret([u8; SECRET_BYTES]);
+#[derive(Clone)]
+pub struct Secret {
+    bytes: [u8; SECRET_BYTES],
+    /// The id, once it was asked for: who seals under a key of a cache need not derive it each time.
+    id: OnceLock<KeyId>,
+}
 
 /// The name of a key: half an HMAC under it, which links what one key seals and tells nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,34 +68,36 @@ pub struct SealError;
 impl Secret {
     /// Takes bytes from a good source of randomness.
     pub const fn new(bytes: [u8; SECRET_BYTES]) -> Self {
-        Self(bytes)
+        Self { bytes, id: OnceLock::new() }
     }
 
     /// Returns the bytes.
     pub(super) const fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
-        &self.0
+        &self.bytes
     }
 
     /// Returns the cipher of this key.
     pub(super) fn cipher(&self) -> LessSafeKey {
         LessSafeKey::new(
-            UnboundKey::new(&AES_256_GCM, &self.0).expect("a secret has the length of a key"),
+            UnboundKey::new(&AES_256_GCM, &self.bytes).expect("a secret has the length of a key"),
         )
     }
 
-    /// Returns what names the key and says nothing about it.
+    /// Returns what names the key and says nothing about it. It is derived once, and copies have it.
     pub fn id(&self) -> KeyId {
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), KEY_ID_DOMAIN);
-        KeyId(*tag.as_ref().first_chunk().expect("a hash has more than 16 bytes"))
+        *self.id.get_or_init(|| {
+            let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.bytes), KEY_ID_DOMAIN);
+            KeyId(*tag.as_ref().first_chunk().expect("a hash has more than 16 bytes"))
+        })
     }
 
     /// Returns a key that is derived from this one for a purpose.
     pub(super) fn derive(&self, info: &[&[u8]]) -> Self {
-        let extracted = hkdf::Salt::none(hkdf::HKDF_SHA256).extract(&self.0);
-        let mut key = Self([0; SECRET_BYTES]);
+        let extracted = hkdf::Salt::none(hkdf::HKDF_SHA256).extract(&self.bytes);
+        let mut key = Self::new([0; SECRET_BYTES]);
         let expanded = extracted
             .expand(info, hkdf::HKDF_SHA256)
-            .and_then(|key_material| key_material.fill(&mut key.0));
+            .and_then(|key_material| key_material.fill(&mut key.bytes));
         expanded.expect("HKDF gives up to 255 hashes");
         key
     }
@@ -220,9 +227,17 @@ fn nonce(field: u16) -> Nonce {
     Nonce::assume_unique_for_key([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low])
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Secret {}
+
 impl Drop for Secret {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.bytes.zeroize();
     }
 }
 

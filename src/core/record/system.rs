@@ -7,6 +7,7 @@
 //! # Invariants
 //!
 //! - A part of a policy has [`PART_BYTES`] bytes, the last one at least one.
+//! - The later of two entries under one key has the larger index.
 //! - Counts are at least one, ranges are not empty, and periods do not end before they begin.
 
 use super::approval::{Approval, ApprovalRule};
@@ -15,6 +16,7 @@ use super::member::{has, is_source};
 use super::name::{PolicyDigest, is_class, is_rule};
 use super::text::{format_bytes, parse_bytes};
 use super::time::Timestamp;
+use crate::core::number::LeafIndex;
 use crate::core::origin::Origin;
 
 /// Bytes of each part of a policy but the last: in base64 they are 54,614 of a record's 65,535.
@@ -53,6 +55,8 @@ pub enum System {
     Late(SourceNumber),
     /// A number that was there has come again.
     Conflict(SourceNumber),
+    /// Another event came under a key that a source has used.
+    KeyConflict(KeyConflict),
     /// Events were not recorded one by one.
     Suppressed(Tally),
     /// A rule fired.
@@ -105,6 +109,17 @@ pub struct SourceNumber {
     pub source: String,
     /// The number.
     pub seq: u64,
+}
+
+/// Two events of a source under one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyConflict {
+    /// The source.
+    pub source: String,
+    /// The first entry with the key.
+    pub first: LeafIndex,
+    /// The entry that came later.
+    pub index: LeafIndex,
 }
 
 /// Events that a rule counted.
@@ -166,7 +181,7 @@ impl System {
             Self::PolicyPart(_) => "policy-part",
             Self::Gap { .. } => "gap",
             Self::Late(_) => "late",
-            Self::Conflict(_) => "conflict",
+            Self::Conflict(_) | Self::KeyConflict(_) => "conflict",
             Self::Suppressed(_) => "suppressed",
             Self::Alert(..) => "alert",
         }
@@ -195,6 +210,7 @@ impl System {
                 ("seq", natural(number.seq)?),
                 ("source", number.source.clone().into()),
             ]),
+            Self::KeyConflict(conflict) => conflict.members()?,
             Self::Suppressed(tally) => tally.members(None)?,
             Self::Alert(cause, tally) => tally.members(Some(*cause))?,
         };
@@ -226,6 +242,10 @@ impl System {
                 let ctx = context(members, &["from", "to"])?;
                 let (from, to) = (ctx.get("from")?.as_natural()?, ctx.get("to")?.as_natural()?);
                 (from < to).then_some(Self::Gap { source: source(members)??, from, to })
+            }
+            "conflict" if members.get("ctx").is_some() => {
+                only(&["ctx", "source"], &[])?;
+                KeyConflict::parse(members).map(Self::KeyConflict)
             }
             "late" | "conflict" => {
                 only(&["seq", "source"], &[])?;
@@ -318,6 +338,23 @@ impl PolicyPart {
         let bound = u64::try_from(POLICY_BYTES_MAX).map(parts_of).ok()?;
         let digest = PolicyDigest::parse(ctx.get("digest")?.as_str()?)?;
         (is_size && part < parts && parts <= bound).then_some(Self { digest, part, parts, bytes })
+    }
+}
+
+impl KeyConflict {
+    /// Returns the members of a `conflict` record about a key.
+    fn members(&self) -> Option<Object<'static>> {
+        let ctx = [("first", natural(self.first.get())?), ("index", natural(self.index.get())?)];
+        let source = self.source.clone().into();
+        Some(Object::from([("ctx", Object::from(ctx).into()), ("source", source)]))
+    }
+
+    /// Takes the members of a `conflict` record about a key.
+    fn parse(members: &Object<'_>) -> Option<Self> {
+        let ctx = context(members, &["first", "index"])?;
+        let index = |name| LeafIndex::new(ctx.get(name)?.as_natural()?);
+        let (first, index) = (index("first")?, index("index")?);
+        (first < index).then_some(Self { source: source(members)??, first, index })
     }
 }
 

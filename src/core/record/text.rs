@@ -17,16 +17,26 @@ pub(crate) fn parse_array<const N: usize>(text: &str) -> Option<[u8; N]> {
     parse_bytes(text)?.try_into().ok()
 }
 
+/// Returns the length of bytes as a u16.
+pub(crate) fn short_length(bytes: &[u8]) -> [u8; 2] {
+    let length = u16::try_from(bytes.len()).expect("names, paths and origins are bounded");
+    length.to_be_bytes()
+}
+
+/// Returns the length of bytes as a u32.
+pub(crate) fn long_length(bytes: &[u8]) -> [u8; 4] {
+    let length = u32::try_from(bytes.len()).expect("submissions and files are bounded");
+    length.to_be_bytes()
+}
+
 /// Appends the length of bytes as a u16, and the bytes.
 pub(crate) fn push_short(out: &mut Vec<u8>, bytes: &[u8]) {
-    let length = u16::try_from(bytes.len()).expect("names, paths and origins are bounded");
-    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&short_length(bytes));
     out.extend_from_slice(bytes);
 }
 
 /// Appends the length of bytes as a u32, and the bytes.
 pub(crate) fn push_long(out: &mut Vec<u8>, bytes: &[u8]) {
-    let length = u32::try_from(bytes.len()).expect("submissions and files are bounded");
-    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&long_length(bytes));
     out.extend_from_slice(bytes);
 }

@@ -69,9 +69,14 @@ fn parse_date(text: &str) -> Option<u64> {
     if month == 0 || day == 0 {
         return None;
     }
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let last = match month {
+        2 => 28 + u64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
     let days = days_of(year, month, day).checked_sub(EPOCH_DAYS)?;
-    // The 31st of a month of 30 days would be the first of the next.
-    (date_of(days) == (year, month, day)).then_some(days)
+    (day <= last).then_some(days)
 }
 
 /// Returns the days from 0000-03-01 to a date (Howard Hinnant, "chrono-compatible low-level date algorithms").
@@ -119,12 +124,13 @@ fn parse_fraction(text: &str) -> Option<(u64, &str)> {
 
 /// Returns the number that two or four digits make, if it is below a bound.
 fn below(text: &str, bound: u64) -> Option<u64> {
-    let is_form = matches!(text.len(), 2 | 4) && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text
-        .bytes()
-        .filter(|_| is_form)
-        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-    (is_form && number < bound).then_some(number)
+    if !matches!(text.len(), 2 | 4) {
+        return None;
+    }
+    let number = text.bytes().try_fold(0, |number, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'))
+    });
+    number.filter(|number| *number < bound)
 }
 
 impl fmt::Display for Timestamp {

@@ -38,8 +38,20 @@ pub(in crate::pipeline) struct Change {
     governed: Governed,
     approvals: Vec<Approval>,
     source: Option<String>,
+    replaces: Option<PolicyDigest>,
     ticket: TicketSender,
     permit: Permit,
+}
+
+/// How a policy is to be applied.
+#[derive(Clone, Debug, Default)]
+pub struct Applying<'a> {
+    /// The approvals that there are.
+    pub approvals: Vec<Approval>,
+    /// The principal that applies it, if the transport knows one.
+    pub who: Option<&'a str>,
+    /// The only policy that it may replace, [`PolicyDigest::NONE`] if it may only be the first; any, if absent.
+    pub replaces: Option<PolicyDigest>,
 }
 
 /// Why a policy is not applied. Nothing was appended.
@@ -90,6 +102,9 @@ impl AuditLane {
             self.generation.active.filter(|(digest, _)| *digest == change.digest)
         {
             return change.fail(Failure::PolicyActive { index });
+        }
+        if change.replaces.is_some_and(|replaces| replaces != old) {
+            return change.fail(Failure::PolicyReplaced { active: old });
         }
         // The record's time is no later: what is counted is told first, and then come the parts.
         let counted = self.generation.governed.watch.suppressions.len();
@@ -150,14 +165,12 @@ impl Pipeline {
     /// Applies a policy to an audit log. Compiles it here, which takes a while; the answer's one outcome is
     /// the index of the `policy` record.
     ///
-    /// Every record above that index is governed by it, and none below. `who` is the principal that applies
-    /// it, if the transport knows one.
+    /// Every record above that index is governed by it, and none below.
     pub fn apply_policy(
         &self,
         log: &Arc<Log>,
         bundle: &Bundle,
-        approvals: Vec<Approval>,
-        who: Option<&str>,
+        how: Applying<'_>,
     ) -> Result<Ticket, PolicyRefusal> {
         self.check_open()?;
         let audited = log.audited().ok_or(Refusal::OpaqueLog)?;
@@ -173,8 +186,10 @@ impl Pipeline {
         let count = parts.len() as u64 + 1;
         let permit = self.reserve(log, count, count * PART_ROOM_BYTES)?;
         let (ticket, answer) = Ticket::new();
+        let Applying { approvals, who, replaces } = how;
         let source = who.map(str::to_owned);
-        let change = Change { digest, parts, bytes, governed, approvals, source, ticket, permit };
+        let change =
+            Change { digest, parts, bytes, governed, approvals, source, replaces, ticket, permit };
         self.tell(Event::Apply(Arc::clone(log), Box::new(change)))?;
         Ok(answer)
     }

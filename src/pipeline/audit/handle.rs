@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{AuditParts, Governed};
+use super::{AuditParts, Governed, feed::Feed};
 use crate::core::{
     number::LeafIndex,
     policy::{NoCustom, Policy, Statements, Watch},
@@ -29,6 +29,8 @@ pub(in crate::pipeline) struct Audited {
     pub(super) parts: AuditParts,
     /// Under which submissions are recognised.
     pub(in crate::pipeline) secret: Secret,
+    /// The newest alerts.
+    pub(super) feed: Feed,
     generation: watch::Sender<Arc<Generation>>,
 }
 
@@ -60,8 +62,13 @@ impl Generation {
 
 impl Audited {
     /// Makes the handle of a log under a policy.
-    pub(super) fn new(parts: AuditParts, secret: Secret, generation: Arc<Generation>) -> Self {
-        Self { parts, secret, generation: watch::Sender::new(generation) }
+    pub(super) fn new(
+        parts: AuditParts,
+        secret: Secret,
+        feed: Feed,
+        generation: Arc<Generation>,
+    ) -> Self {
+        Self { parts, secret, feed, generation: watch::Sender::new(generation) }
     }
 
     /// Returns what submissions are judged by.

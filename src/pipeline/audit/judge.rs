@@ -67,6 +67,7 @@ pub(in crate::pipeline) struct Event<'a> {
     pub(in crate::pipeline) bytes: &'a [u8],
     pub(in crate::pipeline) source: Option<&'a str>,
     pub(in crate::pipeline) class: Option<&'static str>,
+    pub(in crate::pipeline) kept: bool,
 }
 
 /// Judges an event by a policy, and makes its record.
@@ -80,10 +81,11 @@ pub(in crate::pipeline) fn judge(
     let time = time_of(now);
     let mut draws = Draws::new(&audited.parts, log.number(), time);
     let id = RecordId::new(now, draws.take());
-    let Event { bytes, source, class } = event;
+    let Event { bytes, source, class, kept } = event;
     let governed = &generation.governed;
-    let arrival = Arrival { bytes, source, class, id, now: time };
-    let admission = policy::admit(&governed.policy, &arrival, &mut draws, &*governed.custom);
+    let arrival = Arrival { bytes, source, class, kept, id, now: time };
+    let (watch, custom) = (&governed.watch, &*governed.custom);
+    let admission = policy::admit_watched(&governed.policy, watch, &arrival, &mut draws, custom);
     // What was made under a key that is not the vault's is thrown away.
     if let Some(error) = draws.failed {
         return Err(Unjudged::Vault(error));
@@ -92,12 +94,12 @@ pub(in crate::pipeline) fn judge(
         Admission::Recorded(admitted) => admitted,
         Admission::Refused(rules) => return Err(Unjudged::Rejected(rules)),
     };
-    let watch = &governed.watch;
-    let is_watched = !watch.is_empty() || !admitted.alerts.is_empty();
-    let seen = is_watched.then(|| Seen {
-        alerts: admitted.alerts,
-        ..see(watch, &admitted.draft, bytes, admitted.classes)
-    });
+    let is_hidden = !admitted.verdict.shows_content();
+    let seen = match admitted.seen {
+        Some(seen) => Some(Seen { alerts: admitted.alerts, ..*seen }),
+        None => (is_hidden && watch.concerns(admitted.verdict))
+            .then(|| see_hidden(watch, &admitted.draft, bytes)),
+    };
     let suppressed = seen.as_ref().and_then(|seen| watch.suppresses(seen));
     let mut seals = Seals { log, vault: &*audited.parts.vault, id, last: None };
     let fields = (0..).zip(admitted.kept).map(|(field, kept)| seals.field(field, kept));
@@ -139,18 +141,15 @@ impl Seals<'_> {
     }
 }
 
-/// Looks at a record as whoever watches sees it.
-fn see(watch: &Watch, draft: &Draft, submitted: &[u8], classes: Vec<String>) -> Seen {
+/// Looks at a record that does not show what was submitted, as whoever watches sees it.
+fn see_hidden(watch: &Watch, draft: &Draft, submitted: &[u8]) -> Seen {
     let record = Record::parse(draft.text().as_bytes()).expect("the server's records have a form");
     let Body::Event(event) = record.body() else { unreachable!("events become events' records") };
-    let mut seen = Seen::of(watch, event, classes);
-    if !event.verdict().shows_content() {
-        // Its number has come all the same, though the record does not show it.
-        let value = json::parse(submitted, &SUBMISSION_LIMITS).ok();
-        let object = value.as_ref().and_then(Value::as_object);
-        seen.seq = object.and_then(|object| object.get("seq")).and_then(Value::as_natural);
-    }
-    seen
+    // Its number has come all the same, though the record does not show it.
+    let value = json::parse(submitted, &SUBMISSION_LIMITS).ok();
+    let object = value.as_ref().and_then(Value::as_object);
+    let seq = object.and_then(|object| object.get("seq")).and_then(Value::as_natural);
+    Seen { seq, ..Seen::of(watch, event, Vec::new()) }
 }
 
 /// Returns a time of the clock as records have it.

@@ -22,7 +22,7 @@ use crate::{
         hash::TreeHash,
         number::{LeafIndex, UnixMillis},
         policy::Watching,
-        record::{ApprovalRule, Draft, Head, Place, RecordId, Secret, System},
+        record::{ApprovalRule, Draft, Head, KeyConflict, Place, RecordId, Secret, System},
     },
     pipeline::{
         Clock,
@@ -182,12 +182,15 @@ impl AuditLane {
         let events: u64 = groups.iter().map(|group| group.entries.len() as u64).sum();
         let parts: u64 = self.changes.iter().map(|change| change.parts.len() as u64 + 1).sum();
         let watch = &self.generation.governed.watch;
-        let watched = watch.sources.len() + watch.suppressions.len() + watch.alerts.len();
+        let watched = watch.sources.len() + watch.alerts.len();
         let following = (watched as u64).min(FOLLOWING_MAX) + 1;
         let entries = groups.iter().flat_map(|group| &group.entries);
         let seen = entries.filter_map(|entry| entry.judged.as_deref()?.seen.as_ref());
         let custom: u64 = seen.map(|seen| seen.alerts.len() as u64).sum();
-        1 + events * following + custom + parts + watched as u64
+        // Another event under a key that is taken has one more.
+        let kept = groups.iter().filter(|group| group.kept);
+        let conflicts: u64 = kept.map(|group| group.entries.len() as u64).sum();
+        1 + events * following + conflicts + custom + parts + self.watching.timed_max(watch)
     }
 
     /// Judges again what was judged by an older policy. What the newer one refuses is answered.
@@ -209,13 +212,13 @@ impl AuditLane {
         group: &mut Admitted,
         wall: UnixMillis,
     ) -> Result<(), Failure> {
-        let (source, class) = (group.source.as_deref(), group.class);
+        let (source, kept) = (group.source.as_deref(), group.kept);
         for (position, entry) in group.entries.iter_mut().enumerate() {
             let judged = entry.judged.as_deref();
             if judged.is_some_and(|judged| judged.generation == self.generation.number) {
                 continue;
             }
-            let event = Event { bytes: &entry.bytes, source, class };
+            let event = Event { bytes: &entry.bytes, source, class: entry.class, kept };
             match judge(log, &self.audited, &self.generation, event, wall) {
                 Ok(judged) => entry.judged = Some(Box::new(judged)),
                 Err(Unjudged::Rejected(rules)) => {
@@ -258,18 +261,19 @@ impl AuditLane {
     fn group(
         &mut self,
         log: &Log,
-        group: Admitted,
+        mut group: Admitted,
         identities: &mut Identities,
         oldest: LeafIndex,
         keys: &Keys,
         wall: UnixMillis,
         written: &mut Written,
     ) {
-        let outcomes = match identities.resolve(&group, written.next().get(), oldest) {
+        let outcomes = match identities.resolve(&mut group, written.next().get(), oldest) {
             Ok(outcomes) => outcomes,
             Err(failure) => return group.fail(failure),
         };
-        let Admitted { entries, permit, ticket, .. } = group;
+        let mut conflicts = identities.take_conflicts().into_iter().peekable();
+        let Admitted { entries, source, permit, ticket, .. } = group;
         let mut leaf_hashes = Vec::with_capacity(entries.len());
         let mut records = Vec::with_capacity(entries.len());
         let mut following = Vec::new();
@@ -278,7 +282,13 @@ impl AuditLane {
             let (hash, recorded) = match outcome {
                 Outcome::Sequenced { .. } => {
                     let seen = judged.seen.clone();
-                    let (hash, recorded) = self.record(log, judged, keys, written);
+                    let index = written.next();
+                    let (hash, mut recorded) = self.record(log, judged, keys, written);
+                    if let Some((first, _)) = conflicts.next_if(|(_, of)| *of == index) {
+                        let source = source.clone().expect("who is kept has a name");
+                        recorded.conflicts_with = Some(first);
+                        following.push(System::KeyConflict(KeyConflict { source, first, index }));
+                    }
                     let at = self.stamper.present();
                     if let Some(seen) = seen {
                         let watch = &self.generation.governed.watch;
@@ -330,7 +340,7 @@ impl AuditLane {
             openings.push(opening);
         }
         let hash = written.push(entry.clone());
-        (hash, Recorded { entry, openings, verdict })
+        (hash, Recorded { entry, openings, verdict, conflicts_with: None })
     }
 
     /// Appends a record of the system; returns its leaf hash.
@@ -340,6 +350,9 @@ impl AuditLane {
         wall: UnixMillis,
         written: &mut Written,
     ) -> TreeHash {
+        if let System::Alert(..) = system {
+            self.audited.feed.tell(written.next());
+        }
         let mut random = [0; 10];
         self.audited.parts.entropy.fill(&mut random);
         let head = Head { id: RecordId::new(wall, random), policy: self.generation.digest() };

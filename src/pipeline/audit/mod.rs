@@ -11,6 +11,7 @@
 //! - A record is judged by the policy that governs its index: the last `policy` record below it. What was
 //!   admitted under another one is judged again, with another id.
 //! - A sealed opening is written with its record, under a key that was durable before.
+//! - The feed of a log has the index of every alert that was said since the log was opened, as far as it reaches.
 //! - What is counted (numbers of sources, suppressed events, silences) is written with what it counts.
 //!
 //! # Out of scope
@@ -21,6 +22,8 @@
 //! [`Vault`]: super::Vault
 
 mod change;
+mod feed;
+mod finding;
 mod handle;
 mod judge;
 mod lane;
@@ -35,7 +38,8 @@ pub(super) use self::{
     open::take_up,
 };
 pub use self::{
-    change::PolicyRefusal,
+    change::{Applying, PolicyRefusal},
+    finding::{AlertLog, AlertReadError, AlertsRead, RecordedAlert},
     open::{AuditError, first_rule},
 };
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     AuditParts,
+    feed::Feed,
     handle::{Audited, Generation},
     lane::{AuditLane, POLICY_KIND},
     stamp::Stamper,
@@ -240,7 +241,8 @@ fn read_back(
     };
     let secret = parts.vault.identity_secret(row.number)?;
     let generation = Arc::new(generation);
-    let audited = Arc::new(Audited::new(parts.clone(), secret, Arc::clone(&generation)));
+    let audited =
+        Arc::new(Audited::new(parts.clone(), secret, Feed::new(size), Arc::clone(&generation)));
     let stamper = Stamper::new(last_at);
     Ok(AuditLane { audited, generation, stamper, watching, first_rule, changes: Vec::new() })
 }

@@ -26,8 +26,6 @@ mod value;
 
 use core::fmt;
 
-pub(super) use scope::{all_imply, contradicts};
-
 use super::document::{Document, Parent, Place};
 use crate::core::policy::{Bundle, Enforcement};
 
@@ -99,6 +97,7 @@ fn document(changes: &mut Changes, old: &Document, new: &Document) {
         description,
         owner,
         review_by,
+        metadata: _,
         extends,
         classes: _,
         rules: _,

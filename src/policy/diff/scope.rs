@@ -1,11 +1,9 @@
 //! Which of two lists of conditions holds of more events.
-//!
-//! Sound and not complete: what is said to follow does follow, and where nothing can be said nothing is.
 
 use super::super::document::Place;
+use super::super::imply::all_imply;
 use super::{Changes, Direction};
-use crate::core::policy::{Condition, Test};
-use crate::core::record::Path;
+use crate::core::policy::Condition;
 
 /// How the newer conditions compare with the older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,120 +48,6 @@ fn compare(old: &[Condition], new: &[Condition]) -> Scope {
         (false, true) => Scope::Wider,
         (false, false) => Scope::Unclear,
     }
-}
-
-/// Returns whether each of the second follows from all of the first.
-pub(in super::super) fn all_imply(given: &[Condition], wanted: &[Condition]) -> bool {
-    wanted.iter().all(|wanted| follows(given, wanted))
-}
-
-/// Returns whether no event can fit all of these.
-///
-/// An array passes different tests by different elements, so only what tells texts from other kinds of values,
-/// or from nothing at all, is a contradiction.
-pub(in super::super) fn contradicts(conditions: &[Condition]) -> bool {
-    conditions.iter().enumerate().any(|(number, one)| {
-        let rest = conditions.iter().skip(number + 1);
-        let inner = matches!(one, Condition::All(parts) if contradicts(parts));
-        inner || rest.clone().any(|other| excludes(one, other) || excludes(other, one))
-    })
-}
-
-/// Returns whether what a condition asks for is what another denies.
-fn excludes(one: &Condition, other: &Condition) -> bool {
-    match (one, other) {
-        (_, Condition::Not(denied)) => implies(one, denied),
-        (Condition::Field { path, test }, Condition::Field { path: other_path, test: other }) => {
-            path == other_path && is_single(path) && disjoint(test, other)
-        }
-        _ => false,
-    }
-}
-
-/// Returns whether a place holds one text and never an array.
-fn is_single(path: &Path) -> bool {
-    matches!(path.as_str(), "/act" | "/out" | "/ot" | "/class" | "/source")
-}
-
-/// Returns whether no text passes both tests.
-fn disjoint(one: &Test, other: &Test) -> bool {
-    match (one, other) {
-        (Test::Exact(text), other) | (other, Test::Exact(text)) => !other.holds(text),
-        (Test::OneOf(texts), other) | (other, Test::OneOf(texts)) => {
-            !texts.iter().any(|text| other.holds(text))
-        }
-        (Test::Prefix(one), Test::Prefix(other)) => {
-            !one.starts_with(other) && !other.starts_with(one)
-        }
-        (Test::Suffix(one), Test::Suffix(other)) => !one.ends_with(other) && !other.ends_with(one),
-        _ => false,
-    }
-}
-
-/// Returns whether a condition follows from others together.
-fn follows(given: &[Condition], wanted: &Condition) -> bool {
-    match wanted {
-        Condition::All(parts) => all_imply(given, parts),
-        _ => given.iter().any(|given| implies(given, wanted)),
-    }
-}
-
-/// Returns whether one condition follows from another.
-fn implies(given: &Condition, wanted: &Condition) -> bool {
-    if given == wanted {
-        return true;
-    }
-    match (given, wanted) {
-        (_, Condition::All(parts)) => parts.iter().all(|part| implies(given, part)),
-        (Condition::Any(ways), _) => ways.iter().all(|way| implies(way, wanted)),
-        (Condition::All(parts), _) if follows(parts, wanted) => true,
-        (Condition::Field { path, test: Test::OneOf(texts) }, Condition::Any(_)) => {
-            let one = |text: &String| Condition::field(path.clone(), Test::Exact(text.clone()));
-            texts.iter().all(|text| implies(&one(text), wanted))
-        }
-        (_, Condition::Any(ways)) => ways.iter().any(|way| implies(given, way)),
-        (Condition::Not(given), Condition::Not(wanted)) => implies(wanted, given),
-        (
-            Condition::Field { path: given_path, test: given },
-            Condition::Field { path: wanted_path, test: wanted },
-        ) => given_path == wanted_path && narrows(given, wanted),
-        _ => false,
-    }
-}
-
-/// Returns whether every value that passes one test passes another.
-fn narrows(given: &Test, wanted: &Test) -> bool {
-    match (given, wanted) {
-        (_, Test::Present) => true,
-        // A test that holds of a text holds of an array with that text too, so texts are all that counts.
-        (Test::Exact(text), wanted) => wanted.holds(text),
-        (Test::OneOf(texts), wanted) => texts.iter().all(|text| wanted.holds(text)),
-        (Test::Prefix(given), Test::Prefix(wanted)) => given.starts_with(wanted),
-        (Test::Suffix(given), Test::Suffix(wanted)) => given.ends_with(wanted),
-        (Test::Prefix(given), Test::Glob(wanted)) => {
-            wanted.to_string().strip_suffix('*').is_some_and(|start| is_plain_start(start, given))
-        }
-        (Test::Glob(given), Test::Prefix(wanted)) => {
-            let given = given.to_string();
-            given.split('*').next().is_some_and(|start| start.starts_with(wanted.as_str()))
-        }
-        (Test::Network(given), Test::Network(wanted)) => {
-            given.iter().all(|given| wanted.iter().any(|wanted| wanted.contains(given)))
-        }
-        (Test::Range { least: given_least, most: given_most }, Test::Range { least, most }) => {
-            let above = least
-                .is_none_or(|least| given_least.is_some_and(|given| given.get() >= least.get()));
-            let below =
-                most.is_none_or(|most| given_most.is_some_and(|given| given.get() <= most.get()));
-            above && below
-        }
-        _ => false,
-    }
-}
-
-/// Returns whether a glob's only piece before its last star begins a text.
-fn is_plain_start(start: &str, text: &str) -> bool {
-    !start.contains('*') && text.starts_with(start)
 }
 
 #[cfg(test)]

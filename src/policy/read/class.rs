@@ -48,6 +48,11 @@ const TYPES: &[(&str, FieldType)] = &[
     ("object", FieldType::Object),
 ];
 
+/// Returns whether no class may have a name, although it has the form of one.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// Details from the least to the most, with the names that Kubernetes has for them.
 pub(crate) const LEVELS: &[(&str, Level)] = &[
     ("none", Level::None),
@@ -126,7 +131,7 @@ impl Findings {
 
     /// Checks the name of a class.
     pub(crate) fn class_name(&mut self, name: &str, span: Span) -> Option<()> {
-        if is_class(name) && !RESERVED.contains(&name) {
+        if is_class(name) && !is_reserved(name) {
             return Some(());
         }
         let message = format!("'{name}' can't be the name of a class");

@@ -156,7 +156,9 @@ impl Findings {
         }
         into.description = text(self, "description").or_else(|| into.description.take());
         into.owner = text(self, "owner").or_else(|| into.owner.take());
+        into.metadata = self.place(node.span);
         if let Some(node) = fields.get("review_by") {
+            into.metadata = self.place(node.span);
             into.review_by = self.date(node, "'review_by'").or(into.review_by);
         }
     }

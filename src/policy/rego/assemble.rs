@@ -70,7 +70,7 @@ fn length_limits() -> PolicyLengthConfig {
 }
 
 /// Returns whether a file is a module, by its name, which is written in lower case as everywhere in OPA.
-fn is_module(path: &str) -> bool {
+pub(in crate::policy) fn is_module(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| extension == "rego")
 }
 

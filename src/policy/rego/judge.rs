@@ -10,7 +10,9 @@ use regorus::utils::limits::{ExecutionTimerConfig, monotonic_now};
 use regorus::{Engine, Value};
 
 use super::place::TIME_OVER;
-use super::{Entry, INPUT_BYTES_MAX, Package, Role, Rules, TIME_MAX, place, record_name, value};
+use super::{
+    Entry, INPUT_BYTES_MAX, Package, Role, Rules, TIME_MAX, budget, place, record_name, value,
+};
 use crate::core::policy::{Action, Condition, Custom, CustomError, Enforcement, Target, Treatment};
 use crate::core::record::json::{self, Member, Object};
 use crate::core::record::{Path, is_rule};
@@ -38,15 +40,21 @@ impl Custom for Rules {
         event: &Object<'_>,
         class: Option<&str>,
     ) -> Result<Vec<(Enforcement, String)>, CustomError> {
-        self.here(|engine| self.judge_in(engine, event, class))
+        let mut broken = self.before(|parent| parent.judge(event, class))?;
+        broken.extend(self.here(|engine| self.judge_in(engine, event, class))?);
+        Ok(broken)
     }
 
     fn treat(&self, event: &Object<'_>) -> Result<Vec<Treatment>, CustomError> {
-        self.here(|engine| self.treat_in(engine, event))
+        let mut hidden = self.before(|parent| parent.treat(event))?;
+        hidden.extend(self.here(|engine| self.treat_in(engine, event))?);
+        Ok(hidden)
     }
 
     fn alert(&self, event: &Object<'_>, class: Option<&str>) -> Result<Vec<String>, CustomError> {
-        self.here(|engine| self.alert_in(engine, event, class))
+        let mut alerts = self.before(|parent| parent.alert(event, class))?;
+        alerts.extend(self.here(|engine| self.alert_in(engine, event, class))?);
+        Ok(alerts)
     }
 
     fn needs(&self) -> &[Path] {
@@ -81,15 +89,24 @@ impl Custom for Covering<'_> {
         event: &Object<'_>,
         class: Option<&str>,
     ) -> Result<Vec<(Enforcement, String)>, CustomError> {
-        guarded(&mut self.engine.borrow_mut(), |engine| self.rules.judge_in(engine, event, class))
+        let mut said = self.rules.before(|parent| parent.judge(event, class))?;
+        let engine = &mut self.engine.borrow_mut();
+        said.extend(guarded(engine, |engine| self.rules.judge_in(engine, event, class))?);
+        Ok(said)
     }
 
     fn treat(&self, event: &Object<'_>) -> Result<Vec<Treatment>, CustomError> {
-        guarded(&mut self.engine.borrow_mut(), |engine| self.rules.treat_in(engine, event))
+        let mut said = self.rules.before(|parent| parent.treat(event))?;
+        let engine = &mut self.engine.borrow_mut();
+        said.extend(guarded(engine, |engine| self.rules.treat_in(engine, event))?);
+        Ok(said)
     }
 
     fn alert(&self, event: &Object<'_>, class: Option<&str>) -> Result<Vec<String>, CustomError> {
-        guarded(&mut self.engine.borrow_mut(), |engine| self.rules.alert_in(engine, event, class))
+        let mut said = self.rules.before(|parent| parent.alert(event, class))?;
+        let engine = &mut self.engine.borrow_mut();
+        said.extend(guarded(engine, |engine| self.rules.alert_in(engine, event, class))?);
+        Ok(said)
     }
 
     fn needs(&self) -> &[Path] {
@@ -98,6 +115,14 @@ impl Custom for Covering<'_> {
 }
 
 impl Rules {
+    /// Asks the rules that are inherited, if there are any.
+    fn before<T>(
+        &self,
+        ask: impl FnOnce(&Self) -> Result<Vec<T>, CustomError>,
+    ) -> Result<Vec<T>, CustomError> {
+        self.inherited.as_deref().map_or_else(|| Ok(Vec::new()), ask)
+    }
+
     /// Runs with this thread's engine, which is made when it is first needed, and again after an error.
     fn here<T>(
         &self,
@@ -199,6 +224,7 @@ impl Rules {
         }
         engine.set_input(input(event, class)?);
         let clock = Clock::start();
+        budget::begin();
         for package in asked {
             for entry in package.entries.iter().filter(|entry| roles.contains(&entry.role)) {
                 engine.set_execution_timer_config(clock.rest()?);

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regorus::unstable::{BUILTINS, Expr, Lexer, Module, Ref, Source, Span, TokenKind};
 
+use super::assemble::is_test;
 use super::place::at;
 use super::walk::{self, Reference, Visitor};
 use crate::policy::Diagnostic;
@@ -85,6 +86,9 @@ pub(super) fn check(modules: &[Ref<Module>]) -> Vec<Diagnostic> {
                 found.extend(call.check(scope, &functions));
             }
             found.extend(seen.refused());
+            if !is_test(module.package.span.source.file()) {
+                found.extend(seen.prints());
+            }
             let span = walk::head(rule).span().clone();
             graph.add(scope.name(rule), span, &seen, scope);
         }
@@ -207,6 +211,16 @@ impl Visitor for Seen {
 }
 
 impl Seen {
+    /// Finds what prints: what is printed is written out at once, however long it is, and nobody reads it.
+    fn prints(&self) -> impl Iterator<Item = Diagnostic> + '_ {
+        let prints = self.references.iter().filter(|(names, _)| *names == ["print"]);
+        prints.map(|(_, span)| {
+            let help = Some("print in tests: they show it where they fail".to_owned());
+            let message = "rules of a policy print nothing".to_owned();
+            Diagnostic { help, ..at(span, "rego/print", message) }
+        })
+    }
+
     /// Finds what is refused by its name, called or passed on by `with`.
     fn refused(&self) -> impl Iterator<Item = Diagnostic> + '_ {
         self.references.iter().filter_map(|(names, span)| {

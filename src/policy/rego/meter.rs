@@ -2,8 +2,8 @@
 //!
 //! The engine looks at the clock between two steps of an evaluation, and a builtin is one step. Most of them
 //! take as long as what they are given is; those here would fill the memory in one step, or run for minutes.
-//! Each is asked first how much it is going to make. Whatever grows without them grows from step to step,
-//! and the clock ends it.
+//! Each is asked first how much it is going to make, and those that make texts or collections have a budget together.
+//! Whatever grows without them grows from step to step, and the clock ends it.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use regex::{Regex, RegexBuilder};
 use regorus::unstable::{BUILTINS, Expr, Ref, Source, Span};
 use regorus::{Engine, Value};
 
-use super::value;
+use super::{budget, value};
 use crate::core::record::SUBMISSION_LIMITS;
 use crate::core::record::json;
 
@@ -56,10 +56,61 @@ const BOUNDED: [(&str, Fits); 13] = [
     ("units.parse_bytes", |of| exponent_fits(text(of, 0))),
 ];
 
+/// Builtins that make a text or a collection out of what they are given, or walk through it in depth.
+const MAKERS: [&str; 45] = [
+    "array.concat",
+    "array.reverse",
+    "array.slice",
+    "base64.decode",
+    "base64.encode",
+    "base64url.decode",
+    "base64url.encode",
+    "base64url.encode_no_pad",
+    "format_int",
+    "hex.decode",
+    "hex.encode",
+    "indexof_n",
+    "intersection",
+    "json.filter",
+    "json.marshal",
+    "json.remove",
+    "lower",
+    "max",
+    "min",
+    "object.filter",
+    "object.keys",
+    "object.remove",
+    "object.subset",
+    "object.union",
+    "object.union_n",
+    "regex.find_all_string_submatch_n",
+    "regex.find_n",
+    "regex.split",
+    "set_diff",
+    "sort",
+    "split",
+    "strings.reverse",
+    "substring",
+    "trim",
+    "trim_left",
+    "trim_prefix",
+    "trim_right",
+    "trim_space",
+    "trim_suffix",
+    "union",
+    "upper",
+    "urlquery.decode",
+    "urlquery.encode",
+    "yaml.marshal",
+    "yaml.unmarshal",
+];
+
 /// A builtin would have made too much, or was given what it can't take. Says nothing of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum BuiltinError {
-    #[error("{name} would make more than a policy may: at most 4 MiB of text, or 65,536 elements")]
+    #[error(
+        "{name} would make more than a policy may: at most 4 MiB of text or 65,536 elements, and 16 MiB for an event"
+    )]
     TooMuch { name: &'static str },
     #[error("{name} was given what it can't take")]
     Argument { name: &'static str },
@@ -69,23 +120,26 @@ enum BuiltinError {
 ///
 /// # Panics
 ///
-/// If the engine has not a builtin of the table, or one has been put there before.
+/// If one has been put there before.
 pub(super) fn install(engine: &mut Engine) {
-    for (name, fits) in BOUNDED {
-        let (call, count) = *BUILTINS.get(name).expect("the engine has the builtins of the table");
+    let makers = MAKERS.into_iter().map(|name| (name, (|_| true) as Fits));
+    for (name, fits) in BOUNDED.into_iter().chain(makers) {
+        // Which there are depends on the features that the engine was built with.
+        let Some((call, count)) = BUILTINS.get(name).copied() else { continue };
         let place = Place::new(count);
         let bounded = move |arguments: Vec<Value>| {
-            if fits(&arguments) {
-                place.call(call, &arguments)
-            } else {
-                Err(BuiltinError::TooMuch { name }.into())
+            if budget::weight(&arguments).is_none() || !fits(&arguments) {
+                return Err(BuiltinError::TooMuch { name }.into());
             }
+            let made = place.call(call, &arguments)?;
+            if budget::spend(&made) { Ok(made) } else { Err(BuiltinError::TooMuch { name }.into()) }
         };
         let added = engine.add_extension(name.to_owned(), count, Box::new(bounded));
         added.expect("no builtin is in the table twice");
     }
     let unmarshal = |arguments: Vec<Value>| match read_json(&arguments) {
-        Some(value) => Ok(value),
+        Some(value) if budget::spend(&value) => Ok(value),
+        Some(_) => Err(BuiltinError::TooMuch { name: "json.unmarshal" }.into()),
         None => Err(BuiltinError::Argument { name: "json.unmarshal" }.into()),
     };
     let is_valid = |arguments: Vec<Value>| Ok(Value::from(read_json(&arguments).is_some()));
@@ -163,17 +217,9 @@ fn natural(arguments: &[Value], at: usize) -> Option<u64> {
     arguments.get(at)?.as_u64().ok()
 }
 
-/// Returns about how many bytes the texts in a value have.
+/// Returns about how many bytes the texts in a value have. What is given here was weighed before.
 fn length(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(|value| length(value) + 1).sum(),
-        Value::Set(values) => values.iter().map(|value| length(value) + 1).sum(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| length(name) + length(value) + 1).sum()
-        }
-        _ => 1,
-    }
+    budget::weight(core::slice::from_ref(value)).unwrap_or(usize::MAX)
 }
 
 fn concat_fits(arguments: &[Value]) -> bool {

@@ -14,7 +14,9 @@
 //! - No evaluation takes much longer than [`TIME_MAX`], and no lock is taken in one.
 
 mod assemble;
+mod budget;
 mod data;
+mod inherit;
 mod judge;
 mod lint;
 mod meter;
@@ -37,10 +39,13 @@ use super::Diagnostic;
 use crate::core::policy::{Bundle, Condition, Enforcement};
 use crate::core::record::{Path, is_rule};
 
+pub(super) use self::assemble::is_module;
+pub use self::inherit::InheritError;
 pub use self::judge::{Covering, is_timeout};
 pub use self::test::{LineCoverage, TestRule, Tests};
 
-/// Longest that the rules of a policy may take for one event, all of them together.
+/// Longest that the rules of a policy may take for one event, all of them together; those that it inherits have as
+/// much for each policy that they are of.
 ///
 /// Asking costs some 10 microseconds an event and 2 a rule (`benches/policy.rs`); this is a thousand times what fifty
 /// rules take, so that a busy machine does not make an error of an event, and a hostile rule costs a tenth of a second.
@@ -61,6 +66,8 @@ pub struct Rules {
     /// Texts that stand in the modules and can be names: what a record may show of what a rule says.
     literals: BTreeSet<String>,
     needs: Vec<Path>,
+    /// The rules of the policy that this one extends, which are asked first.
+    inherited: Option<Box<Rules>>,
 }
 
 /// A package that has rules of the contract.
@@ -160,7 +167,7 @@ impl Rules {
         }
         packages.retain(|package| !package.entries.is_empty());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { number, engine, packages, literals: literals.0, needs: Vec::new() }
+        Self { number, engine, packages, literals: literals.0, needs: Vec::new(), inherited: None }
     }
 
     /// Takes what becomes of an event that breaks a rule about which no guard says anything.
@@ -203,9 +210,11 @@ impl Rules {
     }
 
     /// Returns the names that records may show of these rules, besides those of texts that they say.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> Vec<&str> {
+        let mut names = self.inherited.as_ref().map_or_else(Vec::new, |parent| parent.names());
         let entries = self.packages.iter().flat_map(|package| &package.entries);
-        entries.map(|entry| entry.name.as_str())
+        names.extend(entries.map(|entry| entry.name.as_str()));
+        names
     }
 }
 

@@ -9,7 +9,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
 use super::assemble::{Take, assemble, is_test};
-use super::{Covering, place, step, walk};
+use super::{Covering, budget, place, step, walk};
 use crate::core::policy::Bundle;
 use crate::policy::Diagnostic;
 
@@ -88,6 +88,7 @@ impl Tests {
         let check_interval = NonZeroU32::MIN.saturating_add(15);
         let config = ExecutionTimerConfig { limit: TEST_TIME_MAX, check_interval };
         self.engine.set_execution_timer_config(config);
+        budget::begin();
         self.engine.set_input(Value::new_object());
         let engine = &mut self.engine;
         let said = catch_unwind(AssertUnwindSafe(|| engine.eval_rule(test.name.clone())));

@@ -1,23 +1,14 @@
 //! One test: its events are admitted in order, and the last is compared with what is expected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::coverage::Coverage;
-use super::fixture::{Expect, Fixture, Step};
-use super::retention;
+use super::expect::{Outcome, class_of, compare};
+use super::fixture::{Fixture, Step};
 use crate::core::number::UnixMillis;
-use crate::core::policy::{
-    Admission, Arrival, Custom, Materials, NoCustom, Seen, Watching, admit, judge,
-};
-use crate::core::record::json::{Object, Value};
-use crate::core::record::{
-    Body, Path, Record, RecordId, Salt, Secret, Submission, System, Timestamp,
-};
+use crate::core::policy::{Admission, Arrival, Custom, Materials, Seen, Watching, admit};
+use crate::core::record::{Body, Path, Record, RecordId, Salt, Secret, System, Timestamp};
 use crate::policy::compiled::Compiled;
-use crate::policy::document::Period;
-
-/// The alert about every violation, which tests need not expect.
-const VIOLATION: &str = "policy/violation";
 
 /// A run of one test.
 pub(super) struct Trial<'c> {
@@ -25,18 +16,6 @@ pub(super) struct Trial<'c> {
     custom: &'c dyn Custom,
     watching: Watching,
     alerts: BTreeSet<String>,
-}
-
-/// What became of an event.
-#[derive(Default)]
-pub(super) struct Outcome {
-    pub(super) verdict: &'static str,
-    pub(super) rules: Vec<String>,
-    pub(super) class: Option<String>,
-    /// What was done at places, commitments as well.
-    pub(super) done: BTreeMap<Path, &'static str>,
-    content: Object<'static>,
-    suppressed: bool,
 }
 
 /// Salts and keys by counting.
@@ -74,7 +53,7 @@ impl<'c> Trial<'c> {
             last = self.admit(step);
             coverage.note(step, &last);
         }
-        self.compare(&fixture.expect, &last)
+        compare(&self.compiled.document, &fixture.expect, &last, &self.alerts)
     }
 
     /// Admits an event; returns what became of it.
@@ -83,11 +62,13 @@ impl<'c> Trial<'c> {
             bytes: &step.bytes,
             source: step.source.as_deref(),
             class: None,
+            kept: false,
             id: RecordId::new(UnixMillis(0), [0; 10]),
             now: step.at,
         };
         let mut materials = Counted::default();
-        let mut outcome = Outcome { class: self.class_of(step), ..Outcome::default() };
+        let class = class_of(&self.compiled.policy, &step.bytes, step.source.as_deref());
+        let mut outcome = Outcome::of_class(class);
         match admit(&self.compiled.policy, &arrival, &mut materials, self.custom) {
             Err(_) => outcome.verdict = "malformed",
             Ok(Admission::Refused(rules)) => {
@@ -105,32 +86,10 @@ impl<'c> Trial<'c> {
         outcome
     }
 
-    /// Returns the class of an event as it was submitted, which a quarantined one does not show.
-    fn class_of(&self, step: &Step) -> Option<String> {
-        let event = Submission::parse(&step.bytes).ok()?.event().ok()?;
-        let claimed = event.members().get("class").and_then(Value::as_str).map(str::to_owned);
-        let policy = &self.compiled.policy;
-        let judgement = judge(policy, event.members(), step.source.as_deref(), &NoCustom);
-        claimed.or_else(|| judgement.class.map(str::to_owned))
-    }
-
     /// Takes what a record shows, and what follows of it.
     fn take(&mut self, record: &Record<'_>, seen: &Seen, at: Timestamp, outcome: &mut Outcome) {
         let Body::Event(event) = record.body() else { return };
-        outcome.verdict = event.verdict().as_str();
-        outcome.rules = event.rules().to_vec();
-        if event.verdict().shows_content() {
-            let text = |name: &str| event.content().get(name).and_then(Value::as_str);
-            outcome.class = text("class").map(str::to_owned);
-            let done = event.redactions().iter();
-            outcome.done = done.map(|done| (done.path.clone(), done.action.as_str())).collect();
-            for (path, _) in record.commitments() {
-                outcome.done.entry(path).or_insert("commit");
-            }
-            if let Value::Object(content) = Value::from(event.content().clone()).into_owned() {
-                outcome.content = content;
-            }
-        }
+        outcome.take(record, event);
         let watch = &self.compiled.watch;
         if let Some(position) = watch.suppresses(seen) {
             self.watching.suppress(watch, position, seen, at);
@@ -149,53 +108,4 @@ impl<'c> Trial<'c> {
             }
         }
     }
-
-    /// Compares what became of the last event with what is expected.
-    fn compare(&self, expect: &Expect, last: &Outcome) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let mut differ = |what: &str, wanted: String, found: String| {
-            if wanted != found {
-                wrong.push(format!("{what}: expected {wanted}, found {found}"));
-            }
-        };
-        if let Some(verdict) = expect.verdict {
-            let found = format!("{} {}", last.verdict, named(&last.rules));
-            let found = if verdict == last.verdict { verdict.to_owned() } else { found };
-            differ("verdict", verdict.to_owned(), found);
-        }
-        if let Some(rules) = &expect.rules {
-            differ("rules", named(rules), named(&last.rules));
-        }
-        if let Some(class) = &expect.class {
-            differ("class", class.clone(), last.class.clone().unwrap_or("none".to_owned()));
-        }
-        if let Some(suppressed) = expect.suppressed {
-            differ("suppressed", suppressed.to_string(), last.suppressed.to_string());
-        }
-        for (path, action) in &expect.redacted {
-            let found = last.done.get(path).copied().unwrap_or("nothing");
-            differ(path.as_str(), (*action).to_owned(), found.to_owned());
-        }
-        for path in &expect.absent {
-            let found = path.find(&last.content).map_or("absent", |_| "a value");
-            differ(path.as_str(), "absent".to_owned(), found.to_owned());
-        }
-        if let Some(alerts) = &expect.alerts {
-            let found = self.alerts.iter();
-            let found: Vec<String> =
-                found.filter(|name| *name != VIOLATION || alerts.contains(name)).cloned().collect();
-            differ("alerts", named(alerts), named(&found));
-        }
-        if let Some(period) = &expect.retention {
-            let found = retention(&self.compiled.document, last.class.as_deref());
-            let found =
-                found.map_or("for ever".to_owned(), |seconds| Period { seconds }.to_string());
-            differ("retention", period.to_string(), found);
-        }
-        wrong
-    }
-}
-
-fn named(names: &[String]) -> String {
-    format!("[{}]", names.join(", "))
 }

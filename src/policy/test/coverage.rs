@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::check::{Counted, Outcome};
+use super::check::Counted;
+use super::expect::Outcome;
 use super::fixture::Step;
 use crate::core::number::UnixMillis;
 use crate::core::policy::{Admission, Arrival, NoCustom, Policy, Statements, Target, admit};
@@ -143,6 +144,7 @@ fn treats(policy: &Policy, step: &Step) -> bool {
         bytes: &step.bytes,
         source: None,
         class: None,
+        kept: false,
         id: RecordId::new(UnixMillis(0), [0; 10]),
         now: step.at,
     };

@@ -10,11 +10,17 @@ use crate::policy::finding::{Fields, Findings, list};
 use crate::policy::node::{Node, Span, Tree};
 use crate::policy::{Diagnostic, Severity};
 
-/// The members of a test, of an event with more about it, and of what is expected.
-const TEST: &[&str] = &["name", "event", "events", "raw", "at", "source", "skip", "expect"];
-const STEP: &[&str] = &["event", "raw", "at", "source"];
+/// The members of a test.
+const TEST: &[&str] =
+    &["name", "event", "events", "raw", "at", "after", "times", "source", "skip", "expect"];
+/// The members of an event with more about it.
+const STEP: &[&str] = &["event", "raw", "at", "after", "times", "source"];
+/// The members of what is expected.
 const EXPECT: &[&str] =
     &["verdict", "rules", "redacted", "absent", "alerts", "retention", "class", "suppressed"];
+
+/// Most events of one test: enough for any threshold that is meant for people.
+const STEPS_MAX: usize = 10_000;
 
 /// What a test can expect of the verdict.
 const VERDICTS: &[(&str, &str)] = &[
@@ -41,6 +47,8 @@ pub(super) struct Fixture {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) is_skipped: bool,
+    /// Whether it says when its events come, or from whom.
+    pub(super) is_staged: bool,
     pub(super) steps: Vec<Step>,
     pub(super) expect: Expect,
 }
@@ -51,6 +59,8 @@ pub(super) struct Step {
     pub(super) bytes: Vec<u8>,
     pub(super) source: Option<String>,
     pub(super) at: Timestamp,
+    /// Seconds since the event before it.
+    pub(super) after: u64,
 }
 
 /// What is expected of the last event, and of the alerts that all of them raise. What is not named is not looked at.
@@ -76,14 +86,40 @@ pub(super) fn load(bundle: &Bundle) -> Result<Vec<Fixture>, Vec<Diagnostic>> {
         if !path.starts_with("tests/") || !is_document || is_data {
             continue;
         }
-        let mut reader = Reader { findings: Findings::new(path.clone()), file: path };
-        match str::from_utf8(content) {
-            Ok(text) => reader.read(text, &mut fixtures),
-            Err(_) => reader.error(Span::default(), "this is not UTF-8"),
+        match load_file(path, content) {
+            Ok(read) => fixtures.extend(read),
+            Err(wrong) => found.extend(wrong),
         }
-        found.extend(reader.findings.into_found());
     }
+    if found.is_empty() { Ok(fixtures) } else { Err(found) }
+}
+
+/// Reads the tests of one file.
+pub(super) fn load_file(path: &str, content: &[u8]) -> Result<Vec<Fixture>, Vec<Diagnostic>> {
+    let mut fixtures = Vec::new();
+    let mut reader = Reader { findings: Findings::new(path.to_owned()), file: path };
+    match str::from_utf8(content) {
+        Ok(text) => reader.read(text, &mut fixtures),
+        Err(_) => reader.error(Span::default(), "this is not UTF-8"),
+    }
+    let found = reader.findings.into_found();
     if found.iter().any(|one| one.severity == Severity::Error) { Err(found) } else { Ok(fixtures) }
+}
+
+/// The events of a test so far, and when the last of them came.
+struct Queue {
+    at: Timestamp,
+    steps: Vec<Step>,
+}
+
+impl Queue {
+    /// Lets another one come, so many seconds later.
+    fn push(&mut self, bytes: Vec<u8>, source: Option<String>, after: u64) {
+        let micros =
+            after.checked_mul(1_000_000).and_then(|wait| self.at.micros().checked_add(wait));
+        self.at = micros.and_then(Timestamp::from_micros).unwrap_or(self.at);
+        self.steps.push(Step { bytes, source, at: self.at, after });
+    }
 }
 
 /// Reads one file.
@@ -117,15 +153,16 @@ impl Reader<'_> {
         let fields = self.findings.fields(node, "a test", TEST)?;
         let name = self.findings.needed_text(&fields, "name", "a test")?.to_owned();
         let first = Timestamp::parse("2026-01-01T00:00:00.000000Z").expect("a time");
-        let at = self.at(&fields).unwrap_or(first);
+        let mut queue = Queue { at: self.at(&fields).unwrap_or(first), steps: Vec::new() };
         let source = self.source(&fields);
-        let mut steps = Vec::new();
+        let mut is_staged = fields.get("at").is_some() || source.is_some();
         for event in fields.get("events").map_or(&[][..], list) {
-            steps.extend(self.step(event, at, source.as_ref()));
+            is_staged |= self.step(event, source.as_ref(), &mut queue);
         }
         if let Some(bytes) = self.bytes(&fields) {
-            steps.push(Step { bytes, source, at });
+            self.repeat(&fields, bytes, source, &mut queue);
         }
+        let steps = queue.steps;
         if steps.is_empty() {
             self.error(node.span, "a test needs an 'event', 'events' or 'raw'");
             return None;
@@ -135,19 +172,57 @@ impl Reader<'_> {
         let expect = fields.need("expect", "a test", &mut self.findings)?;
         let expect = self.expect(expect)?;
         let (file, line) = (self.file.to_owned(), node.span.line);
-        Some(Fixture { name, file, line, is_skipped, steps, expect })
+        Some(Fixture { name, file, line, is_skipped, is_staged, steps, expect })
     }
 
-    /// Takes one of several events: as it is, or with a time and source of its own.
-    fn step(&mut self, node: &Node, at: Timestamp, source: Option<&String>) -> Option<Step> {
+    /// Takes one of several events: as it is, or with more about it. Returns whether that is staged.
+    fn step(&mut self, node: &Node, source: Option<&String>, queue: &mut Queue) -> bool {
         if node.get("event").is_none() && node.get("raw").is_none() {
-            let bytes = self.json(node)?.format().into_bytes();
-            return Some(Step { bytes, source: source.cloned(), at });
+            if let Some(event) = self.json(node) {
+                queue.push(event.format().into_bytes(), source.cloned(), 0);
+            }
+            return false;
         }
-        let fields = self.findings.fields(node, "an event with a time", STEP)?;
-        let source = self.source(&fields).or_else(|| source.cloned());
-        let at = self.at(&fields).unwrap_or(at);
-        Some(Step { bytes: self.bytes(&fields)?, source, at })
+        let Some(fields) = self.findings.fields(node, "an event of a test", STEP) else {
+            return false;
+        };
+        let at = self.at(&fields);
+        let own = self.source(&fields);
+        let is_staged = at.is_some() || own.is_some();
+        queue.at = at.unwrap_or(queue.at);
+        if let Some(bytes) = self.bytes(&fields) {
+            self.repeat(&fields, bytes, own.or_else(|| source.cloned()), queue);
+        }
+        is_staged
+    }
+
+    /// Takes an event as often as it says, each so long after the one before it.
+    fn repeat(
+        &mut self,
+        fields: &Fields<'_>,
+        bytes: Vec<u8>,
+        source: Option<String>,
+        queue: &mut Queue,
+    ) {
+        let after = fields.get("after").map_or(Some(0), |node| {
+            let period = self.findings.text(node, "'after'").and_then(Period::parse);
+            if period.is_none() {
+                self.error(node.span, "'after' is a length of time as 5s");
+            }
+            period.map(|period| period.seconds)
+        });
+        let times = fields.get("times").map_or(Some(1), |node| {
+            let times = self.findings.count(node, "'times'")?;
+            let room = STEPS_MAX.saturating_sub(queue.steps.len());
+            let times = usize::try_from(times).ok().filter(|times| (1..=room).contains(times));
+            if times.is_none() {
+                self.error(node.span, "a test has 1 to 10,000 events");
+            }
+            times
+        });
+        for _ in 0..times.unwrap_or(0) {
+            queue.push(bytes.clone(), source.clone(), after.unwrap_or(0));
+        }
     }
 
     fn bytes(&mut self, fields: &Fields<'_>) -> Option<Vec<u8>> {

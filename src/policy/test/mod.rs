@@ -12,13 +12,16 @@
 
 mod check;
 mod coverage;
+mod expect;
 mod fixture;
+mod scenario;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 
 use self::check::Trial;
 pub use self::coverage::{Coverage, Covered, Kind};
+pub use self::scenario::{Became, Scenario, Shot};
 use super::compiled::{Compiled, rules};
 use super::rego::{Covering, LineCoverage, Tests};
 use super::{Diagnostic, Document};

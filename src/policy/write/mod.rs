@@ -24,6 +24,7 @@ pub fn write(document: &Document) -> String {
         description,
         owner,
         review_by,
+        metadata: _,
         extends,
         classes,
         rules,

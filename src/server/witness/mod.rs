@@ -55,14 +55,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// Runs a witness until it is told to stop. The first line on standard output is its address.
-pub fn run(flags: Flags) -> anyhow::Result<()> {
+/// Runs a witness until it is told to stop. The first line on standard output is its address, on demand as JSON.
+pub fn run(flags: Flags, as_json: bool) -> anyhow::Result<()> {
     let config = flags.read()?;
     telemetry::start(config.telemetry);
     tracing::info!("the effective configuration:\n{config}");
     let has_tls = config.listener.tls.is_some();
     let running = start(config)?;
-    running.wait(|| announce(has_tls, running.address()))?;
+    running.wait(|| announce(has_tls, running.address(), as_json))?;
     if running.stop() {
         return Ok(());
     }
@@ -145,7 +145,7 @@ async fn open_sockets(
         let service = TowerToHyperService::new(http::connection(&router, peer));
         (service, counted.metrics().connected())
     };
-    tasks.spawn(listener.serve(front, closing.clone()));
+    tasks.spawn(listener.serve(front, None, closing.clone()));
     let operator = http::operator_router(Arc::clone(witness));
     tasks.spawn(socket.serve_routes(operator, closing.clone(), config.listener.shutdown));
     let turns = Arc::new(Semaphore::new(POLLS_MAX));

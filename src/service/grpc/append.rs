@@ -68,7 +68,7 @@ impl Caller {
         content: Content,
         atomic: bool,
     ) -> Submission {
-        Submission { entries, principal: self.principal.clone(), atomic, content }
+        Submission { atomic, ..Submission::new(entries, self.principal.clone(), content) }
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn take(
     let answer = parse_answer(single.answer)?;
     let log = desk.log(&single.log)?;
     let waiting = caller.waiting(&log, single.wait, single.wait_ms)?;
-    let entry = NewEntry { bytes: compact(single.bytes), key: key(single.idempotency_key) };
+    let entry = NewEntry::new(compact(single.bytes), key(single.idempotency_key));
     let submission = caller.submission(vec![entry], content, false);
     let receipted = desk.submit(&log, submission, fields)?;
     let receipted = receipted.await.map_err(|failure| Denial::failed(&failure, fields))?;

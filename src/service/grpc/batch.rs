@@ -128,13 +128,11 @@ fn parse_entries(
         return Err(Denial::field("keyed_entries", message));
     }
     if keyed.is_empty() {
-        let entries = plain.into_iter().map(|bytes| NewEntry { bytes, key: None }).collect();
+        let entries = plain.into_iter().map(|bytes| NewEntry::new(bytes, None)).collect();
         return Ok((entries, Fields::Entries));
     }
-    let entries = keyed
-        .into_iter()
-        .map(|new| NewEntry { bytes: new.entry, key: key(new.idempotency_key) })
-        .collect();
+    let entries =
+        keyed.into_iter().map(|new| NewEntry::new(new.entry, key(new.idempotency_key))).collect();
     Ok((entries, Fields::Keyed))
 }
 

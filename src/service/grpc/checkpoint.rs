@@ -191,8 +191,12 @@ impl Stream for Checkpoints {
 
 /// Lists the logs, the default one first.
 pub(super) fn logs(desk: &Desk) -> Response<proto::ListLogsResponse> {
-    let mut logs: Vec<(LogNumber, proto::Log)> =
-        desk.pipeline.logs().iter().map(|log| (log.number(), describe(log))).collect();
+    let told = |log: &Arc<Log>| {
+        let active = desk.pipeline.active_policy(log);
+        let policy_index = active.map(|(_, index)| index.get());
+        (log.number(), proto::Log { policy_index, ..describe(log) })
+    };
+    let mut logs: Vec<(LogNumber, proto::Log)> = desk.pipeline.logs().iter().map(told).collect();
     // A log with a halt marker was not opened, so nothing of it is known to be published.
     let halted = desk.pipeline.halted_logs();
     logs.extend(halted.iter().map(|row| (row.number, describe_row(row, LogState::Halted, 0))));
@@ -233,5 +237,6 @@ fn describe_row(row: &LogRow, state: LogState, tree_size: u64) -> proto::Log {
         created_unix_ms: row.created.0,
         identity: identity.into(),
         tree_size,
+        policy_index: None,
     }
 }

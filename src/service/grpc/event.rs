@@ -27,9 +27,6 @@ use crate::{
     service::{Desk, look},
 };
 
-/// Events that producers classify for themselves.
-pub(in crate::service) const EVENT: Content = Content::Event { class: None };
-
 /// Appends one event and answers when a published checkpoint covers its record.
 pub(super) async fn append(
     desk: &Desk,
@@ -57,7 +54,7 @@ async fn answer_append(
     caller: &Caller,
 ) -> Result<proto::AppendEventResponse, Denial> {
     check(0, &single.bytes, Fields::Event)?;
-    let mut taken = take(desk, single, EVENT, Fields::Event, caller).await?;
+    let mut taken = take(desk, single, Content::Event, Fields::Event, caller).await?;
     if taken.receipted.outcomes == [Outcome::Suppressed] {
         return Ok(proto::AppendEventResponse { appended: None, record: Some(suppressed()) });
     }
@@ -96,7 +93,7 @@ async fn answer_batch(
         wait_ms: request.wait_ms,
     };
     let log = desk.log(&many.log)?;
-    let (appended, receipted, answer) = take_all(desk, many, EVENT, caller).await?;
+    let (appended, receipted, answer) = take_all(desk, many, Content::Event, caller).await?;
     let receipted = with_leaf_hashes(desk, &log, receipted).await?;
     let mut records = receipted.records.into_iter();
     let became = receipted.outcomes.iter().zip(&receipted.leaf_hashes);
@@ -118,13 +115,10 @@ fn parse_events(
         return Err(Denial::field("keyed_events", message));
     }
     let (events, fields): (Vec<NewEntry>, _) = if keyed.is_empty() {
-        let events = plain.into_iter().map(|bytes| NewEntry { bytes, key: None });
+        let events = plain.into_iter().map(|bytes| NewEntry::new(bytes, None));
         (events.collect(), Fields::Events)
     } else {
-        let new = |event: proto::BatchEvent| NewEntry {
-            bytes: event.event,
-            key: key(event.idempotency_key),
-        };
+        let new = |event: proto::BatchEvent| NewEntry::new(event.event, key(event.idempotency_key));
         (keyed.into_iter().map(new).collect(), Fields::KeyedEvents)
     };
     for (position, event) in events.iter().enumerate() {
@@ -251,7 +245,7 @@ pub struct Events;
 impl Kind for Events {
     type Request = AppendEventStreamRequest;
     type Response = AppendEventStreamResponse;
-    const CONTENT: Content = EVENT;
+    const CONTENT: Content = Content::Event;
     const FIELDS: Fields = Fields::Event;
 
     fn read(request: AppendEventStreamRequest) -> Single {

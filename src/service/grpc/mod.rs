@@ -9,6 +9,7 @@ mod batch;
 mod checkpoint;
 pub(super) mod event;
 mod health;
+mod otlp;
 mod policy;
 mod prove;
 mod read;
@@ -75,7 +76,7 @@ pub fn event_stream_server(desk: &Desk) -> EventServer {
     event_server(desk).max_decoding_message_size(EVENT_STREAM_MESSAGE_BYTES_MAX)
 }
 
-/// Returns the routes of the other services on the network: health and reflection.
+/// Returns the routes of the other services on the network: health, reflection and logs of OpenTelemetry.
 pub fn others(desk: &Desk) -> Routes {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
@@ -88,6 +89,7 @@ pub fn others(desk: &Desk) -> Routes {
         .max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX);
     Routes::new(health::server(desk).max_decoding_message_size(OTHER_MESSAGE_BYTES_MAX))
         .add_service(reflection)
+        .add_service(otlp::OtlpServer::new(desk.clone()))
         .prepare()
 }
 

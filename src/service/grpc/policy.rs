@@ -11,9 +11,9 @@ use super::{
 use crate::{
     core::{
         policy::Bundle,
-        record::{Approval, ApprovalRule, ApproverKey, Timestamp},
+        record::{Approval, ApprovalRule, ApproverKey, PolicyDigest, Timestamp},
     },
-    pipeline::{Log, Outcome},
+    pipeline::{Applying, Log, Outcome},
     proto::{self, PolicyApproval},
     service::{Desk, look},
     store::LogKind,
@@ -32,14 +32,17 @@ pub(super) async fn apply(
     let approvals = approvals
         .map(|(position, approval)| parse_approval(position, approval))
         .collect::<Result<Vec<Approval>, Denial>>()?;
+    let replaces = request.old_digest.as_deref().map(parse_digest).transpose()?;
     let digest = bundle.digest();
     let who = (!request.who.is_empty()).then_some(request.who);
     let applying = desk.pipeline.clone();
     // Compiling takes a while.
-    let ticket =
-        look::blocking(move || applying.apply_policy(&log, &bundle, approvals, who.as_deref()))
-            .await?
-            .map_err(|refusal| Denial::not_applied(&refusal))?;
+    let ticket = look::blocking(move || {
+        let how = Applying { approvals, who: who.as_deref(), replaces };
+        applying.apply_policy(&log, &bundle, how)
+    })
+    .await?
+    .map_err(|refusal| Denial::not_applied(&refusal))?;
     let applied = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
     let index = match applied.outcomes.first() {
         Some(Outcome::Sequenced { index }) => *index,
@@ -88,6 +91,14 @@ fn refuse_opaque(log: &Log) -> Result<(), Denial> {
         LogKind::Audit => Ok(()),
         LogKind::Opaque => Err(Denial::no_policies()),
     }
+}
+
+/// Reads the digest of the policy that is to be replaced.
+fn parse_digest(bytes: &[u8]) -> Result<PolicyDigest, Denial> {
+    let bytes = bytes.try_into().map_err(|_length| {
+        Denial::field("old_digest", "a digest has 32 bytes; leave it out for whichever is in force")
+    })?;
+    Ok(PolicyDigest::from_bytes(bytes))
 }
 
 /// Reads one approval; whether it counts is for the log to decide.

@@ -252,7 +252,7 @@ impl<K: Kind> Appends<K> {
         }
         let header = self.header.as_ref().expect("entries follow the first message");
         let principal = self.principal.clone();
-        let submission = Submission { entries, principal, atomic: false, content: K::CONTENT };
+        let submission = Submission::new(entries, principal, K::CONTENT);
         match self.desk.submit(&header.log, submission, K::FIELDS) {
             Ok(ticket) => match Waiting::parse(&header.log, header.wait, header.wait_ms, None) {
                 Ok(Waiting::Signed) | Err(_) => Submitted::Waiting(Some(ticket)),
@@ -298,7 +298,7 @@ impl<K: Kind> Appends<K> {
         }
         // Messages of a stream share their receive buffers, so that keeping one costs little more
         // than its bytes while its neighbours wait as well.
-        Ok(Some(Ok(NewEntry { bytes: request.bytes, key: key(request.idempotency_key) })))
+        Ok(Some(Ok(NewEntry::new(request.bytes, key(request.idempotency_key)))))
     }
 
     /// Turns an answered group into the answers of its entries.

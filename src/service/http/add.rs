@@ -95,7 +95,7 @@ async fn drain(mut chunks: BodyDataStream) {
 ///
 /// A log without witnesses is there at once. With them it moves once an interval; if it does not in the
 /// usual time, the index is the answer all the same, because the entry is in the log.
-pub(super) async fn wait_for_checkpoint(desk: &Desk, log: &Log, receipted: &Receipted) {
+pub(in crate::service) async fn wait_for_checkpoint(desk: &Desk, log: &Log, receipted: &Receipted) {
     let Some(witnessed) = log.witnessed() else { return };
     if witnessed.publish() == Publish::Cosigned {
         Cover::of(desk, log, receipted, Waiting::usual()).await;
@@ -115,8 +115,8 @@ async fn append(
     bytes: Bytes,
     principal: Bytes,
 ) -> Result<u64, Denial> {
-    let entries = vec![NewEntry { bytes, key: None }];
-    let submission = Submission { entries, principal, atomic: false, content: Content::Raw };
+    let entries = vec![NewEntry::new(bytes, None)];
+    let submission = Submission::new(entries, principal, Content::Raw);
     let ticket = desk.submit(log, submission, Fields::Single)?;
     let receipted = ticket.await.map_err(|failure| Denial::failed(&failure, Fields::Single))?;
     wait_for_checkpoint(desk, log, &receipted).await;

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     core::record::SUBMISSION_LIMITS,
     pipeline::{
-        BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, Log, NewEntry, Outcome,
-        Receipted, Recorded, Submission, Ticket,
+        BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Content, IDEMPOTENCY_KEY_BYTES_MAX, Log, NewEntry,
+        Outcome, Receipted, Recorded, Submission, Ticket,
     },
     service::{
         Desk, Principal,
@@ -171,7 +171,7 @@ fn key(headers: &HeaderMap) -> Result<Option<Bytes>, Denial> {
 /// Takes bytes as an event.
 fn event(bytes: Bytes, key: Option<Bytes>) -> Result<NewEntry, Denial> {
     event::check(0, &bytes, Fields::Event)?;
-    Ok(NewEntry { bytes, key })
+    Ok(NewEntry::new(bytes, key))
 }
 
 /// Cuts a body into lines; empty ones are counted and passed over.
@@ -211,7 +211,7 @@ struct Taken {
 async fn submit(desk: &Desk, log: &Arc<Log>, lines: Vec<Line>, principal: &Bytes) -> Vec<Became> {
     let send = |entries: Vec<NewEntry>| {
         let principal = principal.clone();
-        let submission = Submission { entries, principal, atomic: false, content: event::EVENT };
+        let submission = Submission::new(entries, principal, Content::Event);
         desk.submit(log, submission, Fields::Event)
     };
     let events: Vec<NewEntry> =

@@ -6,6 +6,7 @@
 mod add;
 mod events;
 mod route;
+mod source;
 mod tiles;
 
 use axum::{
@@ -18,6 +19,7 @@ use axum::{
 use tonic::Code;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 
+pub(in crate::service) use self::add::wait_for_checkpoint;
 use self::route::Target;
 use super::{Desk, grpc::Denial};
 use crate::openmetrics;
@@ -43,6 +45,9 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
         Ok(target) => target,
         Err(denial) => return denied(&denial),
     };
+    if let Target::Source(door) = target {
+        return source::serve(&desk, door, request).await;
+    }
     let method = request.method();
     let allowed = match target {
         Target::Add(_) | Target::Events(_) => *method == Method::POST,
@@ -67,6 +72,7 @@ async fn serve(State(desk): State<Desk>, request: Request) -> Response {
             Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
         Target::Metrics => metrics(&desk),
+        Target::Source(_) => unreachable!("a protocol judges the method itself"),
     }
 }
 
@@ -103,13 +109,17 @@ fn status(denial: &Denial) -> StatusCode {
     match (denial.code(), denial.reason()) {
         (
             Code::InvalidArgument,
-            "ENTRY_TOO_LONG" | "EVENT_TOO_LONG" | "BODY_TOO_LARGE" | "TOO_MANY_LINES",
+            "ENTRY_TOO_LONG" | "EVENT_TOO_LONG" | "BODY_TOO_LARGE" | "TOO_MANY_LINES"
+            | "TOO_MANY_ITEMS",
         ) => StatusCode::PAYLOAD_TOO_LARGE,
-        (Code::InvalidArgument, "MEDIA_TYPE") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        (Code::InvalidArgument, "MEDIA_TYPE" | "CONTENT_ENCODING") => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
         (Code::InvalidArgument, _) => StatusCode::BAD_REQUEST,
         (Code::NotFound | Code::OutOfRange, _) => StatusCode::NOT_FOUND,
         (Code::FailedPrecondition, "POLICY") => StatusCode::UNPROCESSABLE_ENTITY,
         (Code::AlreadyExists | Code::FailedPrecondition, _) => StatusCode::CONFLICT,
+        (Code::Unauthenticated, _) => StatusCode::UNAUTHORIZED,
         (Code::DeadlineExceeded, _) => StatusCode::REQUEST_TIMEOUT,
         (Code::ResourceExhausted, _) => StatusCode::TOO_MANY_REQUESTS,
         (Code::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::source::Door;
 use crate::{
     core::tile::Resource,
     pipeline::Log,
@@ -21,6 +22,8 @@ pub(super) enum Target {
     Add(Arc<Log>),
     /// `/v1/events` of a log.
     Events(Arc<Log>),
+    /// What takes a foreign protocol.
+    Source(Door),
     /// A checkpoint, tile or bundle of a log.
     Resource(Arc<Log>, Resource),
 }
@@ -33,6 +36,9 @@ pub(super) fn find(desk: &Desk, path: &str) -> Result<Target, Denial> {
         "readyz" => return Ok(Target::Ready),
         "metrics" => return Ok(Target::Metrics),
         _ => {}
+    }
+    if let Some(door) = Door::find(path) {
+        return Ok(Target::Source(door));
     }
     let mut denial = None;
     for (prefix, resource) in splits(path) {

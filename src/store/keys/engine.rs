@@ -14,6 +14,7 @@ use super::{
 use crate::store::{
     EngineError, ForeignFormat, OpenError, StoreError, UNFINISHED_ENDING,
     engine::{self, Access},
+    lock::Lock,
     options,
 };
 
@@ -21,7 +22,7 @@ use crate::store::{
 pub(super) struct KeyEngine {
     db: DB,
     /// Held as long as the database is open for writing.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
     write_options: WriteOptions,
 }
 

@@ -31,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 pub use record::{Act, ActKind, Cosigned, REASON_BYTES_MAX, Record};
 
@@ -42,7 +42,7 @@ use crate::{
         number::{LogNumber, TreeSize},
         tree::TreeHead,
     },
-    store::{Watermark, WatermarkError},
+    store::{Lock, Watermark, WatermarkError},
 };
 
 /// The name of the file in the witness's directory.
@@ -168,7 +168,7 @@ pub struct Journal {
     key_hash: TreeHash,
     watermark: Watermark,
     /// Holds the lock.
-    _directory: File,
+    _directory: Lock,
 }
 
 impl Journal {
@@ -330,14 +330,13 @@ fn check_mark(
 }
 
 /// Locks a directory against every other process.
-fn lock(dir: &Path) -> Result<File, JournalError> {
+fn lock(dir: &Path) -> Result<Lock, JournalError> {
     let path = || dir.to_owned();
     let directory = File::open(dir).map_err(|error| JournalError::File { path: path(), error })?;
-    flock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => JournalError::InUse { path: path() },
+    Lock::take(directory).map_err(|error| match error {
+        Errno::WOULDBLOCK => JournalError::InUse { path: path() },
         other => JournalError::File { path: path(), error: other.into() },
-    })?;
-    Ok(directory)
+    })
 }
 
 /// Returns the name under which a file is written before it takes its place.

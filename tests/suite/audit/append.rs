@@ -10,7 +10,7 @@ use attestree::{
         },
         record::{ApprovalRule, Path, Place, Record, RecordId, Secret, Verdict},
     },
-    pipeline::{Content, Failure, LogStatus, NewEntry, Outcome, Refusal, Stopped},
+    pipeline::{Failure, LogStatus, NewEntry, Outcome, Refusal, Stopped},
 };
 use bytes::Bytes;
 
@@ -169,10 +169,8 @@ fn only_events_go_to_an_audit_log_and_only_up_to_their_limit() {
     let long = format!("{large}   ");
     let refused = pipeline.submit(&log, events(&["{}", &long])).unwrap_err();
     assert_eq!(refused, Refusal::EventLength { position: 1, bytes: (1 << 20) + 1 });
-    let unparsed = attestree::pipeline::Submission {
-        content: Content::Event { class: Some("unparsed") },
-        ..events(&["<34>Oct 11 22:14:15 su: failed"])
-    };
+    let mut unparsed = events(&["<34>Oct 11 22:14:15 su: failed"]);
+    unparsed.entries[0].class = Some("unparsed");
     let answer = submit(&pipeline, &log, unparsed);
     assert_eq!(answer.records[0].as_ref().unwrap().verdict, Verdict::Quarantine);
     check(&pipeline, &log);
@@ -182,7 +180,7 @@ fn only_events_go_to_an_audit_log_and_only_up_to_their_limit() {
 /// An event with an idempotency key.
 fn keyed(key: &str, text: &str) -> attestree::pipeline::Submission {
     let bytes = Bytes::from(text.to_owned());
-    let entry = NewEntry { bytes, key: Some(Bytes::from(key.to_owned())) };
+    let entry = NewEntry::new(bytes, Some(Bytes::from(key.to_owned())));
     attestree::pipeline::Submission { entries: vec![entry], ..events(&[]) }
 }
 

@@ -8,10 +8,10 @@ use std::sync::{
 use attestree::{
     core::{
         number::LogNumber,
-        policy::{Selector, Suppression, Watch, WatchedSource},
-        record::ApprovalRule,
+        policy::{Condition, Glob, Selector, Suppression, Test, Watch, WatchedSource},
+        record::{ApprovalRule, Path},
     },
-    pipeline::{Failure, Ledger, Outcome, Pipeline},
+    pipeline::{Applying, Failure, Ledger, Outcome, Pipeline},
     store::{Durable, LogRows, Store, StoreError},
 };
 
@@ -46,7 +46,7 @@ impl Ledger for Faulty {
 }
 
 /// Opens a site over a ledger that can be armed.
-fn open(site: &Site, written: bool) -> (Pipeline, Arc<AtomicBool>) {
+pub fn open(site: &Site, written: bool) -> (Pipeline, Arc<AtomicBool>) {
     let armed = Arc::new(AtomicBool::new(false));
     let kept = Mutex::new(Some(Arc::clone(&armed)));
     let pipeline = site.try_open(|store| {
@@ -91,7 +91,7 @@ fn a_policy_whose_commit_fails_is_there_whole_or_not_at_all() {
         let two = site.state(&"two".repeat(40_000), states(statements()));
         apply(&pipeline, &log, &one);
         armed.store(true, Ordering::SeqCst);
-        let failure = block_on(pipeline.apply_policy(&log, &two, Vec::new(), None).unwrap());
+        let failure = block_on(pipeline.apply_policy(&log, &two, Applying::default()).unwrap());
         assert_eq!(failure.unwrap_err(), Failure::Uncertain);
         assert_eq!(
             pipeline.active_policy(&log).unwrap().0,
@@ -116,12 +116,14 @@ fn a_policy_whose_commit_fails_is_there_whole_or_not_at_all() {
 /// Reads are counted, and a source is numbered.
 fn watched() -> Stated {
     let numbered = WatchedSource {
-        source: source(1),
+        sources: vec![Glob::new(&source(1))],
         rule: "source/one".to_owned(),
         numbered: true,
         heartbeat_seconds: None,
     };
-    let select = Selector { actions: vec!["read".to_owned()], ..Selector::default() };
+    let read = Test::Exact("read".to_owned());
+    let when = vec![Condition::field(Path::parse("/act").unwrap(), read)];
+    let select = Selector { when, ..Selector::default() };
     let counted = Suppression { rule: "quiet/read".to_owned(), select, every_seconds: 60 };
     let watch = Watch {
         sources: vec![numbered],

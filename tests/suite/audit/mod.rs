@@ -4,6 +4,7 @@
 mod append;
 mod crash;
 mod fsck;
+mod kept;
 mod policy;
 mod property;
 mod site;

@@ -10,7 +10,7 @@ use attestree::{
         policy::{Action, Bundle, Enforcement, Statements, Target, Treatment},
         record::{Approval, ApprovalRule, ApproverKey, PolicyDigest, Statement, Timestamp},
     },
-    pipeline::{Failure, Outcome, PolicyRefusal, Stopped},
+    pipeline::{Applying, Failure, Outcome, PolicyRefusal, Stopped},
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -52,7 +52,15 @@ fn the_rule_in_force_approves_the_next_policy_and_not_its_own() {
     let two = site.state("two", states(Statements::default()));
     let none = PolicyDigest::NONE;
     let asks = |bundle: &Bundle, approvals: Vec<Approval>| {
-        block_on(pipeline.apply_policy(&log, bundle, approvals, Some("CN=ops")).unwrap())
+        block_on(
+            pipeline
+                .apply_policy(
+                    &log,
+                    bundle,
+                    Applying { approvals, who: Some("CN=ops"), ..Applying::default() },
+                )
+                .unwrap(),
+        )
     };
     let by = |seed, old, new: &Bundle, expires| approve(seed, old, new.digest(), expires);
     let first = by(1, none, &one, LATER);
@@ -83,10 +91,14 @@ fn the_rule_in_force_approves_the_next_policy_and_not_its_own() {
     // The rule is that of the log's records, also after a start.
     let pipeline = site.open();
     let log = pipeline.log("").unwrap();
-    let failure = block_on(pipeline.apply_policy(&log, &two, vec![], None).unwrap()).unwrap_err();
+    let failure =
+        block_on(pipeline.apply_policy(&log, &two, Applying::default()).unwrap()).unwrap_err();
     assert_eq!(failure, Failure::Unapproved { threshold: 1 });
     let approvals = vec![by(9, old, &two, LATER)];
-    block_on(pipeline.apply_policy(&log, &two, approvals, None).unwrap()).unwrap();
+    block_on(
+        pipeline.apply_policy(&log, &two, Applying { approvals, ..Applying::default() }).unwrap(),
+    )
+    .unwrap();
     let lines = check(&pipeline, &log);
     let kinds: Vec<&str> = lines.iter().map(|line| line.kind.as_str()).collect();
     assert_eq!(kinds, ["genesis", "policy-part", "policy", "policy-part", "policy"]);
@@ -100,7 +112,7 @@ fn a_bundle_that_does_not_compile_is_refused_with_what_is_wrong() {
     let pipeline = site.open();
     let log = pipeline.log("").unwrap();
     let unknown = Bundle::new([("policy.yaml".to_owned(), b"unknown".to_vec())]).unwrap();
-    let refusal = pipeline.apply_policy(&log, &unknown, Vec::new(), None).unwrap_err();
+    let refusal = pipeline.apply_policy(&log, &unknown, Applying::default()).unwrap_err();
     assert!(matches!(&refusal, PolicyRefusal::Uncompiled { findings } if findings.len() == 1));
     assert!(refusal.to_string().contains("policy.yaml:1"), "{refusal}");
     pipeline.stop();
@@ -218,7 +230,7 @@ fn what_was_admitted_under_an_older_policy_is_judged_again_with_another_id() {
     // All of this waits for the commit on its way, and is in one batch after it: the policy first.
     let kept = pipeline.submit(&log, events(&[r#"{"ctx":{"secret":"s"}}"#])).unwrap();
     let rejected = pipeline.submit(&log, events(&["{}", r#"{"class":"unheard-of"}"#])).unwrap();
-    let change = pipeline.apply_policy(&log, &bundle, Vec::new(), None).unwrap();
+    let change = pipeline.apply_policy(&log, &bundle, Applying::default()).unwrap();
     gate.release();
     block_on(first).unwrap();
     let Outcome::Sequenced { index: switch } = block_on(change).unwrap().outcomes[0] else {

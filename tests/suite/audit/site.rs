@@ -20,8 +20,8 @@ use attestree::{
         record::{ApprovalRule, Path, PolicyDigest, Record, Secret, json},
     },
     pipeline::{
-        Answers, AuditParts, Clock, Content, Entropy, Governed, Governor, Ledger, Limits, Log,
-        Meter, NewEntry, OpenError, Parts, Pipeline, Receipted, Submission, Vault, VaultError,
+        Answers, Applying, AuditParts, Clock, Content, Entropy, Governed, Governor, Ledger, Limits,
+        Log, Meter, NewEntry, OpenError, Parts, Pipeline, Receipted, Submission, Vault, VaultError,
         create_log,
     },
     store::{
@@ -247,7 +247,8 @@ pub fn states(statements: Statements) -> Stated {
 
 /// Applies a policy that nobody has to approve; returns the index of its record.
 pub fn apply(pipeline: &Pipeline, log: &Arc<Log>, bundle: &Bundle) -> u64 {
-    let answer = block_on(pipeline.apply_policy(log, bundle, Vec::new(), None).unwrap()).unwrap();
+    let answer =
+        block_on(pipeline.apply_policy(log, bundle, Applying::default()).unwrap()).unwrap();
     let attestree::pipeline::Outcome::Sequenced { index } = answer.outcomes[0] else {
         panic!("a policy is a record")
     };
@@ -257,12 +258,10 @@ pub fn apply(pipeline: &Pipeline, log: &Arc<Log>, bundle: &Bundle) -> u64 {
 
 /// Makes a submission of events without keys.
 pub fn events(texts: &[&str]) -> Submission {
-    let entry = |text: &&str| NewEntry { bytes: Bytes::from((*text).to_owned()), key: None };
+    let entry = |text: &&str| NewEntry::new(Bytes::from((*text).to_owned()), None);
     Submission {
-        entries: texts.iter().map(entry).collect(),
-        principal: Bytes::new(),
-        content: Content::Event { class: None },
         atomic: true,
+        ..Submission::new(texts.iter().map(entry).collect(), Bytes::new(), Content::Event)
     }
 }
 

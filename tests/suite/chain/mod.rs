@@ -8,7 +8,7 @@ use attestree::core::{
     chain::{Chain, Fault, Rule, SKEW_MICROS},
     number::{LeafIndex, UnixMillis},
     origin::Origin,
-    record::{ApprovalRule, Draft, Head, PolicyDigest, RecordId, System},
+    record::{ApprovalRule, Draft, Head, KeyConflict, PolicyDigest, RecordId, System},
 };
 use log::{EXPIRES, Log, START, Said, approve, bundle, origin};
 
@@ -102,6 +102,19 @@ fn every_two_entries_that_are_exchanged_are_found() {
                 faults(&entries).into_iter().map(|(_, rule)| rule).collect();
             assert!(rules.contains(&Rule::Time), "{one} and {other}: {rules:?}");
         }
+    }
+}
+
+#[test]
+fn a_conflict_is_told_after_both_of_its_entries() {
+    let at = u64::try_from(LAST).unwrap() + 1;
+    for told in [2, at - 1, at, at + 1, 1 << 40] {
+        let mut log = Log::new();
+        let (first, index) = (LeafIndex::new(1).unwrap(), LeafIndex::new(told).unwrap());
+        let conflict = KeyConflict { source: "k8s-prod".to_owned(), first, index };
+        log.say(System::KeyConflict(conflict), log.0[LAST].policy);
+        let expected = if told < at { vec![] } else { vec![(at, Rule::Conflict)] };
+        assert_eq!(log.faults(), expected, "{told}");
     }
 }
 
@@ -349,4 +362,72 @@ fn rules_have_names_that_are_read_again() {
         assert_eq!(Rule::parse(rule.name()), Some(rule));
     }
     assert_eq!(Rule::parse("at"), None);
+}
+
+#[test]
+fn what_was_read_is_held_against_cosignatures_that_come_later() {
+    let skew = SKEW_MICROS / 1_000_000;
+    let entries = Log::new().written();
+    for read in 1..=13 {
+        for size in 0..=14_u64 {
+            for second in 0..=24 {
+                let mut chain = Chain::new(origin());
+                for (position, entry) in entries.iter().enumerate().take(read) {
+                    assert_eq!(chain.take(index(position), entry), []);
+                }
+                let mut chain = Chain::resume(origin(), chain.point());
+                let there = 0..u64::try_from(read).unwrap();
+                // Times rise, so that the last below is the latest, and the first above the earliest.
+                let last = there.clone().take_while(|entry| *entry < size).last();
+                let late = last.filter(|entry| *entry > second + skew).map(|entry| (entry, true));
+                let first = there.clone().find(|entry| *entry >= size);
+                let early =
+                    first.filter(|entry| *entry + skew < second).map(|entry| (entry, false));
+                let found = chain.witnessed(size, START + second);
+                let told = found.iter().map(|(entry, fault)| {
+                    assert_eq!(fault.rule(), Rule::Witnessed);
+                    (*entry, matches!(fault, Fault::Late { .. }))
+                });
+                let expected: Vec<_> = late.into_iter().chain(early).collect();
+                assert_eq!(told.collect::<Vec<_>>(), expected, "{read} {size} {second}");
+                // A checkpoint is shown again and again.
+                assert_eq!(chain.witnessed(size, START + second), []);
+                // What is read after it is judged by it as if it had been known from the start.
+                for (position, entry) in entries.iter().enumerate().skip(read) {
+                    let at = u64::try_from(position).unwrap();
+                    let wrong = if at < size { at > second + skew } else { at + skew < second };
+                    assert_eq!(!chain.take(index(position), entry).is_empty(), wrong);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_long_log_enough_times_are_remembered() {
+    let text = String::from_utf8(Log::new().written().swap_remove(1)).unwrap();
+    let event = |position: u64| {
+        let micros = (START * 1_000 + position * 10) * 1_000;
+        let at = attestree::core::record::Timestamp::from_micros(micros).unwrap();
+        let from = text.find("\"at\":\"").unwrap() + 6;
+        format!("{}{at}{}", &text[..from], &text[from + 27..]).into_bytes()
+    };
+    let mut chain = Chain::new(origin());
+    // A hundred a second for two and a half minutes.
+    for position in 0..15_000 {
+        chain.take(LeafIndex::new(position).unwrap(), &event(position));
+    }
+    assert!(chain.point().times.len() <= 257);
+    for size in [1, 100, 7_000, 13_000, 14_000, 14_999, 15_000] {
+        let second = size / 100;
+        // Nobody is accused wrongly; and of what is not long ago a second more than the skew is noticed.
+        assert_eq!(chain.witnessed(size, START + second + 4), [], "{size}");
+        let early = chain.witnessed(size, START + second + 7).len();
+        assert!(early == usize::from(size < 15_000) || size < 10_000, "{size}");
+        if second > 8 {
+            assert_eq!(chain.witnessed(size, START + second - 4), [], "{size}");
+            let late = chain.witnessed(size, START + second - 7).len();
+            assert!(late == 1 || size < 10_000, "{size}");
+        }
+    }
 }

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use attestree::{proto::Wait, server::config::RawConfig};
+use attestree::{
+    proto::Wait,
+    server::{RawAlert, config::RawConfig, source::RawSource},
+};
 
 use super::site::{Mode, Site, Witness};
 use crate::{
+    events::apply,
+    http_tiles::client,
+    served::Served,
     witness::{Watching, log, named, poll::often, step},
     witness_rules::Tree,
 };
@@ -29,6 +35,48 @@ async fn witness_metrics() -> String {
     loop {
         let (_, _, metrics) = watching.get("/metrics").await;
         if metrics.contains("attestree_witness_poll_failures_total{") {
+            return metrics;
+        }
+    }
+}
+
+/// A policy that alerts at the event below.
+const POLICY: &str = "\
+apiVersion: attestree/v1
+kind: Policy
+classes:
+  deployment: {match: {action: 'deploy.*'}}
+alerts:
+  - {name: deployed, classes: [deployment]}
+";
+
+/// An event in a line of a file.
+const LINE: &str = r#"{"file":"a","form":"event","id":"1","line":"{\"act\":\"deploy.start\",\"ot\":\"2026-11-21T12:00:00Z\"}"}"#;
+
+/// Returns the metrics of a server with a source, and with a sink that can't be reached.
+async fn delivery_metrics() -> String {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let source = RawSource {
+        name: "files".to_owned(),
+        kind: "ship".to_owned(),
+        open: Some(true),
+        ..RawSource::default()
+    };
+    let sink = RawAlert {
+        name: "ops".to_owned(),
+        kind: "webhook".to_owned(),
+        url: Some(format!("http://{gone}/")),
+        ..RawAlert::default()
+    };
+    let (sources, alerts) = (Some(vec![source]), vec![sink]);
+    let served = Served::audit(RawConfig { sources, alerts, ..RawConfig::default() });
+    apply(&served, POLICY).await.unwrap();
+    let answer = client().post(served.url("/v1/ship")).body(LINE).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    loop {
+        let answer = client().get(served.url("/metrics")).send().await.unwrap();
+        let metrics = answer.text().await.unwrap();
+        if metrics.contains("attestree_alert_failed_total{") {
             return metrics;
         }
     }
@@ -60,7 +108,7 @@ async fn every_rule_names_metrics_that_a_server_or_its_witnesses_have() {
         if !metrics.contains("attestree_witness_failures_total{") {
             continue;
         }
-        let all = metrics + &witness_metrics().await;
+        let all = metrics + &witness_metrics().await + &delivery_metrics().await;
         let known = names(&all);
         for expression in expressions {
             let named = names(expression);

@@ -311,10 +311,33 @@ fn a_wrong_key_does_not_sign() {
     fs::set_permissions(key(1), Permissions::from_mode(0o640)).unwrap();
     lived.assert_refused(&["chmod 600"]);
     fs::remove_file(key(1)).unwrap();
-    lived.assert_refused(&["key"]);
+    lived.assert_refused(&["there is no signing key", "1.skey", "put it back"]);
     fs::write(key(1), &second).unwrap();
     fs::set_permissions(key(1), Permissions::from_mode(0o600)).unwrap();
     lived.assert_served(random);
+}
+
+#[test]
+fn a_lost_key_is_given_up_by_closing_its_log() {
+    let random = &mut Random::seeded("lost key");
+    let lived = Lived::new(random);
+    let data = lived.site.data();
+    fs::remove_file(data.join("signing/1.skey")).unwrap();
+    lived.assert_refused(&["1.skey", "put it back", "close"]);
+    let close = ["close", "--data", data.to_str().unwrap(), "--log", HASHED];
+    assert!(lived.site.run(&close).status.success(), "a log without its key can be closed");
+
+    // The others go on, with all that they promised.
+    let mut promised = lived.book.ledger();
+    promised.retain(|origin, _| origin == PLAIN);
+    let mut server = lived.site.serve();
+    runtime().block_on(async {
+        check_logs(&server.url(), &promised, random).await;
+        let mut client = Client::connect(&server.url(), &lived.book).await.unwrap();
+        let late = client.append(HASHED, b"late".to_vec(), Vec::new()).await;
+        late.expect_err("a log without its key takes nothing");
+    });
+    assert!(server.stop().success(), "the server ends in order: {}", server.stderr());
 }
 
 #[test]

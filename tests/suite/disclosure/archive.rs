@@ -173,8 +173,14 @@ impl Archive {
             random.fill(&mut ten);
             let mut drawn = Drawn { keys: &keys, random: &mut random };
             let id = RecordId::new(UnixMillis(NOW), ten);
-            let arrival =
-                Arrival { bytes: bytes.as_bytes(), source: None, class: None, id, now: now() };
+            let arrival = Arrival {
+                bytes: bytes.as_bytes(),
+                source: None,
+                class: None,
+                kept: false,
+                id,
+                now: now(),
+            };
             let admitted = admit(&policy, &arrival, &mut drawn, &NoCustom).unwrap();
             let Admission::Recorded(admitted) = admitted else { panic!("{bytes} is refused") };
             let subjects: Vec<&str> = admitted.kept.iter().map(|kept| &*kept.subject).collect();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::{LOGIN, events, governed, one};
 use crate::served::Served;
 
-async fn connect(served: &Served) -> Client {
+pub(super) async fn connect(served: &Served) -> Client {
     let server = Server::parse(&served.url("")).unwrap();
     let policy = TrustPolicy::parse(&format!("log {}\nquorum none\n", served.vkeys[0])).unwrap();
     Client::connect(&server, None, Some(policy)).await.unwrap()

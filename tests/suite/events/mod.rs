@@ -1,5 +1,6 @@
 //! Audit events from a producer to a record that it verifies, over real sockets.
 
+mod busy;
 mod client;
 mod hostile;
 mod http;
@@ -7,6 +8,7 @@ mod load;
 mod policy;
 mod stream;
 mod unary;
+mod watched;
 
 use std::path::PathBuf;
 

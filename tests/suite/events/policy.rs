@@ -1,13 +1,15 @@
 //! `ApplyPolicy`, `GetPolicy` and logs of kind audit, on the administrator's socket.
 
 use attestree::{
-    core::record::{Body, Record, System},
+    core::record::{Body, PolicyDigest, Record, System},
     proto::{
         ApplyPolicyRequest, ApprovalRule, CreateLogRequest, GetEntryRequest, GetPolicyRequest,
         LogKind, PolicyApproval, Verdict, admin_service_client::AdminServiceClient,
     },
 };
+use bytes::Bytes;
 use tonic::{Code, transport::Endpoint};
+use tonic_types::StatusExt as _;
 
 use super::{POLICY, admin, apply, bundle, events, one, start};
 use crate::{
@@ -77,7 +79,7 @@ async fn an_audit_log_is_created_while_an_opaque_one_runs() {
     let mut served = Served::start();
     let mut operator = admin(&served).await;
     let key = served.vkeys[0].public_bytes().to_vec();
-    let create = |keys: Vec<bytes::Bytes>, threshold| CreateLogRequest {
+    let create = |keys: Vec<Bytes>, threshold| CreateLogRequest {
         origin: "log.example/audit".to_owned(),
         kind: LogKind::Audit.into(),
         rule: Some(ApprovalRule { keys, threshold }),
@@ -121,4 +123,51 @@ async fn policies_are_for_the_operator_and_for_audit_logs() {
     let request = ApplyPolicyRequest::default();
     let status = AdminServiceClient::new(channel).apply_policy(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_policy_replaces_only_the_one_that_is_named() {
+    let served = start();
+    let mut operator = admin(&served).await;
+    let digest = |document: &str| Bytes::copy_from_slice(bundle(document).digest().as_bytes());
+    let replacing = |document: &str, old: Bytes| ApplyPolicyRequest {
+        bundle: bundle(document).encode().into(),
+        old_digest: Some(old),
+        ..Default::default()
+    };
+    let none = Bytes::from_static(&[0; 32]);
+    let other = POLICY.replace("warn", "quarantine");
+    let status = operator.apply_policy(replacing(POLICY, digest(&other))).await.unwrap_err();
+    assert_status(&status, Code::FailedPrecondition, "POLICY_REPLACED", None);
+    let active = |status: &tonic::Status| {
+        status.get_error_details().error_info().unwrap().metadata["active"].clone()
+    };
+    assert_eq!(active(&status), PolicyDigest::NONE.to_string());
+    operator.apply_policy(replacing(POLICY, none.clone())).await.unwrap();
+    let status = operator.apply_policy(replacing(&other, none)).await.unwrap_err();
+    assert_eq!(active(&status), bundle(POLICY).digest().to_string());
+    let status = operator.apply_policy(replacing(&other, "short".into())).await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "FIELD", Some("old_digest"));
+    operator.apply_policy(replacing(&other, digest(POLICY))).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_policy_that_was_applied_twice_the_last_record_governs() {
+    let served = start();
+    let client = super::client::connect(&served).await;
+    let other = POLICY.replace("warn", "quarantine");
+    let mut applied = Vec::new();
+    for document in [POLICY, other.as_str(), POLICY] {
+        applied.push(apply(&served, document).await.unwrap().leaf_index);
+        for _ in 0..5 {
+            events(&served).await.append_event(one("{}")).await.unwrap();
+        }
+    }
+    let governing = client.governing().await.unwrap();
+    let policy = governing.policy.unwrap();
+    assert_eq!((policy.index.get(), policy.record.digest), (applied[2], bundle(POLICY).digest()));
+    assert_eq!(policy.bundle, bundle(POLICY));
+    // Of an earlier record no server has to be asked.
+    let before = client.governing_before(applied[2]).await.unwrap().unwrap();
+    assert_eq!((before.index.get(), before.record.digest), (applied[1], bundle(&other).digest()));
 }

@@ -95,6 +95,12 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let done = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(done.unwrap().success());
+    }
+
     /// Returns the most memory that the process ever had resident, in bytes.
     pub(crate) fn resident_bytes_max(&self) -> u64 {
         let path: PathBuf = ["/proc", &self.child.id().to_string(), "status"].iter().collect();

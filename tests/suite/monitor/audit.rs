@@ -82,6 +82,27 @@ fn times_are_compared_with_those_of_the_witnesses() {
     }
 }
 
+#[test]
+fn times_that_were_read_are_compared_with_cosignatures_that_come_later() {
+    let history = history(&Log::new(), 0);
+    let late = "entry 12: its time 2026-11-";
+    for (size, seconds, told) in [(13, 2, late), (5, 30, "entry 5: its time 2026-11-")] {
+        let scene = Scene::new(&["w1"]);
+        scene.liar.show("log", Face::of(&history, 13));
+        let face = |size, seconds| Face::witness(cosigned_note(&history, size, START + seconds));
+        scene.liar.show("w1", face(13, 12));
+        assert_eq!(scene.look().code, 0);
+        scene.liar.show("w1", face(size, seconds));
+        // Nothing is read again for it, and what was found stays.
+        for _ in 0..2 {
+            let looked = scene.look();
+            assert_eq!(looked.findings(), [("invalid", "records witnessed")], "{looked:?}");
+            assert!(broken(&looked)[0].1.starts_with(told), "{looked:?}");
+            assert_eq!(looked.read().map(|(_, entries)| entries), None);
+        }
+    }
+}
+
 fn cosigned_note(history: &History, size: u64, seconds: u64) -> Vec<u8> {
     crate::liar::cosigned(history.head(size), &super::witness("w1"), seconds)
 }

@@ -127,8 +127,14 @@ fn policy() -> Policy {
 
 fn judged(policy: &Policy, submission: &str) -> Admission {
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival =
-        Arrival { bytes: submission.as_bytes(), source: Some("CN=a"), class: None, id, now: now() };
+    let arrival = Arrival {
+        bytes: submission.as_bytes(),
+        source: Some("CN=a"),
+        class: None,
+        kept: false,
+        id,
+        now: now(),
+    };
     admit(policy, &arrival, &mut Counted::default(), &NoCustom).unwrap()
 }
 
@@ -257,7 +263,8 @@ fn what_breaks_a_rule_meets_its_enforcement() {
     let refused = judged(&policy(), r#"{"act":"deploy.api","ctx":{"stage":"live","approval":{}}}"#);
     assert_eq!(refused, Admission::Refused(vec!["approved".to_owned()]));
     let id = RecordId::new(UnixMillis(0), [0; 10]);
-    let arrival = Arrival { bytes: b"{\"act\":}", source: None, class: None, id, now: now() };
+    let arrival =
+        Arrival { bytes: b"{\"act\":}", source: None, class: None, kept: false, id, now: now() };
     let error = admit(&policy(), &arrival, &mut Counted::default(), &NoCustom).unwrap_err();
     assert_eq!(error.to_string(), "line 1, column 8 (byte 7): expected a value");
 }
@@ -436,7 +443,14 @@ fn said(said: Result<Vec<(Enforcement, String)>, CustomError>) -> (Option<Verdic
     let submission =
         br#"{"act":"auth.login","actor":{"id":"u"},"out":"success","ctx":{"ip":"::1"}}"#;
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival = Arrival { bytes: submission, source: Some("CN=a"), class: None, id, now: now() };
+    let arrival = Arrival {
+        bytes: submission,
+        source: Some("CN=a"),
+        class: None,
+        kept: false,
+        id,
+        now: now(),
+    };
     match admit(&policy(), &arrival, &mut Counted::default(), &Said(said)).unwrap() {
         Admission::Refused(rules) => (None, rules),
         Admission::Recorded(admitted) => {
@@ -465,7 +479,8 @@ fn custom_rules_are_heard_and_their_failure_is_an_error() {
 fn what_is_no_event_is_kept_under_the_one_class_that_is_shown() {
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
     let bytes = b"<34>Oct 11 22:14:15 mymachine su: no JSON";
-    let arrival = Arrival { bytes, source: Some("CN=a"), class: Some(UNPARSED), id, now: now() };
+    let arrival =
+        Arrival { bytes, source: Some("CN=a"), class: Some(UNPARSED), kept: false, id, now: now() };
     let Ok(Admission::Recorded(admitted)) =
         admit(&policy(), &arrival, &mut Counted::default(), &NoCustom)
     else {

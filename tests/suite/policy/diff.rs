@@ -141,6 +141,7 @@ fn document() -> Document {
         name: "base".to_owned(),
         description: Some("words".to_owned()),
         owner: Some("security".to_owned()),
+        metadata: Place::default(),
         review_by: Some(date(2027)),
         extends: vec![Parent {
             name: "org".to_owned(),

@@ -40,7 +40,8 @@ fn echoed(statements: &Statements, masks: Vec<Treatment>, submission: &str) -> S
     let policy = Policy::compile(PolicyDigest::from_bytes([3; 32]), statements).unwrap();
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
     let now = Timestamp::parse("2026-11-21T00:14:00.000001Z").unwrap();
-    let arrival = Arrival { bytes: submission.as_bytes(), source: None, class: None, id, now };
+    let arrival =
+        Arrival { bytes: submission.as_bytes(), source: None, class: None, kept: false, id, now };
     let Admission::Recorded(admitted) =
         admit(&policy, &arrival, &mut Fixed, &Masks(masks)).unwrap()
     else {
@@ -125,6 +126,50 @@ fn what_a_level_leaves_out_takes_the_commitments_inside_with_it() {
         r#"{"class":"c","ctx":{"body":{"card":1,"mail":"a@example.com"},"mail":"b@example.com"}}"#,
     );
     assert!(shown.contains(r#""red":[["/ctx/body","drop"]]"#), "{shown}");
+}
+
+#[test]
+fn a_context_that_only_the_server_made_can_be_redacted_whole() {
+    let [drop, _, token, commit] = actions();
+    let lookup = Lookup::Table { entries: BTreeMap::new(), otherwise: Some("eu".to_owned()) };
+    let enrichment = Enrichment { name: "zone".to_owned(), from: path("/act"), lookup };
+    for action in [drop, token, commit] {
+        let statements = Statements {
+            treatments: vec![treat("/ctx", action)],
+            enrichments: vec![enrichment.clone()],
+            ..class(&[])
+        };
+        for submission in
+            [r#"{"act":"a"}"#, r#"{"act":"a","ctx":{}}"#, r#"{"act":"a","ctx":{"b":1}}"#]
+        {
+            let shown = echoed(&statements, Vec::new(), submission);
+            assert!(!shown.contains("zone"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn what_no_path_leads_to_does_not_stay_in_the_clear() {
+    for action in actions() {
+        let treatments = vec![treat("/ctx/*/*/*/*/secret", action)];
+        let statements = Statements { treatments, ..class(&[]) };
+        // Three names as long as they can be, and one that makes the path of what is in it so long.
+        let event = |bytes: usize, inner: &str| {
+            let three = "n".repeat(255);
+            let last = "n".repeat(bytes - "/ctx".len() - 3 * 256 - "//secret".len());
+            format!(
+                r#"{{"ctx":{{"{three}":{{"{three}":{{"{three}":{{"{last}":{{"{inner}":"s3cr3t"}}}}}}}}}}}}"#
+            )
+        };
+        let reached = echoed(&statements, Vec::new(), &event(1_024, "secret"));
+        assert!(reached.contains(r#""vd":"accept""#) && !reached.contains("s3cr3t"), "{reached}");
+        let hidden = echoed(&statements, Vec::new(), &event(1_025, "secret"));
+        assert!(hidden.contains(r#""vr":["record/path-too-long"]"#), "{hidden}");
+        assert!(hidden.contains(r#""vd":"quarantine""#) && !hidden.contains("s3cr3t"), "{hidden}");
+        // Where there is nothing to redact nothing is hidden.
+        let plain = echoed(&statements, Vec::new(), &event(1_025, "public"));
+        assert!(plain.contains(r#""vd":"accept""#), "{plain}");
+    }
 }
 
 /// What may stand anywhere in an event.

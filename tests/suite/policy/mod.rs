@@ -12,5 +12,6 @@ mod rego_hostile;
 mod rego_interop;
 mod replay;
 mod runner;
+mod schema;
 mod watching;
 mod write;

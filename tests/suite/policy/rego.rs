@@ -62,6 +62,7 @@ pub fn admitted(rules: &Rules, treatments: Vec<Treatment>, text: &str) -> Admitt
         bytes: text.as_bytes(),
         source: None,
         class: None,
+        kept: false,
         id: RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]),
         now: Timestamp::from_micros(1_795_000_000_000_000).unwrap(),
     };

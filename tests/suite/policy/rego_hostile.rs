@@ -1,5 +1,7 @@
 //! Hostile rules: whatever a module does, an event costs bounded time and memory, and ends as an error.
 
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use attestree::core::policy::{Bundle, Custom as _};
@@ -149,4 +151,91 @@ fn the_longest_chain_fits_on_a_small_stack() {
     let thread = std::thread::Builder::new().stack_size(1 << 20);
     let said = std::thread::scope(|scope| thread.spawn_scoped(scope, judge).unwrap().join());
     assert_eq!(said.unwrap(), Ok(0));
+}
+
+/// What is said of an event about which rules could not decide.
+const ERROR: &str = "error, because of policy/error";
+
+/// Most of the address space that a process has which judges by a hostile module, in KiB: a gigabyte.
+const ADDRESSES_KIB: u32 = 1 << 20;
+
+/// Judges an event by a module in a process that has a gigabyte and no more; returns the verdict.
+fn confined(module: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let document = "apiVersion: attestree/v1\nkind: Policy\nclasses: {a: {match: {action: a}}}\n";
+    fs::write(dir.path().join("policy.yaml"), document).unwrap();
+    fs::create_dir(dir.path().join("rego")).unwrap();
+    fs::write(dir.path().join("rego/rules.rego"), module).unwrap();
+    fs::write(dir.path().join("event"), r#"{"act":"a"}"#).unwrap();
+    let script = format!("ulimit -v {ADDRESSES_KIB} && exec \"$0\" policy explain . event");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_attestree")]).current_dir(dir.path());
+    let done = command.output().unwrap();
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{module}\n{told}");
+    let said = String::from_utf8(done.stdout).unwrap();
+    said.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Returns a body in which `x20` and `y20` are short in memory and long written out.
+fn doubled(of: &str, rest: &str) -> String {
+    let mut module = format!("package p\ndeny contains \"x\" if {{\n  x0 := {of}\n  y0 := {of}\n");
+    for step in 0..40 {
+        let next = step + 1;
+        module += &format!("  x{next} := [x{step}, x{step}]\n  y{next} := [y{step}, y{step}]\n");
+    }
+    format!("{module}  {rest}\n}}\n")
+}
+
+#[test]
+fn no_builtin_writes_out_what_is_short_because_it_is_shared() {
+    for rest in [
+        "json.marshal(x40) != \"\"",
+        "sprintf(\"%v\", [x40]) != \"\"",
+        "concat(\"\", x40) != \"\"",
+        "sort([x40, y40]) != []",
+        "union({{1}, {x40}}) != set()",
+        "json.marshal_with_options(x40, {\"pretty\": true}) != \"\"",
+        "object.union({\"a\": x40}, {\"a\": y40}) != {}",
+    ] {
+        let begun = Instant::now();
+        assert_eq!(confined(&doubled("[\"aaaaaaaa\"]", rest)), ERROR, "{rest}");
+        assert!(begun.elapsed() < PATIENCE, "{rest}");
+    }
+}
+
+#[test]
+fn rules_end_within_a_gigabyte() {
+    let long = (0..19).fold("  x0 := \"aaaaaaaa\"\n".to_owned(), |text, step| {
+        text + &format!("  x{} := concat(\"\", [x{step}, x{step}])\n", step + 1)
+    });
+    let many = "numbers.range(1, 60000)";
+    for rest in [
+        format!(
+            "{long}  count([concat(\"\", [x19, sprintf(\"%d\", [i])]) | some i in {many}]) > 0"
+        ),
+        format!(
+            "{long}  count({{upper(concat(\"\", [x18, sprintf(\"%d\", [i])])): i | some i in {many}}}) > 0"
+        ),
+        format!("  count([[i, j] | some i in {many}; some j in {many}]) > 0"),
+        format!("  count({{[i, j, {many}] | some i in {many}; some j in {many}}}) > 0"),
+        format!("  count([array.concat({many}, [i]) | some i in {many}]) > 0"),
+        format!("  count([numbers.range(i, i + 60000) | some i in {many}]) > 0"),
+        format!(
+            "  count([split(sprintf(\"%d\", [i + 100000]), \"\") | some i in {many}; some j in {many}]) > 0"
+        ),
+        "  count(numbers.range(1, 1000000000)) > 0".to_owned(),
+    ] {
+        let module = format!("package p\ndeny contains \"x\" if {{\n{rest}\n}}\n");
+        let begun = Instant::now();
+        assert_eq!(confined(&module), ERROR, "{module}");
+        assert!(begun.elapsed() < PATIENCE, "{module}");
+    }
+}
+
+#[test]
+fn rules_print_nothing() {
+    let printing = "package p\ndeny contains \"x\" if { print(input); input.x }";
+    let found = Rules::load(&bundle(printing)).expect_err("it prints");
+    assert_eq!((found[0].code, found[0].line), ("rego/print", 2));
 }

@@ -3,9 +3,11 @@
 use attestree::core::number::UnixMillis;
 use attestree::core::policy::{Admission, Arrival, Bundle, admit};
 use attestree::core::record::{
-    Body, Engine, Opening, Path, Record, RecordId, Salt, Timestamp, UNPARSED,
+    Body, Engine, Opening, Path, Record, RecordId, Salt, Timestamp, UNPARSED, Verdict,
 };
-use attestree::policy::replay::{ENGINE_NAME, ENGINE_VERSION, Reason, Replay, Unknown, replay};
+use attestree::policy::replay::{
+    Again, ENGINE_NAME, ENGINE_VERSION, Reason, Replay, Unknown, replay,
+};
 use attestree::policy::{Compiled, compile};
 use proptest::prelude::*;
 
@@ -60,6 +62,7 @@ fn recorded(compiled: &Compiled, text: &str) -> Option<(Vec<u8>, Vec<Opening>)> 
         bytes: text.as_bytes(),
         source: Some("CN=shop"),
         class: None,
+        kept: false,
         id: RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]),
         now: Timestamp::from_micros(1_795_000_000_000_000).unwrap(),
     };
@@ -183,12 +186,58 @@ fn other_engines_and_policies_are_not_replayed() {
 }
 
 #[test]
+fn what_was_rejected_and_kept_is_replayed_by_the_name_of_its_source() {
+    let document = r#"
+apiVersion: attestree/v1
+kind: Policy
+metadata: {name: shop}
+classes:
+  payment:
+    match: {act: {prefix: "pay."}}
+    require: [ctx.amount]
+    enforce: reject
+"#;
+    let compiled = compile(&bundle(&[("policy.yaml", document)])).unwrap();
+    let rejected = r#"{"act":"pay.card"}"#;
+    let admitted = |source, kept| {
+        let arrival = Arrival {
+            bytes: rejected.as_bytes(),
+            source,
+            class: None,
+            kept,
+            id: RecordId::new(UnixMillis(1), [7; 10]),
+            now: Timestamp::from_micros(5).unwrap(),
+        };
+        admit(&compiled.policy, &arrival, &mut Fixed, &*compiled.custom).unwrap()
+    };
+    let Admission::Refused(rules) = admitted(Some("k8s"), false) else { panic!("it is rejected") };
+    let fingerprint = format!("sha256:{}", "ab".repeat(32));
+    for (source, expected) in [
+        (Some("k8s"), Replay::Same),
+        // Of whoever submits for himself nothing is kept that is rejected: there is no such record.
+        (Some(&*fingerprint), different(rules.clone())),
+        (None, different(rules.clone())),
+    ] {
+        let Admission::Recorded(kept) = admitted(source, true) else { panic!("it is kept") };
+        assert_eq!(kept.verdict, Verdict::Quarantine);
+        let openings = vec![kept.kept[0].opening.clone()];
+        let entry = kept.draft.stamp(Timestamp::from_micros(5).unwrap());
+        assert_eq!(again(&compiled, &entry, &openings), Some(expected), "{source:?}");
+    }
+}
+
+fn different(rules: Vec<String>) -> Replay {
+    Replay::Different(Again { verdict: None, rules, class: None })
+}
+
+#[test]
 fn unparsed_bytes_are_replayed_as_such() {
     let compiled = compiled();
     let arrival = Arrival {
         bytes: b"<34>Oct 11 no json",
         source: None,
         class: Some(UNPARSED),
+        kept: false,
         id: RecordId::new(UnixMillis(1), [7; 10]),
         now: Timestamp::from_micros(5).unwrap(),
     };

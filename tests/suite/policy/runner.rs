@@ -61,6 +61,16 @@ tests:
   - name: what is large calls
     event: {act: pay.card, ctx: {amount: 60}}
     expect: {verdict: accept, alerts: [rego/shop/large]}
+  - name: two failures are told, however they are written
+    event: {act: auth.login, actor: {id: v}, out: failure}
+    times: 2
+    after: 30s
+    expect: {alerts: [brute-force]}
+  - name: what lies too far apart is none
+    events:
+      - {event: {act: auth.login, actor: {id: w}, out: failure}, at: "2026-11-21T00:00:00Z"}
+      - {event: {act: auth.login, actor: {id: w}, out: failure}, times: 3, after: 90s}
+    expect: {alerts: []}
   - name: no JSON is no event
     raw: "{"
     expect: {verdict: malformed}
@@ -123,7 +133,7 @@ fn what_is_expected_is_compared() {
         assert_eq!(result.outcome, wanted, "{}: {}", result.name, result.message);
         assert!(result.line > 0 && !result.file.is_empty());
     }
-    assert_eq!(report.results.len(), 11);
+    assert_eq!(report.results.len(), 13);
     let of = |name: &str| report.results.iter().find(|result| result.name == name).unwrap();
     let told = "verdict: expected reject, found accept []\n\
                 rules: expected [other], found []\n\
@@ -174,6 +184,9 @@ fn tests_that_can_not_be_read_are_told_with_their_place() {
         ("- name: x\n  event: {}\n  expect: {retention: soon}\n", 3),
         ("- name: x\n  event: {act: 1e300}\n  expect: {verdict: accept}\n", 2),
         ("- name: x\n  at: tomorrow\n  event: {}\n  expect: {verdict: accept}\n", 2),
+        ("- name: x\n  event: {}\n  times: 0\n  expect: {}\n", 3),
+        ("- name: x\n  event: {}\n  times: 10001\n  expect: {}\n", 3),
+        ("- name: x\n  event: {}\n  after: soon\n  expect: {}\n", 3),
         ("- name: [\n", 1),
     ] {
         let files = [("policy.yaml", DOCUMENT), ("tests/a.yaml", test)];

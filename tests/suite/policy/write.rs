@@ -63,6 +63,7 @@ fn document(text: &str) -> Document {
 
 /// Forgets where everything stands.
 fn placeless(mut document: Document) -> Document {
+    document.metadata = Place::default();
     document.classes.iter_mut().for_each(|one| one.place = Place::default());
     document.rules.iter_mut().for_each(|one| one.place = Place::default());
     document.redactions.iter_mut().for_each(|one| one.place = Place::default());

@@ -1,13 +1,13 @@
 //! What a producer can and can't make of a record.
 
 use attestree::core::entry::ENTRY_BYTES_MAX;
-use attestree::core::number::UnixMillis;
+use attestree::core::number::{LeafIndex, UnixMillis};
 use attestree::core::record::json::{self, Object, Value};
 use attestree::core::record::{
     ActivePolicy, AlertCause, ApprovalRule, Body, Decision, Draft, Engine, Event, FormFault, Head,
-    Opening, Path, PolicyDigest, PolicyPart, REDACTIONS_MAX, Record, RecordId, Redaction,
-    RedactionAction, SUBMISSION_LIMITS, Salt, SourceNumber, Submission, SubmissionError, System,
-    Tally, Timestamp, TooLong, Verdict,
+    KeyConflict, Opening, Path, PolicyDigest, PolicyPart, REDACTIONS_MAX, Record, RecordId,
+    Redaction, RedactionAction, SUBMISSION_LIMITS, Salt, SourceNumber, Submission, SubmissionError,
+    System, Tally, Timestamp, TooLong, Verdict,
 };
 use proptest::prelude::*;
 
@@ -218,10 +218,11 @@ fn what_was_redacted_is_not_spilled() {
 
 #[test]
 fn only_what_shows_is_committed_and_only_once() {
-    let submitted = b"{\"act\":\"a\",\"actor\":{\"a\":[1,2]},\"seq\":1}";
+    let submitted = b"{\"act\":\"a\",\"actor\":{\"a\":[1,2],\"n\":null},\"seq\":1}";
     let mut event = Submission::parse(submitted).unwrap().event().unwrap();
     let path = |text| Path::parse(text).unwrap();
-    for text in ["/act", "/seq", "/actor/b", "/actor/a/2", "/actor/a/0/x", "/ctx", "/v"] {
+    for text in ["/act", "/seq", "/actor/b", "/actor/n", "/actor/a/2", "/actor/a/0/x", "/ctx", "/v"]
+    {
         assert_eq!(event.commit(&path(text), Salt::new([1; 32])), None, "{text}");
     }
     let opening = event.commit(&path("/actor/a/1"), Salt::new([1; 32])).unwrap();
@@ -262,10 +263,16 @@ fn records_of_the_system_keep_their_bounds() {
         parts,
         bytes: vec![0; bytes],
     };
+    let conflict = |first, index| KeyConflict {
+        source: source(),
+        first: LeafIndex::new(first).unwrap(),
+        index: LeafIndex::new(index).unwrap(),
+    };
     let (early, late) = (Timestamp::default(), at());
     let good = [
         System::Gap { source: source(), from: 1, to: 2 },
         System::Late(number(1 << 52)),
+        System::KeyConflict(conflict(3, 4)),
         System::Policy(policy(4 << 20)),
         System::PolicyPart(part(0, 2, 40_960)),
         System::PolicyPart(part(1, 2, 1)),
@@ -281,6 +288,10 @@ fn records_of_the_system_keep_their_bounds() {
         System::Gap { source: String::new(), from: 1, to: 2 },
         System::Gap { source: source(), from: 1, to: 1 << 53 },
         System::Conflict(number(u64::MAX)),
+        System::KeyConflict(conflict(4, 4)),
+        System::KeyConflict(conflict(5, 4)),
+        System::KeyConflict(conflict(3, 1 << 53)),
+        System::KeyConflict(KeyConflict { source: String::new(), ..conflict(3, 4) }),
         System::Policy(policy(0)),
         System::Policy(policy((4 << 20) + 1)),
         System::PolicyPart(part(0, 2, 40_959)),

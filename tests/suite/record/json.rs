@@ -101,6 +101,35 @@ fn a_hundred_thousand_numbers_have_the_published_hash() {
 }
 
 #[test]
+fn short_decimals_and_their_neighbours_are_written_like_any_other() {
+    let counts = (1..3_000_000_u32).step_by(37).map(f64::from);
+    for count in counts.chain([1e15 - 1.0, 1e15, 1e15 + 2.0, 123_456_789_012_345.0]) {
+        let decimal = count / 1_000.0;
+        for value in [decimal, decimal.next_down(), decimal.next_up()] {
+            // The standard library writes the shortest digits as well, and of this size no exponent.
+            assert_eq!(number(value), value.to_string());
+            assert_eq!(number(-value), (-value).to_string());
+        }
+    }
+}
+
+#[test]
+fn what_is_escaped_is_found_wherever_it_stands() {
+    for special in ["\"", "\\", "\n", "\u{1f}", "\0", "\u{7f}", " ", "!", "\u{80}", "\u{22}\u{5c}"]
+    {
+        for before in 0..20 {
+            for after in 0..10 {
+                let text =
+                    ["\u{e9}x".repeat(before).as_str(), special, &"y".repeat(after)].concat();
+                let written = Value::from(text.as_str()).format();
+                assert_eq!(written, serde_json::to_string(&text).unwrap());
+                assert_eq!(canonical(&written), written);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_samples_of_the_specification_get_their_canonical_form() {
     let safe = SAMPLE.replace("333333333.33333329, 1E30, ", "");
     assert_eq!(canonical(&safe), SAMPLE_CANONICAL);

@@ -254,7 +254,7 @@ fn records_are_read_and_those_of_the_system_made_again() {
             );
         }
     }
-    assert_eq!(systems, 10);
+    assert_eq!(systems, 11);
 }
 
 #[test]

@@ -147,6 +147,25 @@ impl Tally {
     }
 }
 
+/// Makes a finding about a policy as a whole, which is wrong.
+pub(super) fn error(code: &'static str, message: String) -> Diagnostic {
+    Diagnostic { severity: Severity::Error, ..note(code, message) }
+}
+
+/// Makes a finding about a policy as a whole, which is good to know.
+pub(super) fn note(code: &'static str, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Note,
+        code,
+        message,
+        help: None,
+        file: "policy.yaml".to_owned(),
+        line: 0,
+        column: 0,
+        length: 0,
+    }
+}
+
 /// Writes where something is: `policy.yaml:3:5`.
 fn place(path: &str, line: usize, column: usize) -> String {
     match (line, column) {

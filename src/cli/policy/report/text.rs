@@ -63,7 +63,7 @@ fn push_case(text: &mut String, report: &Report, case: &Case) {
 fn shown(report: &Report, finding: &Diagnostic) -> String {
     let path = printable(&report.path(&finding.file));
     let source = report.sources.get(&finding.file).filter(|_| finding.line > 0);
-    let source = source.map(|source| printable(source));
+    let source = source.map(|source| printable(&source.replace("\r\n", "\n")));
     let span = source.as_deref().and_then(|source| span(source, finding));
     let mut message = printable(&finding.message);
     if span.is_none() {

@@ -28,7 +28,7 @@ mod write;
 
 pub use error::{JsonError, JsonFault};
 pub use number::{NUMBER_MAX, Number, write_number};
-pub use read::{Limits, parse, parse_canonical};
+pub use read::{Limits, parse, parse_canonical, parse_foreign};
 
 /// A JSON value. Strings without escapes are borrowed from the text that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,8 @@ impl<'a> Value<'a> {
 
     /// Returns the canonical text (RFC 8785).
     pub fn format(&self) -> String {
-        let mut out = String::new();
+        // A text with its quotes has room at once; others are rarely as short as this.
+        let mut out = String::with_capacity(self.as_str().map_or(32, |text| text.len() + 2));
         self.write(&mut out);
         out
     }
@@ -157,6 +158,11 @@ impl<'a> Object<'a> {
     /// Sets a member; returns what stood there before.
     pub fn insert(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) -> Option<Value<'a>> {
         let name = name.into();
+        // Who knows the order puts the last one last.
+        if self.members.last().is_none_or(|(last, _)| compare(last, &name).is_lt()) {
+            self.members.push((name, value));
+            return None;
+        }
         match self.position(&name) {
             Ok(position) => {
                 let (_, place) = self.members.get_mut(position)?;
@@ -179,7 +185,7 @@ impl<'a> Object<'a> {
     fn find(&self, name: &str) -> Option<usize> {
         // Of few names most have another length, so that none of them is compared.
         if self.members.len() <= FEW_MEMBERS {
-            self.members.iter().position(|(other, _)| other == name)
+            self.members.iter().position(|(other, _)| is_same(other, name))
         } else {
             self.position(name).ok()
         }
@@ -191,26 +197,61 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Returns whether two names are one. Names are so short that a call would take longer than their bytes.
+#[inline]
+fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(|(a, b)| a == b)
+}
+
 /// Returns where the first byte is that does not stand for itself in a string: a quote, a backslash or a
 /// control character.
+#[inline]
 fn special_at(bytes: &[u8]) -> Option<usize> {
-    const fn is_special(byte: u8) -> bool {
-        byte < 0x20 || byte == b'"' || byte == b'\\'
-    }
-    // Whole chunks are looked at without a branch for each byte.
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    let hit = |chunk: &[u8; 8]| chunk.iter().fold(false, |hit, byte| hit | is_special(*byte));
-    match chunks.iter().position(hit) {
-        Some(chunk) => {
-            let at = chunk * 8;
-            let rest = bytes.get(at..)?;
-            rest.iter().position(|byte| is_special(*byte)).map(|position| at + position)
-        }
-        None => {
-            let at = bytes.len() - rest.len();
-            rest.iter().position(|byte| is_special(*byte)).map(|position| at + position)
+    let (chunks, rest) = bytes.as_chunks();
+    for (position, chunk) in chunks.iter().enumerate() {
+        let found = specials(*chunk);
+        if found != 0 {
+            return Some(position * 8 + found.trailing_zeros() as usize / 8);
         }
     }
+    rest.iter()
+        .position(|byte| is_special(*byte))
+        .map(|position| bytes.len() - rest.len() + position)
+}
+
+/// Returns whether every byte stands for itself: what [`special_at`] finds nothing in, at less cost for the
+/// short texts that names and values are.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk() {
+        let (chunks, _) = bytes.as_chunks();
+        // The last chunk overlaps the one before it, which spares a loop over what is left.
+        return specials(*last) == 0 && chunks.iter().all(|chunk| specials(*chunk) == 0);
+    }
+    let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) else {
+        return !bytes.iter().copied().any(is_special);
+    };
+    [*first, *last].as_flattened().first_chunk().is_some_and(|word| specials(*word) == 0)
+}
+
+/// Returns whether a byte does not stand for itself.
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'"' | b'\\')
+}
+
+/// Returns a word whose lowest set bit is the highest of the first of eight bytes that does not stand for
+/// itself, and zero if all do.
+///
+/// A byte below 0x80 from which its bound is subtracted gets its highest bit exactly if it is below the bound.
+/// What it borrows spoils only the bytes behind it (Sean Eron Anderson, "Bit Twiddling Hacks").
+#[expect(clippy::little_endian_bytes, reason = "the first byte has to be the lowest of the word")]
+const fn specials(bytes: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 0xFF;
+    let word = u64::from_le_bytes(bytes);
+    let control = word.wrapping_sub(ONES * 0x20);
+    let quote = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
+    (control | quote | backslash) & !word & (ONES * 0x80)
 }
 
 /// Compares two names by their UTF-16 code units (RFC 8785, section 3.2.3).
@@ -220,22 +261,6 @@ fn special_at(bytes: &[u8]) -> Option<usize> {
 /// meets EE or EF.
 #[inline]
 pub fn compare(one: &str, other: &str) -> Ordering {
-    // Most names differ in their first letter.
-    if let (Some(a), Some(b)) = (one.as_bytes().first(), other.as_bytes().first())
-        && a != b
-        && a.is_ascii()
-    {
-        return a.cmp(b);
-    }
-    compare_whole(one, other)
-}
-
-/// Compares two names that may begin alike.
-fn compare_whole(one: &str, other: &str) -> Ordering {
-    if one.is_ascii() || other.is_ascii() {
-        // Where one of the bytes that differ is ASCII, both orders are the same.
-        return one.cmp(other);
-    }
     let differing = one.bytes().zip(other.bytes()).find(|(a, b)| a != b);
     match differing {
         Some((a, b)) if a >= 0xEE && b >= 0xEE && (a >= 0xF0) != (b >= 0xF0) => b.cmp(&a),

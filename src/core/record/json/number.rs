@@ -48,6 +48,11 @@ impl Number {
     /// Takes the text of a number, whose form has been checked.
     pub(super) fn read(text: &str) -> Result<Self, JsonFault> {
         let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.len() <= SURE_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let whole = digits.bytes().fold(0, |whole, digit| whole * 10 + i64::from(digit - b'0'));
+            let whole = if digits.len() < text.len() { -whole } else { whole };
+            return Self::from_integer(whole).ok_or(JsonFault::Unsafe);
+        }
         let number: f64 = text.parse().map_err(|_form| JsonFault::Number)?;
         let number = Self::new(number).ok_or(JsonFault::Unsafe)?;
         let sure = digits.len() <= SURE_DIGITS && !digits.contains(['e', 'E']);
@@ -132,11 +137,18 @@ fn even_of_two(number: f64, decimals: usize) -> Option<String> {
 pub fn write_number(out: &mut String, number: f64) {
     assert!(number.is_finite(), "infinities and NaN are no JSON");
     if let Some(integer) = Number::new(number).and_then(Number::integer) {
-        write!(out, "{integer}").expect("a string takes everything");
+        if integer < 0 {
+            out.push('-');
+        }
+        write_natural(out, integer.unsigned_abs());
         return;
     }
     if number.is_sign_negative() {
         out.push('-');
+    }
+    if let Some(thousandths) = thousandths(number.abs()) {
+        write_thousandths(out, thousandths);
+        return;
     }
     let shortest = shortest(number.abs());
     let (mantissa, exponent) = shortest.split_once('e').expect("scientific form has an e");
@@ -144,6 +156,54 @@ pub fn write_number(out: &mut String, number: f64) {
     let first = mantissa.get(..1).expect("there is a first digit");
     let rest = mantissa.get(2..).unwrap_or("");
     place(out, first, rest, exponent);
+}
+
+/// Returns the thousandths that make up a positive number, if it has no more than three decimals.
+///
+/// The quotient of two integers is rounded as their decimal is when it is read. So it is the number exactly
+/// if the decimal is read as the number; and of two decimals of at most 15 digits no double is read from
+/// both, so that none is shorter, zeros at the end aside.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive number below 10^15 fits in 64 bits"
+)]
+fn thousandths(number: f64) -> Option<u64> {
+    let scaled = number * 1_000.0;
+    if scaled >= 1e15 {
+        return None;
+    }
+    let count = scaled as u64;
+    let is_exact = (count as f64 / 1_000.0).to_bits() == number.to_bits();
+    is_exact.then_some(count)
+}
+
+/// Appends thousandths as a plain decimal without zeros at its end.
+fn write_thousandths(out: &mut String, thousandths: u64) {
+    write_natural(out, thousandths / 1_000);
+    let mut rest = thousandths % 1_000;
+    out.push('.');
+    while rest > 0 {
+        rest *= 10;
+        write_natural(out, rest / 1_000);
+        rest %= 1_000;
+    }
+}
+
+/// Appends an integer from 0. By hand, because the formatter takes several times as long.
+fn write_natural(out: &mut String, natural: u64) {
+    // 2^53 has 16 digits, and no more are asked for.
+    let (mut digits, mut rest, mut count) = ([b'0'; 16], natural, 0);
+    for place in digits.iter_mut().rev() {
+        *place += (rest % 10) as u8;
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(digits.len() - count..).unwrap_or_default();
+    out.push_str(str::from_utf8(digits).expect("digits are ASCII"));
 }
 
 /// Writes `first.rest * 10^exponent`, as a plain decimal where ECMAScript does.

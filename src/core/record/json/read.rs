@@ -19,48 +19,87 @@ pub struct Limits {
     pub values: usize,
 }
 
+/// Members for which the reader has room at once: many events have no more in objects of one another.
+const MEMBERS_EXPECTED: usize = 16;
+
 /// Parses a text that holds one value, and white space around it.
 pub fn parse<'a>(text: &'a [u8], limits: &Limits) -> Result<Value<'a>, JsonError> {
-    Reader::read(text, limits, false)
+    Reader::read(text, limits, Form::Any)
+}
+
+/// Parses a text of a producer that counts in 64 bits: as [`parse`] does, but a number that a double would
+/// change is its own text, a string.
+pub fn parse_foreign<'a>(text: &'a [u8], limits: &Limits) -> Result<Value<'a>, JsonError> {
+    Reader::read(text, limits, Form::Foreign)
 }
 
 /// Parses a text that must be the canonical one of its value (RFC 8785), without writing it again.
 pub fn parse_canonical<'a>(text: &'a [u8], limits: &Limits) -> Result<Value<'a>, JsonError> {
-    Reader::read(text, limits, true)
+    Reader::read(text, limits, Form::Canonical)
 }
 
-/// A fault and its offset.
-type Stop = (JsonFault, usize);
+/// What is taken as a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Every form of a value.
+    Any,
+    /// The one of RFC 8785.
+    Canonical,
+    /// Every form, and numbers that no value holds as their texts.
+    Foreign,
+}
+
+/// A fault and its offset, in a box: what is well makes no room for them.
+type Stop = Box<(JsonFault, usize)>;
+
+/// Returns what ends the reading.
+#[cold]
+#[expect(clippy::unnecessary_box_returns, reason = "the box is what the callers return")]
+fn stop(fault: JsonFault, at: usize) -> Stop {
+    Box::new((fault, at))
+}
 
 /// What is read, and how far it has been.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     values: usize,
+    /// Members of the objects that the reader is in, those of the innermost last: each object takes its own
+    /// when it is whole, so that it gets their exact room at once.
+    members: Vec<Member<'a>>,
     limits: Limits,
     canonical: bool,
+    foreign: bool,
 }
 
+#[expect(
+    clippy::inline_always,
+    reason = "an event has a hundred names and values, and each call costs as much as it does"
+)]
 impl<'a> Reader<'a> {
     /// Reads a whole text.
-    fn read(bytes: &'a [u8], limits: &Limits, canonical: bool) -> Result<Value<'a>, JsonError> {
+    fn read(bytes: &'a [u8], limits: &Limits, form: Form) -> Result<Value<'a>, JsonError> {
         let run = || {
             if bytes.len() > limits.bytes {
                 let fault = JsonFault::TooLong { bytes: bytes.len(), max: limits.bytes };
-                return Err((fault, limits.bytes));
+                return Err(stop(fault, limits.bytes));
             }
-            let utf8 = |error: core::str::Utf8Error| (JsonFault::Utf8, error.valid_up_to());
+            let utf8 = |error: core::str::Utf8Error| stop(JsonFault::Utf8, error.valid_up_to());
             let text = str::from_utf8(bytes).map_err(utf8)?;
-            let mut reader = Self { text, at: 0, values: 0, limits: *limits, canonical };
+            let (canonical, foreign) = (form == Form::Canonical, form == Form::Foreign);
+            let members = Vec::with_capacity(MEMBERS_EXPECTED);
+            let mut reader =
+                Self { text, at: 0, values: 0, members, limits: *limits, canonical, foreign };
             reader.space()?;
-            let value = reader.value(0)?;
+            let mut value = Value::Null;
+            reader.value(0, |_, read| value = read)?;
             reader.space()?;
             if reader.at < text.len() {
-                return Err((JsonFault::Trailing, reader.at));
+                return Err(stop(JsonFault::Trailing, reader.at));
             }
             Ok(value)
         };
-        run().map_err(|(fault, byte)| JsonError::new(fault, bytes, byte))
+        run().map_err(|stop: Stop| JsonError::new(stop.0, bytes, stop.1))
     }
 
     fn peek(&self) -> Option<u8> {
@@ -68,124 +107,157 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the text from an offset to where the reader is; both are ends of characters.
+    #[inline(always)]
     fn since(&self, from: usize) -> &'a str {
         self.text.get(from..self.at).expect("the reader stops at ASCII characters")
     }
 
     /// Passes over white space, of which canonical text has none.
+    #[inline(always)]
     fn space(&mut self) -> Result<(), Stop> {
         let start = self.at;
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
-        if self.canonical && self.at > start { Err((JsonFault::Form, start)) } else { Ok(()) }
+        if self.canonical && self.at > start { Err(stop(JsonFault::Form, start)) } else { Ok(()) }
     }
 
     /// Passes over one byte that is due.
+    #[inline(always)]
     fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), Stop> {
         match self.peek() {
             Some(found) if found == byte => {
                 self.at += 1;
                 Ok(())
             }
-            Some(_) => Err((JsonFault::Unexpected { expected }, self.at)),
-            None => Err((JsonFault::End, self.at)),
+            Some(_) => Err(stop(JsonFault::Unexpected { expected }, self.at)),
+            None => Err(stop(JsonFault::End, self.at)),
         }
     }
 
-    /// Reads one value, which stands inside of `depth` others.
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+    /// Reads one value, which stands inside of `depth` others, and puts it where it belongs.
+    ///
+    /// Each kind is put for itself: a value that is handed up from here is copied while its parts are still on
+    /// their way to memory, which shows in `record/json/parse/1024`.
+    #[inline(always)]
+    fn value(&mut self, depth: usize, put: impl FnOnce(&mut Self, Value<'a>)) -> Result<(), Stop> {
         self.values += 1;
         if self.values > self.limits.values {
-            return Err((JsonFault::Values { max: self.limits.values }, self.at));
+            return Err(stop(JsonFault::Values { max: self.limits.values }, self.at));
         }
         match self.peek() {
             Some(b'{' | b'[') if depth >= self.limits.depth => {
-                Err((JsonFault::Depth { max: self.limits.depth }, self.at))
+                return Err(stop(JsonFault::Depth { max: self.limits.depth }, self.at));
             }
-            Some(b'{') => self.object(depth + 1),
-            Some(b'[') => self.array(depth + 1),
-            Some(b'"') => self.string().map(Value::String),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'n') => self.word("null", Value::Null),
-            Some(_) => Err((JsonFault::Unexpected { expected: "a value" }, self.at)),
-            None => Err((JsonFault::End, self.at)),
+            Some(b'{') => {
+                let object = self.object(depth + 1)?;
+                put(self, Value::Object(object));
+            }
+            Some(b'[') => {
+                let values = self.array(depth + 1)?;
+                put(self, Value::Array(values));
+            }
+            Some(b'"') => {
+                let text = self.string()?;
+                put(self, Value::String(text));
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                let number = self.number_value()?;
+                put(self, number);
+            }
+            Some(b't') => {
+                self.word("true")?;
+                put(self, Value::Bool(true));
+            }
+            Some(b'f') => {
+                self.word("false")?;
+                put(self, Value::Bool(false));
+            }
+            Some(b'n') => {
+                self.word("null")?;
+                put(self, Value::Null);
+            }
+            Some(_) => {
+                return Err(stop(JsonFault::Unexpected { expected: "a value" }, self.at));
+            }
+            None => return Err(stop(JsonFault::End, self.at)),
         }
+        Ok(())
     }
 
-    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, Stop> {
+    fn word(&mut self, word: &str) -> Result<(), Stop> {
         let rest = self.text.get(self.at..).expect("the reader stops at ASCII characters");
         if !rest.starts_with(word) {
-            return Err((JsonFault::Unexpected { expected: "a value" }, self.at));
+            return Err(stop(JsonFault::Unexpected { expected: "a value" }, self.at));
         }
         self.at += word.len();
-        Ok(value)
+        Ok(())
     }
 
     /// Reads an array, at whose bracket the reader stands.
-    fn array(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+    fn array(&mut self, depth: usize) -> Result<Vec<Value<'a>>, Stop> {
         self.at += 1;
         self.space()?;
         let mut values = Vec::new();
         if self.peek() == Some(b']') {
             self.at += 1;
-            return Ok(Value::Array(values));
+            return Ok(values);
         }
         loop {
             self.space()?;
-            values.push(self.value(depth)?);
+            self.value(depth, |_, value| values.push(value))?;
             self.space()?;
             if self.peek() == Some(b']') {
                 self.at += 1;
-                return Ok(Value::Array(values));
+                return Ok(values);
             }
             self.take(b',', "',' or ']'")?;
         }
     }
 
     /// Reads an object, at whose brace the reader stands, and puts its members in order.
-    fn object(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
+    fn object(&mut self, depth: usize) -> Result<Object<'a>, Stop> {
         let start = self.at;
-        let members = self.members(depth)?;
+        let outside = self.members.len();
+        self.members(depth)?;
+        let members = self.members.split_off(outside);
         if self.canonical {
             let sorted =
                 |pair: &[Member<'_>]| matches!(pair, [a, b] if super::compare(&a.0, &b.0).is_le());
             if !members.windows(2).all(sorted) {
-                return Err((JsonFault::Form, start));
+                return Err(stop(JsonFault::Form, start));
             }
         }
-        let duplicate = |name: Cow<'a, str>| (JsonFault::Duplicate, self.second(start, &name));
-        Object::from_members(members).map(Value::Object).map_err(duplicate)
+        let duplicate = |name: Cow<'a, str>| stop(JsonFault::Duplicate, self.second(start, &name));
+        Object::from_members(members).map_err(duplicate)
     }
 
     /// Reads the members of an object as they stand.
-    fn members(&mut self, depth: usize) -> Result<Vec<Member<'a>>, Stop> {
+    fn members(&mut self, depth: usize) -> Result<(), Stop> {
         self.at += 1;
         self.space()?;
-        let mut members = Vec::new();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(members);
+            return Ok(());
         }
         loop {
             let name = self.name()?;
-            members.push((name, self.value(depth)?));
+            self.value(depth, |reader, value| reader.members.push((name, value)))?;
             self.space()?;
             if self.peek() == Some(b'}') {
                 self.at += 1;
-                return Ok(members);
+                return Ok(());
             }
             self.take(b',', "',' or '}'")?;
         }
     }
 
     /// Reads a name and the colon behind it.
+    #[inline(always)]
     fn name(&mut self) -> Result<Cow<'a, str>, Stop> {
         self.space()?;
         if self.peek().is_some_and(|byte| byte != b'"') {
-            return Err((JsonFault::Unexpected { expected: "a name in quotes" }, self.at));
+            return Err(stop(JsonFault::Unexpected { expected: "a name in quotes" }, self.at));
         }
         let name = self.string()?;
         self.space()?;
@@ -198,7 +270,16 @@ impl<'a> Reader<'a> {
     ///
     /// The object has been read once, so that nothing in it can fail again.
     fn second(&self, start: usize, name: &str) -> usize {
-        let mut again = Self { at: start + 1, values: 0, ..*self };
+        let Self { text, limits, canonical, foreign, .. } = *self;
+        let mut again = Self {
+            text,
+            at: start + 1,
+            values: 0,
+            members: Vec::new(),
+            limits,
+            canonical,
+            foreign,
+        };
         let mut seen = false;
         loop {
             let step = again.space();
@@ -208,7 +289,7 @@ impl<'a> Reader<'a> {
                 Ok(found) => seen |= found == name,
                 Err(_) => return start,
             }
-            if again.value(0).and_then(|_| again.space()).is_err() {
+            if again.value(0, |_, _| ()).and_then(|()| again.space()).is_err() {
                 return start;
             }
             again.at += 1;
@@ -216,36 +297,41 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string; what has no escapes is borrowed.
+    #[inline(always)]
     fn string(&mut self) -> Result<Cow<'a, str>, Stop> {
         let quote = self.at;
         self.take(b'"', "a string")?;
         let start = self.at;
-        let mut text: Option<String> = None;
-        let mut plain = start;
+        self.plain();
+        if self.peek() != Some(b'"') {
+            return self.escaped(quote).map(Cow::Owned);
+        }
+        let text = self.since(start);
+        self.at += 1;
+        Ok(Cow::Borrowed(text))
+    }
+
+    /// Reads the rest of a string, of which the reader has passed what stands for itself.
+    fn escaped(&mut self, quote: usize) -> Result<String, Stop> {
+        let mut text = self.since(quote + 1).to_owned();
         loop {
-            self.plain();
             match self.peek() {
                 Some(b'"') => {
-                    let last = self.since(plain);
                     self.at += 1;
-                    return Ok(match text {
-                        None => Cow::Borrowed(last),
-                        Some(text) => Cow::Owned(text + last),
-                    });
+                    return Ok(text);
                 }
-                Some(b'\\') => {
-                    let text = text.get_or_insert_default();
-                    text.push_str(self.since(plain));
-                    text.push(self.escape()?);
-                    plain = self.at;
-                }
-                Some(_) => return Err((JsonFault::Control, self.at)),
-                None => return Err((JsonFault::End, quote)),
+                Some(b'\\') => text.push(self.escape()?),
+                Some(_) => return Err(stop(JsonFault::Control, self.at)),
+                None => return Err(stop(JsonFault::End, quote)),
             }
+            let start = self.at;
+            self.plain();
+            text.push_str(self.since(start));
         }
     }
 
     /// Passes over characters that stand for themselves.
+    #[inline(always)]
     fn plain(&mut self) {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         self.at += super::special_at(rest).unwrap_or(rest.len());
@@ -255,7 +341,7 @@ impl<'a> Reader<'a> {
     fn escape(&mut self) -> Result<char, Stop> {
         let start = self.at;
         self.at += 1;
-        let letter = self.peek().ok_or((JsonFault::End, self.at))?;
+        let letter = self.peek().ok_or_else(|| stop(JsonFault::End, self.at))?;
         self.at += 1;
         let short = match letter {
             b'"' | b'\\' => char::from(letter),
@@ -265,9 +351,9 @@ impl<'a> Reader<'a> {
             b'r' => '\r',
             b't' => '\t',
             b'/' if !self.canonical => '/',
-            b'/' => return Err((JsonFault::Form, start)),
+            b'/' => return Err(stop(JsonFault::Form, start)),
             b'u' => return self.code(start),
-            _ => return Err((JsonFault::Escape, start)),
+            _ => return Err(stop(JsonFault::Escape, start)),
         };
         Ok(short)
     }
@@ -279,22 +365,22 @@ impl<'a> Reader<'a> {
             0xD800..=0xDBFF => {
                 let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
                 if !rest.starts_with(b"\\u") {
-                    return Err((JsonFault::Surrogate, start));
+                    return Err(stop(JsonFault::Surrogate, start));
                 }
                 self.at += 2;
                 let low = self.unit(self.at - 2)?;
                 if !(0xDC00..=0xDFFF).contains(&low) {
-                    return Err((JsonFault::Surrogate, start));
+                    return Err(stop(JsonFault::Surrogate, start));
                 }
                 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00)
             }
             unit => unit,
         };
-        let character = char::from_u32(code).ok_or((JsonFault::Surrogate, start))?;
+        let character = char::from_u32(code).ok_or_else(|| stop(JsonFault::Surrogate, start))?;
         let named = matches!(code, 0x8 | 0x9 | 0xA | 0xC | 0xD);
         let upper = self.since(start).bytes().any(|byte| byte.is_ascii_uppercase());
         if self.canonical && (code >= 0x20 || named || upper) {
-            return Err((JsonFault::Form, start));
+            return Err(stop(JsonFault::Form, start));
         }
         Ok(character)
     }
@@ -302,11 +388,25 @@ impl<'a> Reader<'a> {
     /// Reads four hexadecimal digits.
     fn unit(&mut self, start: usize) -> Result<u32, Stop> {
         let digits = self.text.as_bytes().get(self.at..self.at + 4);
-        let digits = digits.ok_or((JsonFault::End, self.text.len()))?;
+        let digits = digits.ok_or_else(|| stop(JsonFault::End, self.text.len()))?;
         let digit = |byte: &u8| char::from(*byte).to_digit(16);
         let unit = digits.iter().try_fold(0, |unit, byte| Some(unit << 4 | digit(byte)?));
         self.at += 4;
-        unit.ok_or((JsonFault::Escape, start))
+        unit.ok_or_else(|| stop(JsonFault::Escape, start))
+    }
+
+    /// Reads a number, or what stands for one that a double would change.
+    fn number_value(&mut self) -> Result<Value<'a>, Stop> {
+        let start = self.at;
+        match self.number() {
+            Ok(number) => Ok(Value::Number(number)),
+            Err(stop)
+                if self.foreign && matches!(stop.0, JsonFault::Unsafe | JsonFault::Inexact) =>
+            {
+                Ok(Value::String(self.since(start).into()))
+            }
+            Err(stop) => Err(stop),
+        }
     }
 
     /// Reads a number by the grammar of RFC 8259, section 6.
@@ -318,7 +418,7 @@ impl<'a> Reader<'a> {
         let whole = self.at;
         self.digits(start)?;
         if self.since(whole).len() > 1 && self.since(whole).starts_with('0') {
-            return Err((JsonFault::Number, start));
+            return Err(stop(JsonFault::Number, start));
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
@@ -331,12 +431,12 @@ impl<'a> Reader<'a> {
             }
             self.digits(start)?;
         }
-        let number = Number::read(self.since(start)).map_err(|fault| (fault, start))?;
+        let number = Number::read(self.since(start)).map_err(|fault| stop(fault, start))?;
         if self.canonical {
             let mut text = String::new();
             super::write_number(&mut text, number.get());
             if text != self.since(start) {
-                return Err((JsonFault::Form, start));
+                return Err(stop(JsonFault::Form, start));
             }
         }
         Ok(number)
@@ -350,8 +450,8 @@ impl<'a> Reader<'a> {
         }
         match self.peek() {
             _ if self.at > from => Ok(()),
-            Some(_) => Err((JsonFault::Number, start)),
-            None => Err((JsonFault::End, self.at)),
+            Some(_) => Err(stop(JsonFault::Number, start)),
+            None => Err(stop(JsonFault::End, self.at)),
         }
     }
 }

@@ -45,17 +45,27 @@ fn object(out: &mut String, object: &Object<'_>) {
 /// Appends a string; only what JSON demands is escaped (RFC 8785, section 3.2.2.2).
 fn string(out: &mut String, text: &str) {
     out.push('"');
+    if super::is_plain(text.as_bytes()) {
+        out.push_str(text);
+    } else {
+        escaped(out, text);
+    }
+    out.push('"');
+}
+
+/// Appends a text in which there are characters that have to be escaped.
+#[cold]
+fn escaped(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = super::special_at(rest.as_bytes()) {
+    while let Some(special) = super::special_at(rest.as_bytes()) {
         // What is escaped is ASCII, so both sides of it are whole characters.
-        let (plain, special) = rest.split_at(at);
+        let (plain, special) = rest.split_at(special);
         let (special, after) = special.split_at(1);
         out.push_str(plain);
         escape(out, special);
         rest = after;
     }
     out.push_str(rest);
-    out.push('"');
 }
 
 /// Appends the one escape that a character has.

@@ -4,7 +4,9 @@
 //! details, an [`AppendRefusal`] inside a stream, or the status of an HTTP answer.
 
 mod field;
+mod otlp;
 mod refusal;
+mod source;
 
 use core::time::Duration;
 use std::collections::HashMap;

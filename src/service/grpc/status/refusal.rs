@@ -169,6 +169,10 @@ impl Denial {
             Failure::Unapproved { .. } => {
                 Self::new(Code::FailedPrecondition, "UNAPPROVED", failure.to_string())
             }
+            Failure::PolicyReplaced { active } => {
+                Self::new(Code::FailedPrecondition, "POLICY_REPLACED", failure.to_string())
+                    .with_detail("active", active)
+            }
             Failure::PolicyActive { .. } => {
                 Self::new(Code::AlreadyExists, "POLICY_ACTIVE", failure.to_string())
             }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use attestree::core::policy::Bundle;
 use attestree::policy::{Compiled, Diagnostic, compile};
 
-use super::{bundle, native, shown};
+use super::{broken, bundle, native, shown};
 
 const PARENT: &str = "metadata: {name: org}
 classes:
@@ -100,7 +100,6 @@ fn what_weakens_is_found() {
             "access: [{role: own, can: [query], classes: ['*']}]\n",
             "more than the classes that are new",
         ),
-        ("rego: [custom.rego]\n", "can't be shown"),
     ] {
         let Err(found) = child(rest) else { panic!("{rest} weakens") };
         assert!(
@@ -125,4 +124,92 @@ fn a_parent_is_the_one_that_is_named() {
     assert_eq!((code, help.contains("sha256:")), ("policy/parent", true));
     let two = native(&format!("extends: ['a@sha256:{0}', 'b@sha256:{0}']\n", "00".repeat(32)));
     assert_eq!(error(&bundle(&[("policy.yaml", &two)])).0, "policy/parent");
+}
+
+/// Rules of the parent, which see a limit of the parent's data.
+const PARENT_RULES: &str = "package org.limit
+deny contains \"too-much\" if input.ctx.amount > data.limits.amount
+";
+
+/// Compiles a child of a parent that has rules of its own.
+fn custom(own: &str, files: &[(&str, &str)]) -> Result<Compiled, Vec<Diagnostic>> {
+    let parent = [
+        (
+            "policy.yaml",
+            native(
+                "metadata: {name: org}\nrego: [{package: org.limit, classes: [payment]}]\nclasses: {payment: {match: {action: pay}}}\n",
+            ),
+        ),
+        ("rego/limit.rego", PARENT_RULES.to_owned()),
+        ("limits/data.json", r#"{"amount":100}"#.to_owned()),
+    ];
+    let texts: Vec<(&str, &str)> = parent.iter().map(|(path, text)| (*path, &**text)).collect();
+    let digest = bundle(&texts).digest();
+    let hex = digest.as_bytes().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    let own = native(&format!("metadata: {{name: team}}\nextends: ['org@sha256:{hex}']\n{own}"));
+    let inside: Vec<(String, &str)> =
+        parent.iter().map(|(path, text)| (format!("parents/org/{path}"), &**text)).collect();
+    let mut all: Vec<(&str, &str)> = inside.iter().map(|(path, text)| (&**path, *text)).collect();
+    all.push(("policy.yaml", &own));
+    all.extend(files);
+    compile(&bundle(&all))
+}
+
+#[test]
+fn custom_rules_are_inherited_and_stand_apart() {
+    let own = "package team.hours\nwarn contains \"late\" if input.ctx.hour > data.limits.hour\n";
+    // The child's data of the same place are its own rules' alone.
+    let files = [("rego/hours.rego", own), ("limits/data.json", r#"{"amount":900,"hour":18}"#)];
+    let both = custom("", &files).unwrap_or_else(|found| panic!("{found:#?}"));
+    let alone = custom("", &[]).unwrap_or_else(|found| panic!("{found:#?}"));
+    let too_much = r#"{"act":"pay","ctx":{"amount":500,"hour":20}}"#;
+    assert_eq!(broken(&both, too_much), ["rego/org.limit/too-much", "rego/team.hours/late"]);
+    assert_eq!(broken(&alone, too_much), ["rego/org.limit/too-much"]);
+    let late = r#"{"act":"pay","ctx":{"amount":5,"hour":20}}"#;
+    let text = shown(&both, late);
+    assert!(text.contains(r#""vd":"warn","vr":["rego/team.hours/late"]"#), "{text}");
+    assert!(shown(&alone, late).contains(r#""vd":"accept""#));
+    // The parent's guard holds, and the child's consequences if they are stricter.
+    assert!(shown(&both, r#"{"act":"x","ctx":{"amount":500}}"#).contains(r#""vd":"accept""#));
+    let places = both.document.rego.iter().map(|module| module.place.file.as_str());
+    assert_eq!(places.collect::<Vec<_>>(), ["parents/org/policy.yaml"]);
+}
+
+#[test]
+fn what_would_change_the_rules_of_a_parent_is_found() {
+    let rule = "package team\ndeny contains \"x\" if input.ctx.x\n";
+    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        ("", &[("rego/a.rego", "package org.limit\ndeny if false\n")], "is the parent's; rename"),
+        (
+            "",
+            &[("rego/a.rego", "package team\nmask contains \"/ctx/amount\" if true\n")],
+            "hide nothing",
+        ),
+        ("redact: [{path: amount, action: drop}]\n", &[], "would not see"),
+        ("redact: [{detect: card, action: mask}]\n", &[], "would not see"),
+        ("enrich: [{name: a, from: actor.id, map: {a: b}}]\n", &[], "what is added"),
+        (
+            "rego: [{package: team, needs: [actor.email]}]\n",
+            &[("rego/a.rego", rule)],
+            "show it to the rules",
+        ),
+    ];
+    for (own, files, word) in cases {
+        let Err(found) = custom(own, files) else { panic!("{own}{files:?} changes them") };
+        let is_it = |one: &Diagnostic| one.code == "policy/weakening" && one.message.contains(word);
+        assert!(found.iter().any(is_it), "{own}{files:?}{found:#?}");
+        assert!(found.iter().all(|one| one.line > 0), "{found:#?}");
+    }
+    // A guard names what is there.
+    let Err(found) = custom("rego: [{package: org.limit, enforce: warn}]\n", &[]) else {
+        panic!("the parent's guard was replaced")
+    };
+    assert!(found.iter().any(|one| one.code == "policy/rego"), "{found:#?}");
+    let Err(found) = custom("", &[("parents/org/rego/more.rego", rule)]) else {
+        panic!("the parent is another one")
+    };
+    assert_eq!(found[0].code, "policy/parent");
 }

@@ -273,28 +273,39 @@ fn what_is_watched_is_handed_to_who_counts() {
   c: {match: {action: c}}
 suppress: [{name: health, match: {action: [x, y], source: p}, every: 5m}]
 alerts:
-  - {name: brute-force, match: {class: c, outcome: failure}, count: 5, within: 60s}
+  - {name: brute-force, match: {class: c, outcome: failure}, count: 5, within: 60s, to: soc}
   - {name: silence, classes: [c], absent_for: 1d}
-sources: [{match: {service: payments-7}, seq: required, expect: {every: 1h}}, {match: {service: 'x-*'}}]
+sources: [{match: {service: payments-7}, seq: required, expect: {every: 1h}}, {match: {service: 'x-*'}, expect: {every: 5m}}]
 ",
     );
     let watch = &compiled.watch;
     assert_eq!(watch.required, ["c"]);
     let rules: Vec<&str> = watch.suppressions.iter().map(|one| one.rule.as_str()).collect();
     assert_eq!(rules, ["a/success", "b/unlogged", "health"]);
-    assert_eq!(watch.suppressions[0].select.outcomes, ["success"]);
-    assert_eq!(watch.suppressions[2].select.actions, ["x", "y"]);
+    assert_eq!(watch.suppressions[0].select.classes, ["a"]);
+    assert_eq!(watch.suppressions[0].select.when.len(), 1);
+    assert_eq!(watch.suppressions[2].select.when.len(), 2);
     assert_eq!(watch.suppressions[2].every_seconds, 300);
     let rules: Vec<&str> = watch.alerts.iter().map(|one| one.rule.as_str()).collect();
     assert_eq!(rules, ["policy/violation", "brute-force", "silence"]);
-    assert_eq!(watch.alerts[1].select.classes, ["c"]);
+    assert_eq!(watch.alerts[1].to, ["soc"]);
+    assert_eq!(watch.alerts[2].select.classes, ["c"]);
     assert_eq!(watch.alerts[2].trigger, Watched::Absence { seconds: 86_400 });
-    let [source] = watch.sources.as_slice() else { panic!("{:?}", watch.sources) };
+    let [source, pods] = watch.sources.as_slice() else { panic!("{:?}", watch.sources) };
     assert!(source.numbered && source.heartbeat_seconds == Some(3_600));
-    let codes: Vec<_> = compiled.warnings.iter().map(|one| one.code).collect();
-    assert_eq!(codes, ["policy/source-pattern"]);
-    let text = super::native("suppress: [{name: s, match: {ctx.noise: true}}]\n");
-    assert_eq!(super::findings(&text)[0].code, "policy/unwatchable");
+    assert_eq!(
+        (pods.rule.as_str(), pods.names("x-1"), pods.is_about("x-1")),
+        ("source-2", false, true)
+    );
+    assert!(compiled.warnings.is_empty());
+    // What no record shows can't be watched.
+    for what in [
+        "suppress: [{name: s, match: {ctx.pin: '1'}}]",
+        "alerts: [{name: s, match: [{not: {ctx.pin: '1'}}]}]",
+    ] {
+        let text = format!("redact: [{{path: ctx.pin, action: commit}}]\n{what}\n");
+        assert_eq!(super::findings(&super::native(&text))[0].code, "policy/redacted", "{what}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod property;
 mod watched;
 
 use attestree::core::number::UnixMillis;
-use attestree::core::policy::{Admission, Arrival, Bundle, Materials, Seen, admit};
+use attestree::core::policy::{Admission, Arrival, Bundle, Materials, Seen, admit, admit_watched};
 use attestree::core::record::{Body, Path, Record, RecordId, Salt, Secret, Timestamp, Verdict};
 use attestree::policy::{Compiled, Diagnostic, compile};
 
@@ -62,8 +62,14 @@ fn findings(text: &str) -> Vec<Diagnostic> {
 fn admitted(compiled: &Compiled, event: &str) -> (Option<String>, Option<Verdict>, Vec<String>) {
     let now = Timestamp::parse("2026-11-21T00:14:00.000001Z").unwrap();
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival =
-        Arrival { bytes: event.as_bytes(), source: Some("payments-7"), class: None, id, now };
+    let arrival = Arrival {
+        bytes: event.as_bytes(),
+        source: Some("payments-7"),
+        class: None,
+        kept: false,
+        id,
+        now,
+    };
     match admit(&compiled.policy, &arrival, &mut Counted::default(), &*compiled.custom).unwrap() {
         Admission::Refused(rules) => (None, None, rules),
         Admission::Recorded(admitted) => {
@@ -80,18 +86,29 @@ fn admitted(compiled: &Compiled, event: &str) -> (Option<String>, Option<Verdict
 fn seen(compiled: &Compiled, event: &str) -> Seen {
     let now = Timestamp::parse("2026-11-21T00:14:00.000001Z").unwrap();
     let id = RecordId::new(UnixMillis(1_795_000_000_000), [7; 10]);
-    let arrival =
-        Arrival { bytes: event.as_bytes(), source: Some("payments-7"), class: None, id, now };
-    let custom = &*compiled.custom;
+    let arrival = Arrival {
+        bytes: event.as_bytes(),
+        source: Some("payments-7"),
+        class: None,
+        kept: false,
+        id,
+        now,
+    };
+    let (custom, watch) = (&*compiled.custom, &compiled.watch);
     let Ok(Admission::Recorded(admitted)) =
-        admit(&compiled.policy, &arrival, &mut Counted::default(), custom)
+        admit_watched(&compiled.policy, watch, &arrival, &mut Counted::default(), custom)
     else {
         panic!("{event} is refused")
     };
     let entry = admitted.draft.stamp(now);
     let record = Record::parse(&entry).unwrap();
     let Body::Event(event) = record.body() else { panic!("an event") };
-    Seen { alerts: admitted.alerts, ..Seen::of(&compiled.watch, event, admitted.classes) }
+    let seen = Seen::of(watch, event, admitted.classes);
+    // Who admits sees what whoever reads the record does.
+    if let Some(early) = &admitted.seen {
+        assert_eq!(**early, seen);
+    }
+    Seen { alerts: admitted.alerts, ..seen }
 }
 
 /// Returns the rules that an event breaks.

@@ -2,7 +2,7 @@
 
 use attestree::policy::{Period, compile};
 
-use super::{bundle, compiled, shown};
+use super::{bundle, compiled, findings, shown};
 
 const CONFIGS: &str = "audit_configs:
   - action: delete_resource
@@ -70,6 +70,33 @@ fn flattened_forms_are_read_as_they_were() {
     }
     let both = compiled(&format!("{FLAT_CONFIGS}---\n{FLAT_POLICY}"));
     assert_eq!(both.document.classes.len(), 3);
+}
+
+#[test]
+fn findings_about_flattened_forms_are_where_the_file_has_them() {
+    for (flat, column) in [(FLAT_CONFIGS.to_owned(), 15), (FLAT_CONFIGS.replace("\n ", "\n"), 14)] {
+        let warnings = compiled(&flat).warnings;
+        let places: Vec<_> = warnings.iter().map(|one| (one.code, one.line, one.column)).collect();
+        assert!(places.contains(&("policy/flattened", 3, column - 13)), "{places:?}");
+        assert!(places.contains(&("policy/user-filter", 5, column)), "{places:?}");
+    }
+}
+
+#[test]
+fn the_roles_of_administrators_can_be_named() {
+    let section = format!("{POLICY}    user_filter: admin_only\n");
+    for form in [CONFIGS, FLAT_CONFIGS, &section] {
+        let named = compiled(&format!("admin_roles: [root, operator]\n{form}"));
+        for (role, is_one) in [("root", true), ("operator", true), ("admin", false)] {
+            let act = if form == section { "auth.x" } else { "delete_resource" };
+            let text =
+                shown(&named, &format!(r#"{{"act":"{act}","actor":{{"roles":["{role}"]}}}}"#));
+            assert_eq!(text.contains(r#""class""#), is_one, "{role}: {text}");
+        }
+    }
+    let none = format!("admin_roles: []\n{CONFIGS}");
+    let found = findings(&none);
+    assert!(found.iter().any(|one| (one.code, one.line) == ("policy/missing", 1)), "{found:?}");
 }
 
 #[test]

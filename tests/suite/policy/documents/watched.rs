@@ -1,7 +1,7 @@
 //! What documents say about noise and alerts, event by event.
 
 use attestree::core::policy::Watching;
-use attestree::core::record::{AlertCause, System, Timestamp};
+use attestree::core::record::{AlertCause, System, Timestamp, Verdict};
 use attestree::policy::compile;
 
 use super::{bundle, native, policy, seen};
@@ -59,7 +59,9 @@ alerts:
     assert!(compiled.warnings[0].message.contains("'email' counts by 'actor.email'"));
     let groups = |actor: &str| {
         let seen = seen(&compiled, &format!(r#"{{"actor":{{{actor}}}}}"#));
-        let [(1, id), (2, phone), (3, email)] = seen.groups[..] else { panic!("{seen:?}") };
+        let [(1, Some(id)), (2, Some(phone)), (3, Some(email)), (4, None)] = seen.about[..] else {
+            panic!("{seen:?}")
+        };
         [id, phone, email]
     };
     let [none, no_phone, no_email] = groups("");
@@ -107,4 +109,88 @@ alert contains \"root\" if startswith(input.actor.email, \"root@\")
             .collect();
         assert_eq!(rules, wanted, "{event}");
     }
+}
+
+#[test]
+fn alerts_look_at_whatever_the_record_shows() {
+    let compiled = policy(
+        "classes:
+  login: {match: {action: 'auth.*'}}
+  admin: {match: {actor.roles: admin}}
+redact: [{path: actor.email, action: mask}, {path: ctx.pin, action: commit}]
+alerts:
+  - {name: glob, match: {action: 'auth.*'}}
+  - {name: prefix, match: {resource.path: {prefix: /etc/}}}
+  - {name: network, match: {source.ip: {cidr: [10.0.0.0/8, '2001:db8::/32']}}}
+  - {name: number, match: {ctx.attempt: {range: {min: 3}}}}
+  - {name: either, match: [{action: x}, {ctx.night: true}]}
+  - {name: neither, match: {not: {any: [{action: x}, {class: login}]}}}
+  - {name: classes, match: {class: 'ad*', any: [{class: login}, {action: y}]}}
+  - {name: there, match: {ctx.pin: {exists: true}, actor.email: {exists: true}}}
+  - {name: source, match: {source: {suffix: '-7'}, action: z}}
+",
+    );
+    let about = |event: &str| -> Vec<&str> {
+        let seen = seen(&compiled, event);
+        seen.about.iter().map(|(at, _)| compiled.watch.alerts[*at].rule.as_str()).collect()
+    };
+    let cases: [(&str, &[&str]); 10] = [
+        (r#"{"act":"auth.login"}"#, &["glob"]),
+        (r#"{"act":"x","resource":{"path":"/etc/passwd"}}"#, &["prefix", "either"]),
+        (r#"{"act":"x","ctx":{"source":{"ip":"10.9.8.7"}}}"#, &["network", "either"]),
+        (r#"{"act":"x","ctx":{"source":{"ip":"2001:db8::1"}}}"#, &["network", "either"]),
+        (r#"{"act":"x","ctx":{"attempt":3}}"#, &["number", "either"]),
+        (r#"{"act":"auth.logout","ctx":{"night":true}}"#, &["glob", "either"]),
+        (r#"{"act":"b"}"#, &["neither"]),
+        // Of every class that it is of, and not only of the one that the record shows.
+        (r#"{"act":"auth.login","actor":{"roles":["admin"]}}"#, &["glob", "classes"]),
+        (
+            r#"{"act":"x","ctx":{"pin":"1234"},"actor":{"email":"a@b.example"}}"#,
+            &["either", "there"],
+        ),
+        (r#"{"act":"z"}"#, &["neither", "source"]),
+    ];
+    for (event, wanted) in cases {
+        assert_eq!(about(event), wanted, "{event}");
+    }
+}
+
+#[test]
+fn noise_is_what_conditions_say_of_each_class_alone() {
+    let compiled = policy(
+        "classes:
+  a: {match: {ctx.a: true}, required: false}
+  b: {match: {ctx.b: true}, required: false}
+  c: {match: {ctx.c: true}}
+suppress:
+  - {name: probes, match: {ctx.from: {cidr: 127.0.0.0/8}, not: {class: b}}}
+  - {name: either, match: {act: {prefix: ping}, any: [{class: a}, {class: b}]}}
+",
+    );
+    let cases = [
+        (r#"{"ctx":{"from":"127.0.0.1"}}"#, Some("probes")),
+        (r#"{"ctx":{"from":"127.0.0.1","a":true}}"#, Some("probes")),
+        (r#"{"ctx":{"from":"127.0.0.1","a":true,"b":true}}"#, None),
+        (r#"{"ctx":{"from":"127.0.0.1","c":true}}"#, None),
+        (r#"{"ctx":{"from":"10.0.0.1","a":true}}"#, None),
+        (r#"{"act":"ping","ctx":{"b":true}}"#, Some("either")),
+        (r#"{"act":"ping","ctx":{"a":true,"b":true}}"#, Some("either")),
+        (r#"{"act":"ping"}"#, None),
+    ];
+    for (event, wanted) in cases {
+        let counted = compiled.watch.suppresses(&seen(&compiled, event));
+        let rule = counted.map(|at| compiled.watch.suppressions[at].rule.as_str());
+        assert_eq!(rule, wanted, "{event}");
+    }
+}
+
+#[test]
+fn what_nothing_is_about_is_not_looked_at() {
+    let quiet = policy("classes:\n  a: {match: {action: a}}\n");
+    assert!(!quiet.watch.concerns(Verdict::Accept) && !quiet.watch.concerns(Verdict::Warn));
+    assert!(quiet.watch.concerns(Verdict::Quarantine), "it raises an alert");
+    let alert = policy("alerts: [{name: x, match: {action: x}}]\n");
+    assert!(alert.watch.concerns(Verdict::Accept));
+    let noise = policy("suppress: [{name: x, match: {action: x}}]\n");
+    assert!(noise.watch.concerns(Verdict::Accept) && !noise.watch.concerns(Verdict::Warn));
 }

@@ -1,0 +1,5 @@
+//! Runs `targets::cloudevents` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::cloudevents(data));

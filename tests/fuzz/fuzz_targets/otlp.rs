@@ -1,0 +1,5 @@
+//! Runs `targets::otlp` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::otlp(data));

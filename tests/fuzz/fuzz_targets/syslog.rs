@@ -1,0 +1,5 @@
+//! Runs `targets::syslog` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::syslog(data));
