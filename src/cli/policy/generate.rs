@@ -77,6 +77,7 @@ pub(super) enum Choice {
 }
 
 impl Choice {
+    /// Returns the framework.
     pub(super) const fn framework(self) -> Framework {
         match self {
             Self::Soc2 => Framework::Soc2,
