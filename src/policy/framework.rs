@@ -241,6 +241,11 @@ fn class(wanted: &Wanted, frameworks: &[Framework]) -> Option<Class> {
     })
 }
 
+/// Returns why logs are kept as long as they are for these frameworks.
+pub(super) fn kept(frameworks: &[Framework]) -> Vec<&'static str> {
+    retention(frameworks).1
+}
+
 /// Returns the longest retention of all, and why.
 fn retention(frameworks: &[Framework]) -> (Retention, Vec<&'static str>) {
     let kept = RETENTION.iter().filter(|kept| frameworks.contains(&kept.framework));

@@ -23,6 +23,7 @@ pub mod infra;
 mod kubernetes;
 pub mod lint;
 mod load;
+pub mod minimum;
 pub mod node;
 mod period;
 mod read;

@@ -10,13 +10,10 @@ use crate::core::policy::{
     Action, Alert, Condition, Selector, Statements, Suppression, Target, Test, Trigger as Watched,
     Watch, WatchedSource,
 };
-use crate::core::record::{Path, Verdict};
+use crate::core::record::Path;
 
 /// How often a count is recorded of what a class does not record.
 const WINDOW: Period = Period { seconds: 3_600 };
-
-/// The alert about every event that a policy quarantines, or could not decide about.
-const VIOLATION: &str = "policy/violation";
 
 impl Document {
     /// Returns what is watched, and what is probably not meant; fails where a condition can never hold.
@@ -38,14 +35,7 @@ impl Document {
                 every_seconds: one.window.seconds,
             });
         }
-        let verdicts = vec![Verdict::Quarantine, Verdict::Error];
-        let select_violations = Selector { verdicts, ..Selector::default() };
-        watch.alerts.push(Alert {
-            rule: VIOLATION.to_owned(),
-            select: select_violations,
-            trigger: Watched::Match,
-            to: Vec::new(),
-        });
+        watch.alerts.push(Alert::violation());
         for one in &self.alerts {
             found.extend(unseen(&statements, &one.name, &one.classes, &one.when, &one.place));
             watch.alerts.push(Alert {

@@ -6,10 +6,13 @@ use anyhow::Context as _;
 
 use super::super::exit::{self, Exit};
 use super::super::output::{self, Output};
+use super::generate::Choice;
 use super::operator::now;
 use super::report::Report;
 use super::{Show, load};
 use crate::policy::document::Date;
+use crate::policy::framework::Framework;
+use crate::policy::minimum::minimums;
 use crate::policy::{Severity, lint};
 
 /// Most bytes of an input: plans of large stacks are long.
@@ -28,6 +31,7 @@ Exit codes:
 Examples:
   attestree policy check policy
   attestree policy check policy --fail-on-warn
+  attestree policy check policy --framework pci-dss,soc2
   attestree policy check policy --format sarif > policy.sarif
   terraform show -json plan.out > plan.json && attestree policy check --input plan.json")]
 pub(super) struct Args {
@@ -46,6 +50,9 @@ pub(super) struct Args {
     /// The day that the date of review is held against, as 2027-01-31 [default: today]
     #[arg(long, value_name = "DATE", value_parser = date)]
     today: Option<Date>,
+    /// Framework whose minimums the policy has to meet: classes, their fields, outcomes and retention
+    #[arg(long = "framework", value_name = "NAME", value_enum, value_delimiter = ',')]
+    frameworks: Vec<Choice>,
     #[command(flatten)]
     show: Show,
 }
@@ -73,6 +80,9 @@ pub(super) fn run(args: &Args, output: Output) -> anyhow::Result<()> {
             Ok(compiled) => {
                 report.findings = compiled.warnings;
                 report.findings.extend(lint::lint(&compiled.document, Some(today)));
+                let frameworks: Vec<Framework> =
+                    args.frameworks.iter().map(|one| one.framework()).collect();
+                report.findings.extend(minimums(&compiled.document, &frameworks));
             }
             Err(findings) => report.findings = findings,
         }

@@ -60,7 +60,7 @@ pub(super) struct Args {
 
 /// A framework on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Choice {
+pub(super) enum Choice {
     /// AICPA trust services criteria 2017
     Soc2,
     /// ISO/IEC 27001:2022 Annex A
@@ -77,7 +77,8 @@ enum Choice {
 }
 
 impl Choice {
-    const fn framework(self) -> Framework {
+    /// Returns the framework.
+    pub(super) const fn framework(self) -> Framework {
         match self {
             Self::Soc2 => Framework::Soc2,
             Self::Iso27001 => Framework::Iso27001,

@@ -229,9 +229,8 @@ fn admit_submission(
         return hide(Verdict::Quarantine, &["record/too-long".into()], materials);
     };
     // Looked at last, when what was spilled does not stand there any more.
-    let look =
-        || Box::new(Seen::at(watch, verdict, arrival.source, event.members(), classes.clone()));
-    let seen = (watch.concerns(verdict) || !alerts.is_empty()).then(look);
+    let look = || Seen::at(watch, verdict, arrival.source, event.members(), classes.clone());
+    let seen = (watch.concerns(verdict) || !alerts.is_empty()).then(|| Box::new(look()));
     let kept = keep(redacted.openings, spilled, || month_subject(&class, arrival.now));
     Admission::Recorded(Admitted { draft, kept, verdict, classes, alerts, seen })
 }

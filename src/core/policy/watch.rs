@@ -119,6 +119,20 @@ struct Shown<'e, 'a> {
     classes: &'e [String],
 }
 
+impl Alert {
+    /// Returns the alert about every event that is quarantined, or could not be decided about: each policy has
+    /// it, and so has a log without one.
+    pub fn violation() -> Self {
+        let verdicts = vec![Verdict::Quarantine, Verdict::Error];
+        Self {
+            rule: "policy/violation".to_owned(),
+            select: Selector { verdicts, ..Selector::default() },
+            trigger: Trigger::Match,
+            to: Vec::new(),
+        }
+    }
+}
+
 impl Watch {
     /// Returns whether there is nothing to watch.
     pub fn is_empty(&self) -> bool {

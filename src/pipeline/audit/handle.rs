@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{AuditParts, Governed, feed::Feed};
 use crate::core::{
     number::LeafIndex,
-    policy::{NoCustom, Policy, Statements, Watch},
+    policy::{Alert, NoCustom, Policy, Statements, Watch},
     record::{ApprovalRule, PolicyDigest, Secret},
 };
 
@@ -39,8 +39,8 @@ impl Generation {
     pub(super) fn ungoverned(rule: ApprovalRule) -> Self {
         let policy = Policy::compile(PolicyDigest::NONE, &Statements::default());
         let policy = Arc::new(policy.expect("no statements are a policy"));
-        let governed =
-            Governed { policy, custom: Arc::new(NoCustom), rule, watch: Watch::default() };
+        let watch = Watch { alerts: vec![Alert::violation()], ..Watch::default() };
+        let governed = Governed { policy, custom: Arc::new(NoCustom), rule, watch };
         Self { number: 0, active: None, before: None, governed }
     }
 
