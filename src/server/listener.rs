@@ -72,7 +72,7 @@ const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1_024;
 
 /// How long a connection of which nothing was read is listened to when the server closes. What has arrived is told
 /// of in the next turn of the event loop, in which this time ends at the earliest.
-const LAST_TURN: Duration = Duration::from_millis(50);
+pub(super) const LAST_TURN: Duration = Duration::from_millis(50);
 
 /// How long to wait when the system has no file descriptor left: some connection ends meanwhile.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -28,6 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::listener::LAST_TURN;
 use crate::{
     core::record::SUBMISSION_LIMITS,
     service::{
@@ -297,9 +298,13 @@ impl<S: AsyncRead + Unpin> Session<'_, S> {
 
     /// Reads what the kernel has taken, when the server stops.
     async fn read_last(&mut self) {
-        let already = self.came.len();
-        // It may end here as anywhere.
-        let _end = self.read_what_is_there(already + LAST_BYTES_MAX).await;
+        let most = self.came.len() + LAST_BYTES_MAX;
+        self.came.reserve(READ_BYTES / 8);
+        // What has arrived is told within that time; a look alone may come before it is told.
+        if let Ok(Ok(1..)) = timeout(LAST_TURN, self.stream.read_buf(&mut self.came)).await {
+            // It may end here as anywhere.
+            let _end = self.read_what_is_there(most).await;
+        }
     }
 
     /// Makes items of what is whole.
