@@ -50,7 +50,9 @@ pub use system::{
     ActivePolicy, AlertCause, Engine, KeyConflict, PART_BYTES, POLICY_BYTES_MAX, PolicyPart,
     SourceNumber, System, Tally,
 };
-pub(crate) use text::{format_bytes, parse_bytes};
+pub(crate) use text::format_bytes;
+#[cfg(feature = "sources")]
+pub(crate) use text::parse_bytes;
 pub use time::{TIMESTAMP_BYTES, Timestamp};
 pub use token::{EPOCH_DAYS, epoch, submission_tag};
 pub use wrap::{

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A body is cut down to its records before any of them is decoded, so that one that is malformed spoils no other. Both
-//! encodings become the same [`LogRecord`] first, and then an event; see [`crate::manual::sources`].
+//! encodings become the same `LogRecord` first, and then an event; see [`crate::manual::sources`].
 //!
 //! # Admitted
 //!
