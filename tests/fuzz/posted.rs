@@ -7,9 +7,9 @@ use bytes::Bytes;
 /// So many items of a body are read one by one: few, so that inputs reach the rest.
 const ITEMS_MAX: usize = 5;
 
-/// Checks items: none is empty or too long, and an event is one that can be recorded. Of an event in this log's own
-/// form the sender may have said too much.
-fn check(items: &[Item], own: bool) {
+/// Checks items: none is empty or too long, and an event is one that can be recorded. Names of the sender's, and of
+/// an event in this log's own form everything, may still be such that the event is quarantined.
+pub(crate) fn check(items: &[Item], own: bool) {
     for item in items {
         assert!((1..=SUBMISSION_LIMITS.bytes).contains(&item.bytes.len()));
         assert!(item.key.as_ref().is_none_or(|key| (1..=256).contains(&key.len())));

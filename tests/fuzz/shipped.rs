@@ -1,29 +1,14 @@
 //! The laws of what comes over a connection or off a disk: syslog, shipped lines, and the spool between.
 
-use attestree::core::record::{FormFault, SUBMISSION_LIMITS, Submission};
 use attestree::ship as spooled;
+use attestree::source::ship as envelopes;
 use attestree::source::syslog::{Frame, Framing, items as messages};
-use attestree::source::{Item, ship as envelopes};
 use bytes::{Bytes, BytesMut};
+
+use super::posted::check;
 
 /// Most bytes of a message: few, so that inputs have longer ones.
 const MESSAGE_BYTES_MAX: usize = 100;
-
-/// Checks items: none is empty or too long, and an event is one that can be recorded. Names of the sender's, and of
-/// an event in this log's own form everything, may still be such that the event is quarantined.
-fn check(items: &[Item], own: bool) {
-    for item in items {
-        assert!((1..=SUBMISSION_LIMITS.bytes).contains(&item.bytes.len()));
-        assert!(item.key.as_ref().is_none_or(|key| (1..=256).contains(&key.len())));
-        if item.is_event {
-            let submission = Submission::parse(&item.bytes).expect("an event is JSON");
-            if let Err(faults) = submission.event() {
-                let is_content = |fault: &FormFault| matches!(fault, FormFault::Content(_));
-                assert!(own || faults.iter().all(is_content), "{faults:?}");
-            }
-        }
-    }
-}
 
 /// Cuts a connection that brings its bytes in pieces of one length.
 fn frames(data: &[u8], piece: usize) -> Vec<Frame> {

@@ -10,7 +10,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -28,6 +27,7 @@ use serde::Deserialize;
 use crate::{
     events,
     hostile::server::{BINARY, NewLog, Server},
+    python::python,
 };
 
 /// More than one tile of the first level, so that the second and third have nodes too.
@@ -95,35 +95,6 @@ fn hash(text: &str) -> Option<TreeHash> {
 
 fn hashes(texts: &[String]) -> Option<Vec<TreeHash>> {
     texts.iter().map(|text| hash(text)).collect()
-}
-
-/// Returns an interpreter that has these modules; says so where there is none.
-#[expect(clippy::disallowed_methods, reason = "the tests' own settings, not the server's")]
-pub(crate) fn python(test: &str, modules: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("ATTESTREE_PYTHON").map(PathBuf::from);
-    let interpreter = named.clone().unwrap_or_else(|| "python3".into());
-    let import = format!("import {modules}");
-    let imported = Command::new(&interpreter).args(["-c", &import]).stderr(Stdio::null()).status();
-    if imported.is_ok_and(|status| status.success()) {
-        return Some(interpreter);
-    }
-    assert!(
-        named.is_none(),
-        "{}, named by ATTESTREE_PYTHON, can't import {modules}",
-        interpreter.display()
-    );
-    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(
-        !ci,
-        "CI runs {test}: install {modules} for python3, or name an interpreter by ATTESTREE_PYTHON"
-    );
-    skip(format_args!("{test}: python3 with {modules} is not here; ./deploy/test installs them"));
-    None
-}
-
-/// Says that a test is skipped, past the harness, which keeps what a passing test prints to itself.
-pub(crate) fn skip(why: std::fmt::Arguments<'_>) {
-    writeln!(std::io::stderr().lock(), "SKIPPED {why}").unwrap();
 }
 
 /// Runs a script of `tests/interop` to its end and returns what it printed.

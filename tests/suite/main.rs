@@ -93,6 +93,7 @@ mod pipeline;
 mod policy;
 mod probes;
 mod published;
+mod python;
 #[path = "../support/random.rs"]
 mod random;
 mod receipt;

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{DEPLOY, POLICY, receiver::PATIENCE, recorded, send, served};
 use crate::{
-    interop::python,
+    python::python,
     served::ORIGIN,
     tls::{Authority, write},
 };

@@ -4,15 +4,14 @@
 //! interpreter is found as in `interop.rs`; without it the test says that it is skipped.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use attestree::core::policy::{Custom as _, Enforcement};
 use attestree::policy::rego::Rules;
 use serde_json::{Value, json};
 
 use super::rego::{bundle, event};
+use crate::python::{ask, python};
 
 /// Bodies of `deny contains "mN"` and `warn contains "mN"`, one policy a line.
 ///
@@ -149,41 +148,10 @@ fn module(bodies: &[&str]) -> String {
     format!("package p\n\nimport rego.v1\n{SHARED}\n{rules}")
 }
 
-/// Returns an interpreter that has the engine; says so where there is none.
-fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("ATTESTREE_PYTHON").map(PathBuf::from);
-    let interpreter = named.unwrap_or_else(|| "python3".into());
-    let mut import = Command::new(&interpreter);
-    let imported = import.args(["-c", "import regopy"]).stderr(Stdio::null()).status();
-    if imported.is_ok_and(|status| status.success()) {
-        return Some(interpreter);
-    }
-    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!ci, "CI runs this: install tests/interop/requirements.txt for python3");
-    let mut terminal = std::io::stderr().lock();
-    writeln!(terminal, "SKIPPED the second engine: regopy is not here; ./deploy/test installs it")
-        .unwrap();
-    None
-}
-
 /// Asks the second engine.
-fn ask(python: &Path, cases: &[Value]) -> Vec<Vec<Value>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/rego.py");
-    let mut child = Command::new(python)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let cases = serde_json::to_vec(cases).unwrap();
-    let writer = std::thread::spawn(move || input.write_all(&cases));
-    let done = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(done.status.success(), "the second engine failed");
+fn ask_second(python: &Path, cases: &[Value]) -> Vec<Vec<Value>> {
+    let told = ask(python, "rego.py", &Value::Array(cases.to_vec()));
     // That engine complains of itself on the same stream; the answer is the last line.
-    let told = String::from_utf8(done.stdout).unwrap();
     serde_json::from_str(told.lines().last().unwrap()).unwrap()
 }
 
@@ -206,11 +174,11 @@ fn a_second_engine_says_the_same() {
         Rules::load(&bundle(&files)).unwrap_or_else(|found| panic!("{module}\n{found:?}")).unwrap()
     };
     let rules: Vec<Rules> = modules.iter().map(load).collect();
-    let Some(python) = python() else { return };
+    let Some(python) = python("the second engine", "regopy") else { return };
     let inputs: Vec<Value> =
         EVENTS.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
     let case = |module: &String| json!({"module": module, "data": data, "inputs": inputs});
-    let answers = ask(&python, &modules.iter().map(case).collect::<Vec<_>>());
+    let answers = ask_second(&python, &modules.iter().map(case).collect::<Vec<_>>());
     assert_eq!(answers.len(), rules.len());
     let (mut alike, mut errors, mut held) = (0, 0, 0);
     let mut differing = Vec::new();

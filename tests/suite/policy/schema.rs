@@ -3,9 +3,7 @@
 //!
 //! The interpreter is found as in `interop.rs`; without it the tests say that they are skipped.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use attestree::policy::framework::{Framework, generate};
 use attestree::policy::write::write;
@@ -13,6 +11,7 @@ use attestree::policy::{SCHEMA, compile};
 use serde_json::{Value, json};
 
 use super::rego::bundle;
+use crate::python::{ask, python};
 
 /// Documents, each without its first two lines, that are wrong in one way.
 const WRONG: &[&str] = &[
@@ -60,46 +59,16 @@ fn native(rest: &str) -> String {
     format!("apiVersion: attestree/v1\nkind: Policy\n{rest}\n")
 }
 
-/// Returns an interpreter that has the validator; says so where there is none.
-fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("ATTESTREE_PYTHON").map(PathBuf::from);
-    let interpreter = named.unwrap_or_else(|| "python3".into());
-    let mut import = Command::new(&interpreter);
-    let imported = import.args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
-    if imported.is_ok_and(|status| status.success()) {
-        return Some(interpreter);
-    }
-    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!ci, "CI runs this: install tests/interop/requirements.txt for python3");
-    let mut terminal = std::io::stderr().lock();
-    writeln!(terminal, "SKIPPED the schema: jsonschema is not here; ./deploy/test installs it")
-        .unwrap();
-    None
-}
-
 /// Holds documents against the schema; returns what is wrong with each.
 fn judge(python: &Path, documents: &[Value]) -> Vec<Option<String>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/schema.py");
-    let mut child = Command::new(python)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    let asked = serde_json::to_vec(&json!({"schema": schema, "documents": documents})).unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || input.write_all(&asked));
-    let done = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(done.status.success(), "the validator failed");
-    serde_json::from_slice(&done.stdout).unwrap()
+    let question = json!({"schema": schema, "documents": documents});
+    serde_json::from_str(&ask(python, "schema.py", &question)).unwrap()
 }
 
 #[test]
 fn every_document_that_we_publish_or_write_is_valid() {
-    let Some(python) = python() else { return };
+    let Some(python) = python("the schema", "jsonschema") else { return };
     let mut texts = vec![include_str!("../../../src/cli/policy/starter/policy.yaml").to_owned()];
     let page = include_str!("../../../src/manual/policy.md");
     let examples = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
@@ -129,7 +98,7 @@ fn what_we_refuse_for_its_form_the_schema_refuses() {
         };
         assert!(!found.is_empty(), "{rest}");
     }
-    let Some(python) = python() else { return };
+    let Some(python) = python("the schema", "jsonschema") else { return };
     let wrong: Vec<String> = WRONG.iter().map(|rest| native(rest)).collect();
     let mut documents: Vec<Value> = wrong.iter().map(|text| read(text)).collect();
     documents.extend([

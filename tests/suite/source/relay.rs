@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     crash::process::Process,
-    interop::skip,
+    python::skip,
     tls::{Authority, write},
 };
 

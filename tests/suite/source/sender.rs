@@ -13,7 +13,7 @@ use super::{
     child::Child,
     line::{Cut, Line},
 };
-use crate::interop;
+use crate::python::python;
 
 /// What a sender speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Sender {
     ) -> Option<Self> {
         let modules = "opentelemetry.sdk._logs, opentelemetry.exporter.otlp.proto.http, \
             opentelemetry.exporter.otlp.proto.grpc";
-        let python = interop::python("a real sender of logs", modules)?;
+        let python = python("a real sender of logs", modules)?;
         let (protocol, path) = match wire {
             Wire::Grpc => ("grpc", ""),
             Wire::Http => ("http", "/v1/logs"),

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     crash::process::{PATIENCE, Process},
     hostile::{raw, server::BINARY},
-    interop::{python, skip},
+    python::{python, skip},
 };
 
 /// Where Debian puts it, which is not on the PATH of every user.
