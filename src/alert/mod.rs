@@ -132,7 +132,20 @@ impl Shared {
         let recipients = log.recipients(rule);
         let is_named = |sink: &Sink| recipients.contains(&sink.name);
         let mut told = self.channels.iter().map(|channel| &channel.sink);
-        is_named(sink) || !told.any(|sink| sink.is_told_of(log.origin()) && is_named(sink))
+        if told.any(|sink| sink.is_told_of(log.origin()) && is_named(sink)) {
+            return is_named(sink);
+        }
+        if !recipients.is_empty() {
+            let (origin, sink, named) = (log.origin().as_str(), &sink.name, recipients.join(", "));
+            tracing::warn!(
+                origin,
+                rule,
+                named,
+                sink,
+                "an alert names no sink that is configured, so all are told"
+            );
+        }
+        true
     }
 
     /// Makes the lanes of a log; `begin` is where a sink begins that has no place in it yet.

@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 use std::process::{ExitCode, Termination};
 
 use crate::client::ClientError;
+#[cfg(feature = "server")]
+use crate::server::config::ConfigError;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub enum Exit {
     Different,
     /// A log's policy rejects something that was submitted; what it does not reject is in the log.
     Rejected,
-    /// The command line is wrong. The number is `EX_USAGE` of `sysexits.h`.
+    /// The command line is wrong, or what a server is configured with. The number is `EX_USAGE` of `sysexits.h`.
     Usage,
 }
 
@@ -118,6 +120,11 @@ fn is_broken_pipe(cause: &(dyn core::error::Error + 'static)) -> bool {
 fn exit_of(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {
     if let Some(fault) = cause.downcast_ref::<Fault>() {
         return Some(fault.exit);
+    }
+    #[cfg(feature = "server")]
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        let is_unreadable = matches!(error, ConfigError::Read { .. });
+        return Some(if is_unreadable { Exit::Failed } else { Exit::Usage });
     }
     match cause.downcast_ref::<ClientError>()? {
         ClientError::Untrue(_) => Some(Exit::Unverified),

@@ -298,6 +298,8 @@ scripts! {
     prove,
     #[cfg(feature = "server")]
     receipt,
+    #[cfg(feature = "server")]
+    settings,
     token,
     #[cfg(feature = "server")]
     upgrade,

@@ -84,6 +84,7 @@ mod lies;
 mod load;
 #[cfg(feature = "server")]
 mod monitor;
+mod needs;
 mod note;
 mod origin;
 #[cfg(feature = "server")]

@@ -15,6 +15,7 @@ use crate::crash::{
     process::{Server, Strace},
     site::copy_tree,
 };
+use crate::needs::strace_attaches;
 
 const ORIGIN: &str = "outage.example/log";
 
@@ -209,16 +210,6 @@ fn inject(call: &str, fault: &str) -> Vec<String> {
     ["-f", "-qq", "--seccomp-bpf", "-e", &format!("trace=execve,{call}"), "-e", &inject]
         .map(str::to_owned)
         .to_vec()
-}
-
-/// Returns whether strace works here; says so where it does not.
-fn strace_attaches(test: &str) -> bool {
-    let probe = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
-    let attaches = probe.is_ok_and(|done| done.status.success());
-    if !attaches {
-        eprintln!("SKIPPED {test}: strace can't attach here, or is not installed");
-    }
-    attaches
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Python beside the tests: an interpreter with what a script of `tests/interop` needs, and a script that is asked.
 
 use std::{
-    fmt::Arguments,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -9,6 +8,8 @@ use std::{
 };
 
 use serde_json::Value;
+
+use crate::needs::skip;
 
 /// Returns an interpreter that has these modules; says so where there is none.
 #[expect(clippy::disallowed_methods, reason = "the tests' own settings, not the server's")]
@@ -32,11 +33,6 @@ pub(crate) fn python(test: &str, modules: &str) -> Option<PathBuf> {
     );
     skip(format_args!("{test}: python3 with {modules} is not here; ./deploy/test installs them"));
     None
-}
-
-/// Says that a test is skipped, past the harness, which keeps what a passing test prints to itself.
-pub(crate) fn skip(why: Arguments<'_>) {
-    writeln!(std::io::stderr().lock(), "SKIPPED {why}").unwrap();
 }
 
 /// Runs a script of `tests/interop` that reads JSON to its end; returns what it printed.

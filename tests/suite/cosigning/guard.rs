@@ -20,9 +20,10 @@ use reqwest::StatusCode;
 use super::site::{Mode, Site, Witness, log_key, reason, until, within};
 use crate::{
     crash::{
-        process::{Server as Process, Strace, strace_attaches},
+        process::{Server as Process, Strace},
         site::Site as Place,
     },
+    needs::strace_attaches,
     served::ORIGIN,
     told::size,
     witness::Watching,
@@ -309,7 +310,7 @@ async fn a_witness_that_shows_nothing_is_heard_by_comparing_for_itself() {
 fn a_watermark_that_fails_after_the_guard_ends_the_process() {
     let test = "a_watermark_that_fails_after_the_guard_ends_the_process";
     let place = Place::new();
-    if !strace_attaches(test, &place) {
+    if !strace_attaches(test) {
         return;
     }
     let log = place.init("log.example/marked", false);

@@ -11,12 +11,13 @@ use super::{
     instance::{Fault, Instance, Plan, first_injected, guards_promises, observe, path_on},
     ledger::Book,
     load::{assert_gone, script},
-    process::{PATIENCE, Strace, strace_attaches, was_killed},
+    process::{PATIENCE, Strace, was_killed},
     random::Random,
     runtime, setting,
     site::Site,
     trace::Trace,
 };
+use crate::needs::strace_attaches;
 
 /// Instances of each call and each fault in a run without a setting: some 100 runs of a second.
 const INSTANCES: u64 = 4;
@@ -139,7 +140,7 @@ fn inject(start: &Start, plan: &Plan, instance: &Instance, random: &mut Random) 
 
 #[test]
 fn every_failing_write_side_call_leaves_a_log_that_holds_its_promises() {
-    if !strace_attaches("fault injection", &Site::new()) {
+    if !strace_attaches("fault injection") {
         return;
     }
     let random = &mut Random::seeded("fault injection");

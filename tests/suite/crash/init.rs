@@ -6,11 +6,12 @@ use super::{
     audit::check_logs,
     instance::{Instance, Plan, first_injected, observe},
     ledger::Book,
-    process::{Server, Strace, strace_attaches, was_killed},
+    process::{Server, Strace, was_killed},
     random::Random,
     runtime, setting,
     site::{NewLog, PLAIN, Site},
 };
+use crate::needs::strace_attaches;
 
 /// Instances of each call and each fault in a run without a setting.
 const INSTANCES: u64 = 2;
@@ -70,7 +71,7 @@ fn inject(plan: &Plan, instance: &Instance, random: &mut Random) -> bool {
 
 #[test]
 fn an_interrupted_init_is_no_dead_end() {
-    if !strace_attaches("init", &Site::new()) {
+    if !strace_attaches("init") {
         return;
     }
     let random = &mut Random::seeded("init");

@@ -9,11 +9,11 @@ use attestree::{core::number::LogNumber, store::Watermark};
 use super::{
     disk::Disk,
     image::{Fate, Style},
-    process::strace_attaches,
     random::Random,
     recorder::{Recorder, record_verb},
     site::{HASHED, PLAIN, Site},
 };
+use crate::needs::strace_attaches;
 
 /// Images at each moment. One in five showed the damage that this test was written for.
 const IMAGES: usize = 40;
@@ -24,7 +24,7 @@ const KIND: &str = "data.watermark.new";
 #[test]
 fn marks_are_whole_or_absent_after_power_loss() {
     let site = Site::new();
-    if !strace_attaches("marks", &site) {
+    if !strace_attaches("marks") {
         return;
     }
     let random = &mut Random::seeded("marks");

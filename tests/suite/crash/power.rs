@@ -15,12 +15,12 @@ use super::{
     image::{Fate, Image, Style},
     ledger::{Book, Ledger, promised_before},
     load::script,
-    process::strace_attaches,
     random::Random,
     recorder::{Recorder, Recording, record_verb},
     runtime, setting,
     site::{HASHED, NewLog, PLAIN, Site},
 };
+use crate::needs::strace_attaches;
 
 /// Images of a run without a setting: some 40 seconds on two cores.
 const IMAGES: u64 = 60;
@@ -222,7 +222,7 @@ fn assert_all_open(cases: &[Case], random: &mut Random) {
 
 #[test]
 fn nothing_acknowledged_is_lost_at_power_loss() {
-    if !strace_attaches("power loss", &Site::new()) {
+    if !strace_attaches("power loss") {
         return;
     }
     let random = &mut Random::seeded("power loss");
@@ -242,7 +242,7 @@ fn nothing_acknowledged_is_lost_at_power_loss() {
 
 #[test]
 fn a_server_whose_syncs_do_nothing_loses_what_it_acknowledged() {
-    if !strace_attaches("power loss without syncs", &Site::new()) {
+    if !strace_attaches("power loss without syncs") {
         return;
     }
     let random = &mut Random::seeded("power loss without syncs");

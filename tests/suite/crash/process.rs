@@ -14,8 +14,6 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::site::Site;
-
 /// How long anything may take before the test fails. A start takes two seconds on two idle cores under
 /// strace; a machine that builds and tests other things at the same time may take thirty times as long, and
 /// five times that is no reason to say that a log is lost.
@@ -268,24 +266,4 @@ impl Drop for Server {
 /// Returns whether a server ended by SIGKILL, directly or reported by strace.
 pub(crate) fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(9) || status.code() == Some(137)
-}
-
-/// Returns whether strace works here; says so where it does not, so that no test passes in silence.
-pub(crate) fn strace_attaches(test: &str, site: &Site) -> bool {
-    let output = site.scratch("strace-probe");
-    let probe = Command::new("strace").args(["-f", "-o"]).arg(&output).arg("true").output();
-    match probe {
-        Ok(done) if done.status.success() => true,
-        Ok(done) => {
-            eprintln!(
-                "SKIPPED {test}: strace can't attach: {}",
-                String::from_utf8_lossy(&done.stderr)
-            );
-            false
-        }
-        Err(error) => {
-            eprintln!("SKIPPED {test}: strace can't be started ({error}); install it");
-            false
-        }
-    }
 }

@@ -6,11 +6,12 @@ use super::{
     disk::{Disk, TRACED},
     image::{Fate, Style},
     ledger::Clock,
-    process::{Process, Server, Strace, strace_attaches},
+    process::{Process, Server, Strace},
     random::Random,
     site::Site,
     trace::{Call, Moment, Trace},
 };
+use crate::needs::strace_attaches;
 
 /// Longest string that strace writes in full: more than the largest write of these loads, which is
 /// a table file's of a few hundred KiB. A string that was cut fails the test.
@@ -198,7 +199,7 @@ fn run_program(site: &Site, strace: &Strace) {
 #[test]
 fn a_recording_knows_every_byte_and_what_is_durable() {
     let site = Site::new();
-    if !strace_attaches("recorder", &site) {
+    if !strace_attaches("recorder") {
         return;
     }
     let mut recorder = Recorder::new();
@@ -239,7 +240,7 @@ fn a_recording_knows_every_byte_and_what_is_durable() {
 #[test]
 fn a_sync_that_strace_made_up_makes_nothing_durable() {
     let site = Site::new();
-    if !strace_attaches("made-up syncs", &site) {
+    if !strace_attaches("made-up syncs") {
         return;
     }
     let mut recorder = Recorder::new();

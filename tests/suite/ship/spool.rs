@@ -9,6 +9,7 @@ use std::{
 use attestree::ship::{Batch, Kept, SPOOL_BYTES_MIN, Spool, SpoolError};
 
 use super::{id, line, open, segments, texts};
+use crate::needs::skip;
 
 /// Appends lines that have to find room.
 fn append(spool: &mut Spool, texts: &[&str]) {
@@ -177,7 +178,9 @@ impl Disk {
         match mounted {
             Ok(done) if done.status.success() => Some(Self(dir)),
             other => {
-                eprintln!("SKIPPED: no small file system can be mounted here: {other:?}");
+                skip(format_args!(
+                    "a full disk: no small file system can be mounted here: {other:?}"
+                ));
                 None
             }
         }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     crash::process::Process,
-    python::skip,
+    needs::skip,
     tls::{Authority, write},
 };
 

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     crash::process::{PATIENCE, Process},
     hostile::{raw, server::BINARY},
-    python::{python, skip},
+    needs::skip,
+    python::python,
 };
 
 /// Where Debian puts it, which is not on the PATH of every user.

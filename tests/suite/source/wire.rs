@@ -11,6 +11,7 @@ use attestree::server::{config::RawConfig, source::RawSource};
 use serde_json::Value;
 
 use super::child::records;
+use crate::needs::skip;
 use crate::served::Served;
 
 /// Starts a server with an open source.
@@ -78,7 +79,7 @@ async fn the_logger_of_this_machine_is_understood() {
         logger.args(["--rfc5424", "--tcp", "-n", "127.0.0.1", "-P", &port]).args(more);
         logger.args(["-t", "backup", "-p", "auth.info", "--msgid", "NIGHTLY", "done", "\u{e9}"]);
         let Ok(done) = logger.output() else {
-            eprintln!("SKIPPED: there is no logger here; it is util-linux's");
+            skip(format_args!("what logger sends: it is not here; it is util-linux's"));
             return;
         };
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

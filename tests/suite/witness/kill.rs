@@ -25,6 +25,7 @@ use rand_chacha::{
 use super::{cosigned, head_of, init, log, named};
 use crate::{
     crash::process::{Server as Process, Strace},
+    needs::strace_attaches,
     witness_rules::{note, request},
 };
 
@@ -188,17 +189,6 @@ impl Evil {
             assert_eq!(head_of(&self.trunk[..size]), *head, "two histories were cosigned");
         }
     }
-}
-
-/// Returns whether strace works here; says so where it does not.
-fn strace_attaches(test: &str) -> bool {
-    let probe =
-        std::process::Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
-    let attaches = probe.is_ok_and(|done| done.status.success());
-    if !attaches {
-        eprintln!("SKIPPED {test}: strace can't attach here, or is not installed");
-    }
-    attaches
 }
 
 /// Returns the options that inject a fault. Calls are counted in each thread by itself, and no filter in

@@ -12,12 +12,13 @@ use super::{
 use crate::crash::{
     instance::{first_injected, observe, path_on},
     load::assert_gone,
-    process::{PATIENCE, Strace, strace_attaches},
+    process::{PATIENCE, Strace},
     random::Random,
     runtime,
     site::Site,
     trace::Trace,
 };
+use crate::needs::strace_attaches;
 
 /// The pair of faults: the bytes are not written, or they are and are not synced.
 const CALLS: [&str; 2] = ["write", "fdatasync"];
@@ -136,7 +137,7 @@ fn is_key_wal(site: &Site, path: &Path) -> bool {
 
 #[test]
 fn no_event_is_acknowledged_whose_key_is_not_written_and_synced() {
-    if !strace_attaches("faults of the key store", &Site::new()) {
+    if !strace_attaches("faults of the key store") {
         return;
     }
     let random = &mut Random::seeded("faults of the key store");

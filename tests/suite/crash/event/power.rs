@@ -11,12 +11,12 @@ use super::{
 use crate::crash::{
     disk::Disk,
     image::{Image, Style},
-    process::strace_attaches,
     random::Random,
     recorder::{Recorder, Recording, record_verb},
     runtime, setting,
     site::{NewLog, Site},
 };
+use crate::needs::strace_attaches;
 
 /// Images of a run without a setting: some five seconds.
 const IMAGES: u64 = 40;
@@ -137,7 +137,7 @@ impl Life {
 
 #[test]
 fn no_record_outlives_its_key_at_power_loss() {
-    if !strace_attaches("power loss under events", &Site::new()) {
+    if !strace_attaches("power loss under events") {
         return;
     }
     let random = &mut Random::seeded("power loss under events");
