@@ -5,7 +5,7 @@ use std::process::{ExitCode, Termination};
 
 use crate::client::ClientError;
 #[cfg(feature = "server")]
-use crate::server::config::ConfigError;
+use crate::server::{config::ConfigError, witness::config::WitnessConfigError};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,15 +116,25 @@ fn is_broken_pipe(cause: &(dyn core::error::Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// Returns the exit code of a server's wrong setting, if it is one. A file that can't be read is no mistake in it.
+#[cfg(feature = "server")]
+fn exit_of_setting(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {
+    let setting = match cause.downcast_ref::<WitnessConfigError>() {
+        Some(WitnessConfigError::Key(error)) => error,
+        Some(_) => return Some(Exit::Usage),
+        None => cause.downcast_ref::<ConfigError>()?,
+    };
+    Some(if matches!(setting, ConfigError::Read { .. }) { Exit::Failed } else { Exit::Usage })
+}
+
 /// Returns the exit code that a cause decides, if it does.
 fn exit_of(cause: &(dyn core::error::Error + 'static)) -> Option<Exit> {
     if let Some(fault) = cause.downcast_ref::<Fault>() {
         return Some(fault.exit);
     }
     #[cfg(feature = "server")]
-    if let Some(error) = cause.downcast_ref::<ConfigError>() {
-        let is_unreadable = matches!(error, ConfigError::Read { .. });
-        return Some(if is_unreadable { Exit::Failed } else { Exit::Usage });
+    if let Some(exit) = exit_of_setting(cause) {
+        return Some(exit);
     }
     match cause.downcast_ref::<ClientError>()? {
         ClientError::Untrue(_) => Some(Exit::Unverified),
