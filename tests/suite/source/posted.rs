@@ -234,6 +234,26 @@ fn the_collector_answers_with_splunks_numbers() {
 }
 
 #[test]
+fn a_sender_of_cloudevents_that_asks_is_told_that_it_may() {
+    let asked = |child: &Child, lines: &[&str]| {
+        let bearer = format!("authorization: Bearer {}", child.token());
+        child.send("OPTIONS", "/v1/cloudevents", &[lines, &[&bearer]].concat(), b"")
+    };
+    let question = ["webhook-request-origin: events.example", "webhook-request-rate: 1000"];
+    for (more, rate) in [("", "*"), ("rate = 2", "120")] {
+        let child = Child::start(&KINDS, more);
+        let answer = asked(&child, &question);
+        assert_eq!((answer.status, answer.header("allow")), (200, Some("options, post")));
+        assert_eq!(answer.header("webhook-allowed-origin"), Some("events.example"));
+        assert_eq!(answer.header("webhook-allowed-rate"), Some(rate));
+        assert_eq!(asked(&child, &[]).header("webhook-allowed-origin"), None, "nobody asked");
+        // Nobody else learns that somebody may.
+        let stranger = child.send("OPTIONS", "/v1/cloudevents", &question, b"");
+        assert_eq!((stranger.status, stranger.header("webhook-allowed-origin")), (401, None));
+    }
+}
+
+#[test]
 fn a_source_over_its_rate_is_told_to_come_again() {
     let child = Child::start(&KINDS, "rate = 1");
     for (path, lines, status) in [
