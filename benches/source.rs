@@ -3,7 +3,8 @@
 //! `source/PROTOCOL/100` sends bodies of 100 items of some 500 bytes to a whole server on a port of this machine,
 //! over eight connections with one request each; its clients share the processor with it. Every item has the key
 //! that its protocol gives it, where it gives one. Syslog has no answers: there the time ends when the log shows
-//! the last message. `source/opaque/100` appends batches of 100 entries of as many bytes by gRPC, without keys.
+//! the last message. `source/opaque/100` appends batches of 100 entries of as many bytes by gRPC, without keys,
+//! and `source/opaque-keyed/100` with a key each.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -27,7 +28,7 @@ use std::{
 };
 
 use attestree::{
-    proto::{Answer, AppendBatchRequest},
+    proto::{Answer, AppendBatchRequest, BatchEntry},
     server::{config::RawConfig, source::RawSource},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -231,20 +232,24 @@ async fn send_syslog(served: &Served, bodies: u64) -> Duration {
 }
 
 /// Appends batches to an opaque log over several connections; returns how long that took.
-async fn append(served: &Served, batches: u64) -> Duration {
+async fn append(served: &Served, batches: u64, keyed: bool) -> Duration {
     let mut lanes = Vec::new();
     for lane in 0..CONNECTIONS as u64 {
         let count = batches / CONNECTIONS as u64 + u64::from(lane < batches % CONNECTIONS as u64);
-        let request = |_| AppendBatchRequest {
-            log: String::new(),
-            entries: (0..ITEMS)
-                .map(|_| {
-                    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-                    format!("{number:020}{FILLING}{FILLING}{FILLING:.80}").into()
-                })
-                .collect(),
-            answer: Answer::Index.into(),
-            ..AppendBatchRequest::default()
+        let entry = |_| {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let key = if keyed { number.to_be_bytes().to_vec() } else { Vec::new() };
+            let entry = format!("{number:020}{FILLING}{FILLING}{FILLING:.80}");
+            BatchEntry { entry: entry.into(), idempotency_key: key.into() }
+        };
+        let request = |_| {
+            let entries: Vec<BatchEntry> = (0..ITEMS).map(entry).collect();
+            let (keyed_entries, entries) = match keyed {
+                true => (entries, Vec::new()),
+                false => (Vec::new(), entries.into_iter().map(|entry| entry.entry).collect()),
+            };
+            let answer = Answer::Index.into();
+            AppendBatchRequest { entries, keyed_entries, answer, ..AppendBatchRequest::default() }
         };
         lanes.push((served.client().await, (0..count).map(request).collect::<Vec<_>>()));
     }
@@ -275,9 +280,11 @@ fn sources(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let mut group = criterion.benchmark_group("source");
     group.throughput(Throughput::Elements(ITEMS as u64)).sample_size(10);
-    group.bench_function("opaque/100", |bencher| {
-        bencher.iter_custom(|batches| runtime.block_on(append(&opaque, batches)));
-    });
+    for (name, keyed) in [("opaque/100", false), ("opaque-keyed/100", true)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|batches| runtime.block_on(append(&opaque, batches, keyed)));
+        });
+    }
     for protocol in &PROTOCOLS {
         group.bench_function(format!("{}/100", protocol.kind), |bencher| {
             bencher.iter_custom(|bodies| {
