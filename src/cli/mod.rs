@@ -9,6 +9,7 @@
 mod alert;
 mod append;
 mod checkpoint;
+mod clock;
 mod completions;
 #[cfg(feature = "server")]
 mod demo;

@@ -9,10 +9,12 @@ use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::clock::now;
 use super::exit::wrong_usage;
 use super::output::{Output, count};
 use super::remote::{Remote, block_on};
 use crate::client::Poster;
+use crate::core::record::Timestamp;
 use crate::ship::{self, Done, Event, Form, SPOOL_BYTES_MIN, Seen, Settings};
 
 /// The path of the source that takes lines.
@@ -105,6 +107,7 @@ pub(super) fn run(args: Args, remote: &Remote, output: Output) -> anyhow::Result
         spool_bytes_max: args.spool_bytes_max,
         once: args.once,
         random,
+        now: time,
     };
     block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
@@ -141,6 +144,11 @@ fn token(path: &Path) -> anyhow::Result<String> {
     let token = fs::read_to_string(path).with_context(named)?.trim().to_owned();
     ensure!(!token.is_empty(), "{} is empty", path.display());
     Ok(token)
+}
+
+/// Says when it is. A clock that shows no year of a record's is shown as 1970.
+pub(super) fn time() -> Timestamp {
+    now().unwrap_or_default()
 }
 
 /// Makes the name of a segment.

@@ -23,6 +23,7 @@ use super::{
     spool::{Kept, Spool, SpoolError},
     tail::Tail,
 };
+use crate::core::record::Timestamp;
 
 /// Most files that are open at once: each is a descriptor, of which a process commonly has 1,024.
 const FILES_MAX: usize = 512;
@@ -94,10 +95,11 @@ impl Files {
         Self { patterns, form, once, tails, unreadable, resumed: false }
     }
 
-    /// Looks at every file once, and puts what there is into the spool.
+    /// Looks at every file once, and puts what there is into the spool, as read `now`.
     pub fn round(
         &mut self,
         spool: &mut Spool,
+        now: Timestamp,
         seen: &mut dyn FnMut(Seen),
     ) -> Result<Round, SpoolError> {
         self.discover(spool, seen);
@@ -112,7 +114,7 @@ impl Files {
                 continue;
             }
             let last = tail.left && (self.once || tail.quiet >= QUIET_LOOKS);
-            let mut found = match tail.look(self.form, last) {
+            let mut found = match tail.look(self.form, now, last) {
                 Ok(found) => found,
                 Err(error) => {
                     report(&mut self.unreadable, tail.path(), &error, seen);

@@ -25,7 +25,7 @@
 //! | 17..51 | u16 number of the file's first bytes that are known, SHA-256 of these |
 //! | 51..63 | u64 offset in the file behind the line, u32 parts of an unfinished line before it |
 //! | 63.. | u16 length of the path, path |
-//! | of a line | u8 form (0 text, 1 JSON, 2 event), u8 (0 whole, 1 a part, 2 the last part), u32 number of the part, the line |
+//! | of a line | u8 form (0 text, 1 JSON, 2 event), u8 (0 whole, 1 a part, 2 the last part), u32 number of the part, u64 microseconds from 1970 to when it was read, the line |
 //!
 //! Numbers are big-endian. As in a witness's journal a frame that is missing is tolerated if every whole frame
 //! behind it was written together with it, because the blocks of one write reach the disk in any order;
@@ -34,7 +34,10 @@
 use bytes::Bytes;
 
 use super::line::{Cursor, FileId, Form, Head, Line, Part};
-use crate::core::hash::{HASH_BYTES, TreeHash};
+use crate::core::{
+    hash::{HASH_BYTES, TreeHash},
+    record::Timestamp,
+};
 
 /// First bytes of a segment.
 const MAGIC: &[u8; 16] = b"attestree-spool\n";
@@ -52,7 +55,7 @@ const FRAME_MAGIC: &[u8; 4] = b"rec\n";
 const FRAME_HEAD_BYTES: usize = 4 + 4 + 8 + 8;
 
 /// Most bytes of a content: the longest line and path, and what stands beside them.
-const CONTENT_BYTES_MAX: usize = 63 + 2 + u16::MAX as usize + 6 + super::line::LINE_BYTES_MAX;
+const CONTENT_BYTES_MAX: usize = 63 + 2 + u16::MAX as usize + 14 + super::line::LINE_BYTES_MAX;
 
 /// The random name of a segment.
 pub type SegmentId = [u8; 16];
@@ -223,6 +226,7 @@ fn content(content: &Content) -> Vec<u8> {
         };
         bytes.extend([line.form.byte(), cut]);
         bytes.extend(u32::to_be_bytes(part));
+        bytes.extend(line.read.micros().to_be_bytes());
         bytes.extend(&line.bytes);
     }
     bytes
@@ -250,15 +254,18 @@ fn decode_content(bytes: &[u8]) -> Option<Content> {
     match (kind, rest) {
         (1, []) => Some(Content::Place(cursor)),
         (2, [form, cut, rest @ ..]) => {
-            let (number, line) = rest.split_first_chunk()?;
+            let (number, rest) = rest.split_first_chunk()?;
+            let (read, line) = rest.split_first_chunk()?;
             let number = u32::from_be_bytes(*number);
+            let read = Timestamp::from_micros(u64::from_be_bytes(*read))?;
             let part = match (cut, number) {
                 (0, 0) => None,
                 (1 | 2, number) => Some(Part { number, more: *cut == 1 }),
                 _ => return None,
             };
             let bytes = Bytes::copy_from_slice(line);
-            Some(Content::Line(Line { cursor, form: Form::from_byte(*form)?, part, bytes }))
+            let form = Form::from_byte(*form)?;
+            Some(Content::Line(Line { cursor, form, read, part, bytes }))
         }
         _ => None,
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::core::{
     hash::TreeHash,
     record::{
-        format_bytes,
+        Timestamp, format_bytes,
         json::{Number, Object, Value},
     },
 };
@@ -82,6 +82,8 @@ pub struct Line {
     pub cursor: Cursor,
     /// What is to be made of it.
     pub form: Form,
+    /// When it was read.
+    pub read: Timestamp,
     /// Which part it is, if it was cut.
     pub part: Option<Part>,
     /// Its bytes, without the end of the line; never empty.
@@ -132,7 +134,9 @@ impl Line {
     /// Appends the envelope in which the line is sent, and the end of it; see `crate::source::ship`.
     pub fn envelope(&self, id: &str, body: &mut Vec<u8>) {
         let path = String::from_utf8_lossy(&self.cursor.path);
-        let mut envelope = Object::from([("file", Value::String(path)), ("id", id.into())]);
+        let read = Value::String(self.read.to_string().into());
+        let mut envelope =
+            Object::from([("file", Value::String(path)), ("id", id.into()), ("read", read)]);
         match str::from_utf8(&self.bytes) {
             Ok(text) => envelope.insert("line", text.into()),
             Err(_) => envelope.insert("bytes", format_bytes(&self.bytes).into()),

@@ -12,7 +12,10 @@ use super::{
     line::Form,
     spool::{Batch, Spool, SpoolError},
 };
-use crate::client::{ClientError, Posted, Poster};
+use crate::{
+    client::{ClientError, Posted, Poster},
+    core::record::Timestamp,
+};
 
 /// How often files are looked at that had nothing to say: what a line waits at most before it is read.
 const LOOK: Duration = Duration::from_millis(250);
@@ -47,6 +50,8 @@ pub struct Settings {
     pub once: bool,
     /// Makes the names of segments.
     pub random: fn() -> io::Result<SegmentId>,
+    /// Says when it is.
+    pub now: fn() -> Timestamp,
 }
 
 /// What happens meanwhile.
@@ -189,7 +194,8 @@ impl Shipping<'_> {
     /// Reads what there is in the files, as far as there is room.
     fn look(&mut self) -> Result<Round, SpoolError> {
         let tell = &mut *self.tell;
-        let round = self.files.round(&mut self.spool, &mut |seen| tell(Event::File(seen)))?;
+        let now = (self.settings.now)();
+        let round = self.files.round(&mut self.spool, now, &mut |seen| tell(Event::File(seen)))?;
         let full = round == Round::Full;
         if full != self.full {
             self.full = full;

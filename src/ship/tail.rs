@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use super::line::{Cursor, FileId, Form, HEAD_BYTES_MAX, Head, LINE_BYTES_MAX, Line, Part};
+use crate::core::record::Timestamp;
 
 /// Most bytes that are read at once: a line and as much again, so that a long one is seen to be long.
 const READ_BYTES: usize = 2 * LINE_BYTES_MAX;
@@ -103,8 +104,8 @@ impl Tail {
         self.offset
     }
 
-    /// Looks for lines. With `last`, what stands at the end without an end of line is one.
-    pub(super) fn look(&self, form: Form, last: bool) -> io::Result<Found> {
+    /// Looks for lines, which are read `now`. With `last`, what stands at the end without an end of line is one.
+    pub(super) fn look(&self, form: Form, now: Timestamp, last: bool) -> io::Result<Found> {
         let length = self.file.metadata()?.len();
         let mut truncated = length < self.offset;
         let (mut offset, mut parts) = (self.offset, self.parts);
@@ -125,8 +126,8 @@ impl Tail {
             head = bytes.get(..HEAD_BYTES_MAX.min(bytes.len())).unwrap_or_default().to_vec();
         }
         let whole = bytes.len() < READ_BYTES;
-        let mut cut =
-            Cut { tail: self, form, head: &head, offset, parts, lines: Vec::new(), taken: 0 };
+        let (lines, taken) = (Vec::new(), 0);
+        let mut cut = Cut { tail: self, form, now, head: &head, offset, parts, lines, taken };
         let at_end = cut.run(bytes.into(), last && whole) && whole;
         let (lines, offset, parts) = (cut.lines, cut.offset, cut.parts);
         Ok(Found { lines, next: Next { offset, parts, head }, at_end, truncated })
@@ -147,6 +148,7 @@ impl Tail {
 struct Cut<'t> {
     tail: &'t Tail,
     form: Form,
+    now: Timestamp,
     head: &'t [u8],
     offset: u64,
     parts: u32,
@@ -211,7 +213,7 @@ impl Cut<'_> {
         let (device, inode) = self.tail.number();
         let file = FileId { device, inode, head: Head::of(self.head) };
         let cursor = Cursor { file, path, offset: self.offset, parts: self.parts };
-        self.lines.push(Line { cursor, form: self.form, part, bytes });
+        self.lines.push(Line { cursor, form: self.form, read: self.now, part, bytes });
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `attestree ship` sends: lines of files, each in an envelope, one envelope a line.
 //!
 //! ```text
-//! {"file":"/var/log/app.log","id":"5f0c...-17","line":"started"}
+//! {"file":"/var/log/app.log","id":"5f0c...-17","line":"started","read":"2026-11-21T00:14:00.000001Z"}
 //! {"bytes":"_w","file":"/var/log/app.log","id":"5f0c...-18"}                         a line that is no UTF-8
 //! {"file":"/var/log/app.log","form":"json","id":"5f0c...-19","line":"{\"level\":\"info\"}"}
 //! {"file":"/var/log/app.log","id":"5f0c...-20","line":"aaa...","more":true,"part":0} the beginning of a long line
@@ -9,11 +9,11 @@
 //!
 //! | form | the event |
 //! |---|---|
-//! | none, for text | `ctx.file` with `path`, `line` or `bytes`, and of a part `part` and `more` |
-//! | `json` | `ctx.file` with `path`, and the object as `ctx.json` |
+//! | none, for text | `ctx.file` with `path`, `read`, `line` or `bytes`, and of a part `part` and `more` |
+//! | `json` | `ctx.file` with `path` and `read`, and the object as `ctx.json` |
 //! | `event` | the line itself, which is one |
 //!
-//! The id is the idempotency key: the name of a spool and a number in it. A line of which no event can be made
+//! `read` says when the line was read, if the sender says it (RFC 3339): what occurred did so before. The id is the idempotency key: the name of a spool and a number in it. A line of which no event can be made
 //! is kept as it stood in the file, and what is no envelope as it came, as `unparsed`.
 
 use bytes::Bytes;
@@ -49,6 +49,8 @@ struct Envelope<'a> {
     file: &'a str,
     form: Form,
     line: Line,
+    /// When it was read, as it is written and as it is.
+    read: Option<(&'a str, Timestamp)>,
     /// The number of the part that it is, and whether others follow.
     part: Option<(&'a Value<'a>, bool)>,
 }
@@ -81,14 +83,18 @@ fn item(body: &Bytes, line: &[u8]) -> Vec<Item> {
         Form::Json => envelope.json(&key, &came),
         Form::Event => event(&key, &came),
     };
-    made.unwrap_or_else(|| Item::unparsed(&came, Some(&key)))
+    let mut items = made.unwrap_or_else(|| Item::unparsed(&came, Some(&key)));
+    for item in &mut items {
+        item.occurred = item.occurred.or(envelope.read.map(|(_, time)| time));
+    }
+    items
 }
 
 impl<'a> Envelope<'a> {
     /// Takes the members of an envelope, which has no others.
     fn of(object: &'a Object<'a>) -> Option<Self> {
         let known = |name: &str| {
-            matches!(name, "bytes" | "file" | "form" | "id" | "line" | "more" | "part")
+            matches!(name, "bytes" | "file" | "form" | "id" | "line" | "more" | "part" | "read")
         };
         if !object.members().iter().all(|(name, _)| known(name)) {
             return None;
@@ -112,8 +118,15 @@ impl<'a> Envelope<'a> {
             }
             _ => return None,
         };
+        let read = match object.get("read") {
+            None => None,
+            Some(read) => {
+                let text = read.as_str()?;
+                Some((text, Timestamp::parse_occurred(text)?))
+            }
+        };
         let id = text("id").filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()))?;
-        Some(Self { id, file: text("file")?, form, line, part })
+        Some(Self { id, file: text("file")?, form, line, read, part })
     }
 
     /// Makes the event of a line of text.
@@ -146,9 +159,13 @@ impl<'a> Envelope<'a> {
         Some(event.item(Some(key.to_vec()), came))
     }
 
-    /// Says which file it is.
+    /// Says which file it is, and when it was read.
     fn place(&self) -> Object<'_> {
-        Object::from([("path", self.file.into())])
+        let mut place = Object::from([("path", self.file.into())]);
+        if let Some((read, _)) = self.read {
+            place.insert("read", read.into());
+        }
+        place
     }
 }
 

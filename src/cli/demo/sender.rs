@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::alarm::COUNT;
 use super::stage::{AuditScene, PATIENCE};
-use crate::cli::ship::{SOURCE, random};
+use crate::cli::ship::{SOURCE, random, time};
 use crate::client::Poster;
 use crate::ship::{self, Form, SPOOL_BYTES_MIN, Settings};
 
@@ -131,6 +131,7 @@ async fn follow(scene: &AuditScene) -> anyhow::Result<Instant> {
         spool_bytes_max: SPOOL_BYTES_MIN,
         once: true,
         random,
+        now: time,
     };
     let begun = Instant::now();
     let poster = poster.context("find the source of lines")?;

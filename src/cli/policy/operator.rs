@@ -1,14 +1,13 @@
 //! What the operator's socket says of policies, and the rule of approvals in words.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use tonic::transport::Channel;
 
 use crate::client::ClientError;
 use crate::core::origin::Origin;
-use crate::core::record::{ApprovalRule, ApproverKey, PolicyDigest, Timestamp};
+use crate::core::record::{ApprovalRule, ApproverKey, PolicyDigest};
 use crate::proto::{self, GetPolicyRequest, admin_service_client::AdminServiceClient};
 
 /// Which running server.
@@ -79,15 +78,4 @@ pub(super) fn asked(rule: &ApprovalRule) -> String {
         1 => format!("1 approval is needed, by a key among {keys}"),
         threshold => format!("{threshold} approvals are needed, by keys among {keys}"),
     }
-}
-
-/// Returns the time of this machine.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a plan ends by the clock of whoever makes, approves or applies it"
-)]
-pub(super) fn now() -> anyhow::Result<Timestamp> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
-    let micros = u64::try_from(since.as_micros()).ok().and_then(Timestamp::from_micros);
-    micros.context("the clock is beyond the year 9999")
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use attestree::{
-    core::hash::TreeHash,
+    core::{hash::TreeHash, record::Timestamp},
     ship::{Cursor, FileId, Form, Head, Line, SegmentId, Spool},
 };
 
@@ -34,7 +34,8 @@ pub(crate) fn line(inode: u64, offset: u64, text: &str) -> Line {
     let file = FileId { device: 1, inode, head };
     let path = format!("/var/log/{inode}.log").into_bytes();
     let cursor = Cursor { file, path, offset, parts: 0 };
-    Line { cursor, form: Form::Text, part: None, bytes: text.as_bytes().to_vec().into() }
+    let read = Timestamp::from_micros(1_795_000_000_000_000 + offset).unwrap();
+    Line { cursor, form: Form::Text, read, part: None, bytes: text.as_bytes().to_vec().into() }
 }
 
 /// Opens a spool.

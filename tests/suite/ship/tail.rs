@@ -6,10 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use attestree::core::record::Timestamp;
 use attestree::ship::{Files, Form, LINE_BYTES_MAX, Line, Round, Seen, Spool};
 use tempfile::TempDir;
 
 use super::{open, texts};
+
+/// When the files are read.
+fn now() -> Timestamp {
+    Timestamp::from_micros(1_795_000_000_000_000).unwrap()
+}
 
 /// A directory with files, and the spool of who follows them.
 struct Site {
@@ -44,7 +50,9 @@ impl Site {
     fn look(&mut self) -> Vec<String> {
         let spool = self.spool.as_mut().unwrap();
         let seen = &mut self.seen;
-        while self.files.round(spool, &mut |event| seen.push(event)).unwrap() == Round::Lines {}
+        while self.files.round(spool, now(), &mut |event| seen.push(event)).unwrap() == Round::Lines
+        {
+        }
         texts(spool)
     }
 
@@ -237,7 +245,7 @@ fn one_look_is_enough_for_files_that_end() {
     fs::write(path, "one\ntwo\nunfinished").unwrap();
     let mut spool = open(&dir.path().join("spool"));
     let mut files = Files::new(vec![path.to_owned()], Form::Text, true);
-    assert_eq!(files.round(&mut spool, &mut |_| {}).unwrap(), Round::Lines);
-    assert_eq!(files.round(&mut spool, &mut |_| {}).unwrap(), Round::Nothing);
+    assert_eq!(files.round(&mut spool, now(), &mut |_| {}).unwrap(), Round::Lines);
+    assert_eq!(files.round(&mut spool, now(), &mut |_| {}).unwrap(), Round::Nothing);
     assert_eq!(texts(&spool), ["one", "two"], "the next run takes the third when it is whole");
 }

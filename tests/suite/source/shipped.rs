@@ -167,6 +167,9 @@ async fn once_ends_when_everything_is_in_the_log() {
     assert_eq!(records[0]["source"], "files");
     let path = dir.path().join("a.log").display().to_string();
     assert_eq!(records[0]["ctx"]["file"]["path"], Value::from(path));
+    // To the second: the log's clock has no microseconds.
+    let second = |time: &Value| time.as_str().unwrap()[..19].to_owned();
+    assert!(second(&records[0]["ctx"]["file"]["read"]) <= second(&records[0]["at"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
