@@ -1,4 +1,7 @@
 //! A line between senders and a server, that leads nowhere or breaks where a test says.
+//!
+//! A connection that ends before it comes to its cut leaves the cut to the next one: a server that is killed at
+//! one cut ends what its sender has under way beside it.
 
 use std::{
     collections::VecDeque,
@@ -83,8 +86,12 @@ impl Line {
                 let cut = plan.lock().unwrap().pop_front().unwrap_or(Cut::Nowhere);
                 let copies = [near.try_clone().unwrap(), far.try_clone().unwrap()];
                 open.lock().unwrap().extend(copies);
-                let reach = reach.clone();
-                thread::spawn(move || relay(&near, &far, cut, &reach));
+                let (reach, plan) = (reach.clone(), Arc::clone(&plan));
+                thread::spawn(move || {
+                    if !relay(&near, &far, cut, &reach) && cut != Cut::Nowhere {
+                        plan.lock().unwrap().push_front(cut);
+                    }
+                });
             }
         });
         line
@@ -119,26 +126,25 @@ impl Line {
     }
 }
 
-/// Passes bytes on in both directions until one side ends, or the cut is reached.
-fn relay(sender: &TcpStream, server: &TcpStream, cut: Cut, reach: &Sender<Reached>) {
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            if let Ok(()) = answers(server, sender, cut) {
-                hold(cut, reach);
-            }
-            end(sender);
-            end(server);
-        });
-        let max = match cut {
-            Cut::Request(bytes) => bytes,
-            _ => usize::MAX,
-        };
-        if let Ok(()) = carry(sender, server, max) {
+/// Passes bytes on in both directions until one side ends, or the cut is reached; returns whether it was.
+fn relay(sender: &TcpStream, server: &TcpStream, cut: Cut, reach: &Sender<Reached>) -> bool {
+    let finish = |carried: io::Result<()>| {
+        if carried.is_ok() {
             hold(cut, reach);
         }
         end(sender);
         end(server);
-    });
+        carried.is_ok()
+    };
+    thread::scope(|scope| {
+        let back = scope.spawn(|| finish(answers(server, sender, cut)));
+        let max = match cut {
+            Cut::Request(bytes) => bytes,
+            _ => usize::MAX,
+        };
+        let forth = finish(carry(sender, server, max));
+        back.join().unwrap() || forth
+    })
 }
 
 /// Carries answers; returns at a cut, and an error when there are no more.
