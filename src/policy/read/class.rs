@@ -4,6 +4,7 @@ use super::ENFORCEMENTS;
 use crate::core::policy::{FieldType, Requirement, Rule};
 use crate::core::record::{is_class, is_rule};
 use crate::policy::document::{Class, Document, Level, Logging, Retention, StatedRule};
+use crate::policy::field::format_field;
 use crate::policy::finding::{Fields, Findings, list};
 use crate::policy::node::{Key, Node, Span, Tree};
 
@@ -149,7 +150,8 @@ impl Findings {
         self.texts(node, "the name of a class")
     }
 
-    /// Takes what events must have: names of fields, maps of names to types, or both.
+    /// Takes what events must have: names of fields, maps of names to types, or both; each field once, because of two
+    /// types one would be lost.
     pub(super) fn requirements(&mut self, fields: &Fields<'_>) -> Vec<Requirement> {
         let Some(node) = fields.get("require") else { return Vec::new() };
         let mut requirements = Vec::new();
@@ -158,15 +160,26 @@ impl Findings {
                 if let Some(path) = self.field_name(&key.name, key.span)
                     && let Some(field) = self.word(node, "the type of a field", TYPES)
                 {
-                    requirements.push(Requirement { path, field });
+                    self.require(node, &mut requirements, Requirement { path, field });
                 }
             }
             return requirements;
         }
         for node in list(node) {
-            requirements.extend(self.requirement(node));
+            if let Some(requirement) = self.requirement(node) {
+                self.require(node, &mut requirements, requirement);
+            }
         }
         requirements
+    }
+
+    /// Adds a required field, if none of the others is the same.
+    fn require(&mut self, node: &Node, others: &mut Vec<Requirement>, one: Requirement) {
+        if others.iter().any(|other| other.path == one.path) {
+            self.twice(node, &format!("the required field '{}'", format_field(&one.path)));
+        } else {
+            others.push(one);
+        }
     }
 
     /// Takes a required field: its name, or its name and type.

@@ -95,7 +95,7 @@ fn a_key_is_known_without_the_disk_once_it_was_asked_for() {
 #[test]
 fn another_kek_and_a_missing_store_are_refused_with_the_way_out() {
     let (keyed, store) = Keyed::new();
-    let inside = keyed.open(1).unwrap_err();
+    let inside = KeyStore::open(&keyed.dir, kek(1), seeded(101)).map(drop).unwrap_err();
     assert!(matches!(inside, KeyError::Open(OpenError::InUse { .. })), "{inside}");
     drop(store);
     let other = keyed.open(2).unwrap_err();
