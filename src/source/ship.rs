@@ -13,8 +13,9 @@
 //! | `json` | `ctx.file` with `path` and `read`, and the object as `ctx.json` |
 //! | `event` | the line itself, which is one |
 //!
-//! `read` says when the line was read, if the sender says it (RFC 3339): what occurred did so before. The id is the idempotency key: the name of a spool and a number in it. A line of which no event can be made
-//! is kept as it stood in the file, and what is no envelope as it came, as `unparsed`.
+//! `read` says when the line was read, if the sender says it (RFC 3339): what occurred did so before. The id is the
+//! idempotency key: the name of a spool and a number in it. A line of which no event can be made is kept as it stood
+//! in the file, and what is no envelope as it came, as `unparsed`.
 
 use bytes::Bytes;
 
