@@ -3,7 +3,7 @@
 //! | header | |
 //! |---|---|
 //! | 0..16 | `attestree-spool\n` |
-//! | 16..20 | u32 version, 1 |
+//! | 16..20 | u32 version, 2; version 1 did not say when a line was read |
 //! | 20..24 | 0 |
 //! | 24..40 | the segment's id, random |
 //! | 40..48 | u64 number of its first frame |
@@ -43,7 +43,7 @@ use crate::core::{
 const MAGIC: &[u8; 16] = b"attestree-spool\n";
 
 /// Version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 48 + HASH_BYTES;

@@ -49,7 +49,7 @@ pub enum SpoolError {
         path: PathBuf,
     },
     /// A segment is something else.
-    #[error("{} is no segment of a spool of version 1; put the right file back, or move it away", .path.display())]
+    #[error("{} is no segment of a spool of version 2; put the right file back, or move it away", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
